@@ -1,0 +1,131 @@
+"""The database as the routes see it: an engine, its pool, and the session that they depend on."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import psycopg2
+from fastapi import Depends, Request
+from sqlalchemy import ClauseElement
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+import driver
+from errors import DatabaseUnavailable, is_database_at_fault
+
+POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
+HEALTH_TIMEOUT = 1.5  # seconds for the whole of a health check
+
+# libpq's own settings, on the client's side only, for a pooler such as Neon's refuses startup
+# `options`. Keep-alives find a peer that vanished; without GSS there is one round trip less.
+LIBPQ_DEFAULTS = {
+    "application_name": "task-management-api",
+    "gssencmode": "disable",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",  # milliseconds
+}
+
+Row = driver.Row
+
+
+def prepare(statement: ClauseElement) -> str:
+    """The SQL of `statement` for `Session.fetch`, with its bind parameters as `%(name)s`.
+
+    Building and hashing a statement for every request costs as much as running it.
+    """
+    return str(statement.compile(dialect=driver.DIALECT))
+
+
+class Session(AsyncSession):
+    """SQLModel's session, with a short way for the prepared statements of the routes.
+
+    `fetch` takes a connection from the pool for its one statement and gives it back before the
+    answer is written, so that no request holds one while it waits for anything else. A request that
+    does nothing but fetch has nothing to close.
+    """
+
+    async def fetch(self, sql: str, parameters: Mapping[str, Any], *, retry: bool) -> list[Row]:
+        """The rows of one statement, in one round trip and one transaction.
+
+        `retry` says that it changes nothing, so that it may be sent once more if its connection
+        turns out to be dead. Raises DatabaseUnavailable, and psycopg2.Error for the rest.
+        """
+        try:
+            return await self._fetch_once(sql, parameters)
+        except DatabaseUnavailable as error:
+            if not (retry and isinstance(error.__cause__, psycopg2.OperationalError)):
+                raise
+            return await self._fetch_once(sql, parameters)
+
+    async def _fetch_once(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+        assert isinstance(self.bind, AsyncEngine)
+        try:
+            pooled = await greenlet_spawn(self.bind.sync_engine.pool.connect)
+        except PoolTimeout as error:
+            raise DatabaseUnavailable("no connection came free in time") from error
+        except (DBAPIError, psycopg2.Error, TimeoutError) as error:
+            raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
+        connection = pooled.dbapi_connection
+        assert isinstance(connection, driver.Connection)
+        try:
+            return await connection.fetch(sql, parameters)
+        except Exception as error:
+            if is_database_at_fault(error):
+                raise DatabaseUnavailable(type(error).__name__) from error
+            raise
+        finally:
+            if connection.dead:
+                pooled.invalidate()
+            pooled.close()
+
+
+class Database:
+    """The engine of one process, and a connection of its own for the health check."""
+
+    def __init__(self, url: URL, pool_size: int, max_overflow: int = 0) -> None:
+        parameters = LIBPQ_DEFAULTS | dict(url.query)
+        self.engine = create_async_engine(
+            url.set(drivername="postgresql+psycopg2_asyncio", query=parameters),
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_timeout=POOL_TIMEOUT,
+            pool_pre_ping=True,  # costs nothing: driver.Dialect.do_ping
+            pool_reset_on_return=None,  # nothing to reset in autocommit
+            pool_use_lifo=True,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+            use_native_hstore=False,
+        )
+        self._probe: driver.Connection | None = None
+        self._probing = asyncio.Lock()
+
+    async def check(self) -> None:
+        """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable."""
+        try:
+            async with asyncio.timeout(HEALTH_TIMEOUT), self._probing:
+                if self._probe is None or self._probe.dead:
+                    _, parameters = self.engine.dialect.create_connect_args(self.engine.url)
+                    self._probe = await driver.connect(**parameters)
+                await self._probe.fetch("SELECT 1")
+        except (psycopg2.Error, TimeoutError) as error:
+            raise DatabaseUnavailable(type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._probe is not None:
+            self._probe.close()
+        await self.engine.dispose()
+
+
+async def get_session(request: Request) -> Session:
+    """A session on the database of the app."""
+    return Session(request.app.state.database.engine)
+
+
+SessionDep = Annotated[Session, Depends(get_session)]

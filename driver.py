@@ -1,0 +1,173 @@
+"""psycopg2 on the event loop: its connections, and the SQLAlchemy dialect that uses them.
+
+psycopg2 has no coroutines, but libpq can be polled: in asynchronous mode every call returns at once
+and `poll()` says what to wait for (https://www.psycopg.org/docs/advanced.html#asynchronous-support).
+So a thousand waiting requests take no thread. Such a connection is always in autocommit, which is
+all that this service needs: each of its operations is one statement.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import await_only
+
+CONNECT_TIMEOUT = 5.0  # seconds
+STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, for a pooler passes no server setting on
+
+Row = tuple[Any, ...]
+
+
+class Connection(extensions.connection):
+    """A connection that waits on the running event loop instead of blocking it.
+
+    Its socket is watched all the time. What arrives while nothing was asked can only be the
+    server's farewell, so that a dead connection is known before anybody uses it: this stands in for
+    the liveness check.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    socket: int
+    busy = False
+    dead = False
+    waiter: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        """Completes the connection. Raises psycopg2.OperationalError."""
+        self.loop = asyncio.get_running_loop()
+        while (state := self.poll()) != extensions.POLL_OK:
+            # libpq may go on to another socket (the next address, TLS) between any two polls.
+            watch, forget = self._watchers(state)
+            await self._wait(watch, forget, self.fileno())
+        self.socket = self.fileno()
+        self.loop.add_reader(self.socket, self._readable)
+
+    async def fetch(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """The rows of one statement, in one round trip."""
+        cursor = super().cursor()
+        await self.run(cursor, sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    async def run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
+        """Executes `sql`; the rows are then in `cursor`.
+
+        Raises psycopg2.Error. A wait that is cut short, by the time-out or by cancellation, closes
+        the connection: its answer is still to come, and would be taken for the next statement's.
+        """
+        self.busy = True
+        deadline = self.loop.call_later(STATEMENT_TIMEOUT, self._expire)
+        try:
+            extensions.cursor.execute(cursor, sql, parameters)
+            while (state := self.poll()) != extensions.POLL_OK:
+                if state == extensions.POLL_READ:
+                    self.waiter = self.loop.create_future()
+                    await self.waiter
+                else:
+                    watch, forget = self._watchers(state)
+                    await self._wait(watch, forget, self.socket)
+        except psycopg2.Error:
+            self.dead = self.dead or self.closed != 0
+            raise
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self.busy = False
+            deadline.cancel()
+
+    def close(self) -> None:
+        """Closes at once, without waiting for the server."""
+        self._mark_dead()
+        super().close()
+
+    def _watchers(self, state: int) -> tuple[Callable[..., Any], Callable[[int], Any]]:
+        if state == extensions.POLL_READ:
+            return self.loop.add_reader, self.loop.remove_reader
+        return self.loop.add_writer, self.loop.remove_writer
+
+    async def _wait(
+        self, watch: Callable[..., Any], forget: Callable[[int], Any], socket: int
+    ) -> None:
+        self.waiter = self.loop.create_future()
+        watch(socket, self._readable)
+        try:
+            await self.waiter
+        finally:
+            forget(socket)
+
+    def _readable(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+        elif not self.busy:
+            self._mark_dead()
+
+    def _expire(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_exception(TimeoutError("the database did not answer in time"))
+
+    def _mark_dead(self) -> None:
+        if not self.dead:
+            self.dead = True
+            self.loop.remove_reader(self.socket)
+
+
+class Cursor(extensions.cursor):
+    """A cursor for SQLAlchemy, which calls it inside `greenlet_spawn`."""
+
+    connection: Connection
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
+        await_only(self.connection.run(self, query, vars))
+
+    async def _async_soft_close(self) -> None:
+        """Called by SQLAlchemy's asyncio layer; the rows are in memory, nothing is open."""
+
+
+async def connect(**parameters: Any) -> Connection:
+    """A new connection; `parameters` are libpq's.
+
+    Raises psycopg2.OperationalError, and TimeoutError after CONNECT_TIMEOUT.
+    """
+    connection: Connection = psycopg2.connect(
+        **parameters, async_=1, connection_factory=Connection, cursor_factory=Cursor
+    )
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await connection.open()
+    except BaseException:
+        extensions.connection.close(connection)
+        raise
+    return connection
+
+
+class Dialect(PGDialect_psycopg2):
+    """SQLAlchemy's psycopg2 dialect over such connections."""
+
+    driver = "psycopg2_asyncio"
+    is_async = True
+    supports_statement_cache = True
+
+    @classmethod
+    def get_pool_class(cls, url: Any) -> type[AsyncAdaptedQueuePool]:
+        return AsyncAdaptedQueuePool
+
+    def connect(self, *arguments: Any, **parameters: Any) -> Any:
+        return await_only(connect(**parameters))
+
+    def do_ping(self, dbapi_connection: Any) -> bool:
+        return not dbapi_connection.dead
+
+    # Autocommit is the only mode there is.
+    def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None: ...
+    def do_commit(self, dbapi_connection: Any) -> None: ...
+    def do_rollback(self, dbapi_connection: Any) -> None: ...
+
+
+registry.register("postgresql.psycopg2_asyncio", __name__, "Dialect")
+
+DIALECT: PGDialect_psycopg2 = Dialect()  # type: ignore[no-untyped-call]

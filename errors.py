@@ -1,0 +1,241 @@
+"""Every error that the service answers, and the one place where an exception becomes an answer."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import psycopg2
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from psycopg2 import errors as postgres
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import Scope
+
+import logs
+from schemas import ErrorResponse, FieldError, ValidationErrorResponse
+
+
+class APIError(Exception):
+    """An answer of 400 or above. `reason` goes to the log and never to the caller."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    detail: ClassVar[str]
+    headers: ClassVar[Mapping[str, str]] = {}
+    model: ClassVar[type[ErrorResponse]] = ErrorResponse
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or self.detail)
+        self.reason = reason
+
+    def body(self) -> dict[str, Any]:
+        return {"detail": self.detail, "code": self.code}
+
+
+class InvalidInput(APIError):
+    status = 400
+    code = "VALIDATION_ERROR"
+    detail = "The request breaks a rule; see errors."
+    model = ValidationErrorResponse
+
+    def __init__(self, *errors: FieldError) -> None:
+        super().__init__()
+        self.errors = errors
+
+    def body(self) -> dict[str, Any]:
+        return {**super().body(), "errors": [error.model_dump() for error in self.errors]}
+
+
+class OriginNotAllowed(APIError):
+    status = 400
+    code = "ORIGIN_NOT_ALLOWED"
+    detail = (
+        "Cross-origin requests from this origin, or with this method or header, are not allowed."
+    )
+
+
+class NotAuthenticated(APIError):
+    status = 401
+    code = "NOT_AUTHENTICATED"
+    detail = "Send a token: Authorization: Bearer <token>."
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidToken(NotAuthenticated):
+    code = "INVALID_TOKEN"
+    detail = "The token is not valid."
+
+
+class TokenExpired(NotAuthenticated):
+    code = "TOKEN_EXPIRED"
+    detail = "The token has expired; log in again."
+
+
+class Forbidden(APIError):
+    status = 403
+    code = "FORBIDDEN"
+    detail = "These are not your tasks."
+
+
+class TaskNotFound(APIError):
+    status = 404
+    code = "TASK_NOT_FOUND"
+    detail = "There is no such task."
+
+
+class NotFound(APIError):
+    status = 404
+    code = "NOT_FOUND"
+    detail = "There is nothing at this path."
+
+
+class MethodNotAllowed(APIError):
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+    detail = "This path does not know this method; see the Allow header."
+
+    def __init__(self, allowed: set[str]) -> None:
+        super().__init__()
+        self.headers = {"Allow": ", ".join(sorted(allowed))}  # type: ignore[misc]
+
+
+class PayloadTooLarge(APIError):
+    status = 413
+    code = "PAYLOAD_TOO_LARGE"
+    detail = "The body is larger than 64 KiB."
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
+class InternalError(APIError):
+    status = 500
+    code = "INTERNAL_ERROR"
+    detail = "Something went wrong on our side."
+
+
+class DatabaseUnavailable(APIError):
+    status = 503
+    code = "DATABASE_UNAVAILABLE"
+    detail = "The database cannot be reached at the moment; try again."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+
+class Overloaded(APIError):
+    status = 503
+    code = "OVERLOADED"
+    detail = "There are more requests than can be answered in time; try again."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+
+# What the database says when it, and not the statement, is at fault. The classes name SQLSTATEs
+# (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+_DATABASE_AT_FAULT = (
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+    postgres.ReadOnlySqlTransaction,
+    TimeoutError,
+)
+
+
+def is_database_at_fault(error: BaseException | None) -> bool:
+    """Whether the same statement may well succeed at another time."""
+    return isinstance(getattr(error, "orig", error), _DATABASE_AT_FAULT)
+
+
+def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can answer `errors`, for the OpenAPI document."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        response = responses.setdefault(
+            error.status,
+            {"model": error.model, "description": "", "content": {"application/json": {}}},
+        )
+        response["description"] += f"{', ' if response['description'] else ''}`{error.code}`"
+        example = {"detail": error.detail, "code": error.code}
+        if error is InvalidInput:
+            example["errors"] = [{"field": "body.title", "message": "Field required"}]  # type: ignore[assignment]
+        examples = response["content"]["application/json"].setdefault("examples", {})
+        examples[error.code] = {"value": example}
+        response.setdefault("headers", {}).update(
+            {name: {"schema": {"type": "string"}} for name in error.headers}
+        )
+    return responses
+
+
+def response_of(error: APIError, scope: Scope) -> JSONResponse:
+    """The answer to `error`, which it logs if somebody should look at it."""
+    if error.status in (401, 403):
+        logs.logger.warning(
+            "%d %s: %s", error.status, error.code, error.reason, extra=logs.about(scope)
+        )
+    elif error.status >= 500:
+        level = logging.WARNING if error.status == 503 else logging.ERROR
+        logs.logger.log(
+            level, "%d %s: %s", error.status, error.code, error, extra=logs.about(scope)
+        )
+    return JSONResponse(error.body(), error.status, headers=error.headers)
+
+
+async def _api_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, APIError)
+    return response_of(error, request.scope)
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return response_of(InvalidInput(*map(_field_error, error.errors())), request.scope)
+
+
+_MESSAGES = {
+    "json_invalid": "must be JSON: {error}",
+    "model_attributes_type": "must be a JSON object, sent with Content-Type: application/json",
+    "string_pattern_mismatch": "must hold no NUL character, and a title not white space alone",
+    "string_unicode": "must be valid Unicode, without lone surrogates",
+}
+
+
+def _field_error(error: Mapping[str, Any]) -> FieldError:
+    """Pydantic's error in our words; its `input`, which echoes the caller, is left out."""
+    kind, location = error["type"], [str(part) for part in error["loc"]]
+    if kind == "json_invalid":
+        location = ["body"]
+    message = _MESSAGES.get(kind, error["msg"]).format(**error.get("ctx", {}))
+    return FieldError(field=".".join(location), message=message.removeprefix("Value error, "))
+
+
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    """Answers what the framework raises: no such route, or not with this method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return response_of(NotFound(), request.scope)
+    if error.status_code == 405:
+        return response_of(MethodNotAllowed(_methods_at(request)), request.scope)
+    return response_of(InvalidInput(FieldError(field="body", message=error.detail)), request.scope)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Every method of the path, over all its routes."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(request.scope["path"]):
+            methods |= getattr(route, "methods", None) or set()
+    return methods
+
+
+async def _database_error(request: Request, error: Exception) -> JSONResponse:
+    if not is_database_at_fault(error):
+        raise error
+    reason = type(getattr(error, "orig", error)).__name__
+    return response_of(DatabaseUnavailable(reason), request.scope)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Makes `app` answer every exception in the one form; 500 is middleware/errors.py's."""
+    app.add_exception_handler(APIError, _api_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(psycopg2.Error, _database_error)
+    app.add_exception_handler(DBAPIError, _database_error)

@@ -1,0 +1,99 @@
+"""Log lines: `[TIMESTAMP] [LEVEL] [USER_ID] [ENDPOINT] [MESSAGE]` on stdout, one line an event."""
+
+import logging
+import logging.config
+import traceback
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+import psycopg2
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from starlette.types import Scope
+
+logger = logging.getLogger("tasks")
+
+# Their texts quote what a caller sent: Postgres puts whole rows into DETAIL, pydantic the input.
+_TELLTALE = (psycopg2.Error, DBAPIError, ValidationError)
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line, followed by its stack trace if it has one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields = (
+            timestamp.replace("+00:00", "Z"),
+            record.levelname,
+            _one_line(getattr(record, "user_id", None) or "-"),
+            _one_line(getattr(record, "endpoint", None) or "-"),
+            _one_line(record.getMessage(), brackets=True),
+        )
+        line = " ".join(f"[{field}]" for field in fields)
+        if record.exc_info and record.exc_info[1] is not None:
+            line += "\n" + _trace(record.exc_info[1])
+        return line
+
+
+def _one_line(text: str, *, brackets: bool = False) -> str:
+    """`text` with whatever could end the line, or its field, written as an escape."""
+    if text.isprintable() and (brackets or not ("[" in text or "]" in text)):
+        return text
+    return "".join(
+        character
+        if character.isprintable() and (brackets or character not in "[]")
+        else f"\\x{ord(character):02x}"
+        for character in text
+    )
+
+
+def _trace(error: BaseException) -> str:
+    """The stack traces of `error` and its causes, less the texts that could quote a caller."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.insert(0, link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return "\n".join(_one_trace(error, error.__traceback__) for error in chain)
+
+
+def _one_trace(error: BaseException, frames: TracebackType | None) -> str:
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    if isinstance(error, _TELLTALE):
+        state = getattr(getattr(error, "orig", error), "pgcode", None)
+        text = f"(text withheld, SQLSTATE {state})" if state else "(text withheld)"
+    else:
+        text = _one_line(str(error), brackets=True)
+    return "".join(traceback.format_tb(frames)) + f"{name}: {text}"
+
+
+def about(scope: Scope) -> dict[str, Any]:
+    """The `extra` of a log call that concerns the request of `scope`; never its query string."""
+    path = scope.get("raw_path") or scope.get("path", "").encode()
+    endpoint = f"{scope.get('method', '-')} {path.split(b'?')[0].decode('latin-1')}"
+    return {"user_id": scope.get("user_id"), "endpoint": endpoint}
+
+
+def configure(level: str) -> None:
+    """Sends every logger of the process, uvicorn's included, to stdout in our form."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": LineFormatter}},
+            "handlers": {
+                "stdout": {
+                    "class": "logging.StreamHandler",
+                    "stream": "ext://sys.stdout",
+                    "formatter": "line",
+                }
+            },
+            "root": {"level": level.upper(), "handlers": ["stdout"]},
+            "loggers": {
+                "uvicorn": {"level": level.upper(), "handlers": [], "propagate": True},
+                # Ours has the user; theirs has the query string.
+                "uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+            },
+        }
+    )

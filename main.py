@@ -1,0 +1,71 @@
+"""The Task Management API. `uv run main.py` serves it, `main:app` is the ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import errors
+import logs
+import openapi
+from auth import TokenVerifier
+from config import Settings, get_settings
+from database import Database
+from development import database_url, migrated
+from middleware.admission import Admission
+from middleware.cors import CORSMiddleware
+from middleware.errors import ErrorsMiddleware
+from routes import docs, health, tasks
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Opens and closes what the routes need. A database that is down is no reason not to start."""
+    settings: Settings = app.state.settings
+    app.state.verifier = TokenVerifier(settings.secret, settings.jwt_issuer, settings.jwt_audience)
+    app.state.admission = Admission(
+        settings.db_pool_size + settings.db_max_overflow, settings.max_waiting
+    )
+    with database_url(settings) as url:
+        database = app.state.database = Database(
+            url, settings.db_pool_size, settings.db_max_overflow
+        )
+        async with migrated(url, settings):
+            yield
+        await database.close()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application under `settings`."""
+    logs.configure(settings.log_level)
+    app = FastAPI(
+        title=openapi.TITLE,
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
+        contact=openapi.CONTACT,
+        servers=openapi.SERVERS,
+        openapi_tags=openapi.TAGS,
+        docs_url=None,  # routes/docs.py
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+
+    app.add_middleware(ErrorsMiddleware, log_requests=settings.log_requests)
+    app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins)
+    errors.add_handlers(app)
+
+    app.include_router(tasks.router)
+    app.include_router(health.router)
+    app.include_router(docs.router)
+    return app
+
+
+app = create_app(get_settings())
+
+if __name__ == "__main__":
+    import server
+
+    server.run(app)

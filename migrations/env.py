@@ -1,0 +1,44 @@
+"""Runs the migrations: `uv run alembic upgrade head`.
+
+On MIGRATION_DATABASE_URL, which is for a database whose DATABASE_URL leads to a pooler, else on
+DATABASE_URL, else on the development database.
+"""
+
+from alembic import context
+from sqlalchemy import URL, create_engine, pool, text
+from sqlmodel import SQLModel
+
+import models  # noqa: F401  (fills the metadata)
+from config import get_settings, postgres_url
+from development import database_url
+
+# Any number will do that is the same for all who migrate this database.
+ADVISORY_LOCK = 7_426_031_955
+
+
+def migrate(url: URL) -> None:
+    """Runs them in one transaction, one process after another, or not at all."""
+    engine = create_engine(url.set(drivername="postgresql+psycopg2"), poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=SQLModel.metadata)
+        with context.begin_transaction():
+            connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+            # Whoever waits for a lock on a table makes all others wait behind it.
+            connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            context.run_migrations()
+
+
+if context.is_offline_mode():
+    context.configure(
+        dialect_name="postgresql", target_metadata=SQLModel.metadata, literal_binds=True
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    settings = get_settings()
+    if settings.migration_database_url is not None:
+        migrate(postgres_url(settings.migration_database_url.get_secret_value()))
+    else:
+        with database_url(settings) as given:
+            migrate(given)

@@ -1,0 +1,51 @@
+"""The table `tasks`, its rules and its indexes."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, String, Text, false, func
+from sqlmodel import Field, SQLModel
+
+USER_ID_LENGTH = 255
+TITLE_LENGTH = 200
+DESCRIPTION_LENGTH = 1000
+
+
+class Task(SQLModel, table=True):
+    """One task of one user. Only the database sets `id` and the times."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        CheckConstraint(
+            f"char_length(user_id) BETWEEN 1 AND {USER_ID_LENGTH}", "tasks_user_id_length"
+        ),
+        CheckConstraint(f"char_length(title) BETWEEN 1 AND {TITLE_LENGTH}", "tasks_title_length"),
+        CheckConstraint(
+            f"char_length(description) <= {DESCRIPTION_LENGTH}", "tasks_description_length"
+        ),
+    )
+
+    id: int | None = Field(
+        default=None, primary_key=True, sa_type=BigInteger, sa_column_args=[Identity(always=True)]
+    )
+    user_id: str = Field(sa_type=Text)
+    title: str = Field(sa_type=String(TITLE_LENGTH))
+    description: str | None = Field(default=None, sa_type=String(DESCRIPTION_LENGTH))
+    completed: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    created_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
+    updated_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
+
+
+tasks = SQLModel.metadata.tables["tasks"]
+
+# A page is read from one of these in order, forwards or backwards, whatever its filter, order and
+# depth: the columns of the filter first, then those of the order, which `id` makes total.
+Index("tasks_by_created", tasks.c.user_id, tasks.c.created_at, tasks.c.id)
+Index("tasks_by_status_created", tasks.c.user_id, tasks.c.completed, tasks.c.created_at, tasks.c.id)
+Index("tasks_by_title", tasks.c.user_id, func.lower(tasks.c.title), tasks.c.id)
+Index(
+    "tasks_by_status_title",
+    tasks.c.user_id,
+    tasks.c.completed,
+    func.lower(tasks.c.title),
+    tasks.c.id,
+)

@@ -1,0 +1,83 @@
+"""Swagger UI and ReDoc, without any outside host.
+
+The files come from the package fastapi-offline, which follows the releases of both. Its app factory
+is not used: it would lose FastAPI's own signature.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter, Request
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.responses import FileResponse, HTMLResponse, Response
+
+from errors import NotFound
+
+STATIC = Path(fastapi_offline.__file__).parent / "static"
+ASSETS = "/docs/assets"
+# A file that this process would let pass still can't make the browser ask another host.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
+)
+TRANSPARENT_PIXEL = (
+    b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+)
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def swagger_ui(request: Request) -> HTMLResponse:
+    """The OpenAPI document as a page to try it out on."""
+    page = get_swagger_ui_html(
+        openapi_url=_from_root(request, "/openapi.json"),
+        title=request.app.title,
+        swagger_js_url=_from_root(request, f"{ASSETS}/swagger-ui-bundle.js"),
+        swagger_css_url=_from_root(request, f"{ASSETS}/swagger-ui.css"),
+        swagger_favicon_url=_from_root(request, f"{ASSETS}/favicon.png"),
+        swagger_ui_parameters={"persistAuthorization": True, "tryItOutEnabled": True},
+    )
+    page.headers["Content-Security-Policy"] = POLICY
+    return page
+
+
+@router.get("/redoc")
+async def redoc(request: Request) -> HTMLResponse:
+    """The OpenAPI document as a page to read."""
+    page = get_redoc_html(
+        openapi_url=_from_root(request, "/openapi.json"),
+        title=request.app.title,
+        redoc_js_url=_from_root(request, f"{ASSETS}/redoc.standalone.js"),
+        redoc_favicon_url=_from_root(request, f"{ASSETS}/favicon.png"),
+        with_google_fonts=False,
+    )
+    page.headers["Content-Security-Policy"] = POLICY
+    return page
+
+
+@router.get(ASSETS + "/redoc.standalone.js")
+async def redoc_script() -> Response:
+    """ReDoc's script, less the address of the logo that it would load from its makers' host."""
+    return Response(_redoc_without_logo(), media_type="text/javascript")
+
+
+@router.get(ASSETS + "/{name}")
+async def asset(name: str) -> Response:
+    """One of the other files of the two pages."""
+    files = {path.name: path for path in STATIC.iterdir()}
+    if name not in files:
+        raise NotFound
+    return FileResponse(files[name])
+
+
+def _from_root(request: Request, path: str) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/") + path
+
+
+@cache
+def _redoc_without_logo() -> bytes:
+    script = (STATIC / "redoc.standalone.js").read_bytes()
+    return re.sub(rb"https://cdn\.redoc\.ly/[^\"'`]*", TRANSPARENT_PIXEL, script)

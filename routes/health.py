@@ -1,0 +1,47 @@
+"""Health checks, for platforms and people."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from database import Database
+from errors import DatabaseUnavailable
+from schemas import HealthResponse, LiveResponse, UnhealthyResponse
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.head("", include_in_schema=False)
+@router.get(
+    "",
+    response_model=HealthResponse,
+    responses={503: {"model": UnhealthyResponse, "description": "`DATABASE_UNAVAILABLE`"}},
+    operation_id="getHealth",
+    summary="Check the service and its database",
+)
+async def health(request: Request) -> Response:
+    """Asks the database, on a connection of its own, and answers within 2 seconds."""
+    database: Database = request.app.state.database
+    body: dict[str, Any] = {"status": "healthy", "database": "connected"}
+    status, headers = 200, {"Cache-Control": "no-store"}
+    try:
+        await database.check()
+    except DatabaseUnavailable as error:
+        body = {"status": "unhealthy", "database": "disconnected", **error.body()}
+        status, headers = error.status, {**headers, **error.headers}
+    body["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return JSONResponse(body, status, headers)
+
+
+@router.head("/live", include_in_schema=False)
+@router.get(
+    "/live",
+    response_model=LiveResponse,
+    operation_id="getLiveness",
+    summary="Check the process alone",
+)
+async def live() -> Response:
+    """Answers whenever the process does; never touches the database."""
+    return JSONResponse({"status": "alive"}, headers={"Cache-Control": "no-store"})

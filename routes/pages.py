@@ -1,0 +1,107 @@
+"""Pages of a list: the keyset cursor, and the JSON of one page or of the whole list."""
+
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from database import Session
+from errors import InvalidInput
+from models import TITLE_LENGTH
+from routes import statements
+from schemas import MAX_ID, FieldError, TaskQuery
+
+# Tasks to hold at once while a whole list is sent. One of 1 KiB each is a MiB.
+CHUNK = 1000
+
+
+class Position(NamedTuple):
+    """Where a page ends: its last task's sort key (title, or time of creation) and id."""
+
+    key: str
+    id: int
+
+
+class Page(NamedTuple):
+    """Some tasks in order, each as its JSON, and where the next page starts if there is one."""
+
+    tasks: list[str]
+    next: Position | None
+
+
+def encode_cursor(position: Position, query: TaskQuery) -> str:
+    """`position` as an opaque string that is good for this sort and order only."""
+    values = to_json([query.sort, query.direction, *position])
+    return urlsafe_b64encode(values).decode().rstrip("=")
+
+
+def decode_cursor(query: TaskQuery) -> Position | None:
+    """The position that `query.cursor` stands for. Raises InvalidInput."""
+    if query.cursor is None:
+        return None
+    try:
+        return _decoded(query.cursor, query)
+    except (ValueError, TypeError):
+        message = "is not a next_cursor of a list in this sort and order"
+        raise InvalidInput(FieldError(field="query.cursor", message=message)) from None
+
+
+def _decoded(cursor: str, query: TaskQuery) -> Position:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", cursor, re.ASCII):
+        raise ValueError
+    sort, direction, key, task_id = from_json(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    if (sort, direction) != (query.sort, query.direction):
+        raise ValueError
+    if type(task_id) is not int or not 1 <= task_id <= MAX_ID or type(key) is not str:
+        raise ValueError
+    if sort == "title" and not ("\0" not in key and 1 <= len(key) <= TITLE_LENGTH):
+        raise ValueError
+    if sort == "created":
+        datetime.strptime(key, "%Y-%m-%dT%H:%M:%S.%fZ")
+    return Position(key, task_id)
+
+
+async def read_page(
+    session: Session, user_id: str, query: TaskQuery, after: Position | None, limit: int
+) -> Page:
+    """At most `limit` tasks. One more is read, to know whether there is a next page."""
+    sql = statements.list_tasks(query.status, query.sort, query.direction, after=after is not None)
+    parameters = {"user_id": user_id, "limit": limit + 1}
+    if after is not None:
+        parameters |= after._asdict()
+    tasks = [row[0] for row in await session.fetch(sql, parameters, retry=True)]
+    if len(tasks) <= limit:
+        return Page(tasks, None)
+    del tasks[limit:]
+    last = json.loads(tasks[-1])
+    return Page(
+        tasks, Position(last["title" if query.sort == "title" else "created_at"], last["id"])
+    )
+
+
+def page_json(page: Page, query: TaskQuery) -> bytes:
+    """The TaskListResponse of one page."""
+    cursor = f'"{encode_cursor(page.next, query)}"' if page.next else "null"
+    tasks = ",".join(page.tasks)
+    return f'{{"tasks":[{tasks}],"count":{len(page.tasks)},"next_cursor":{cursor}}}'.encode()
+
+
+async def whole_list_json(
+    session: Session, user_id: str, query: TaskQuery, page: Page
+) -> AsyncIterator[bytes]:
+    """The TaskListResponse of `page` and all that follows it, a chunk at a time.
+
+    Each chunk is a statement of its own, and no connection is held while it is sent: a slow reader
+    costs the others nothing.
+    """
+    count = len(page.tasks)
+    yield b'{"tasks":[' + ",".join(page.tasks).encode()
+    while page.next is not None:
+        page = await read_page(session, user_id, query, page.next, CHUNK)
+        count += len(page.tasks)
+        yield "".join(f",{task}" for task in page.tasks).encode()
+    yield b'],"count":%d,"next_cursor":null}' % count

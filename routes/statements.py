@@ -1,0 +1,103 @@
+"""Every statement of the task routes, built once.
+
+Postgres writes the JSON of a task, so that a row goes from the socket to the answer as it is. Its
+fields are those of TaskResponse: the schema that is documented is the one that is written.
+"""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Boolean, Text, bindparam, case, delete, false, insert, tuple_, update
+from sqlalchemy.sql import ColumnElement, literal_column
+from sqlmodel import DateTime, cast, func, select
+
+from database import prepare
+from models import tasks
+from schemas import Order, Sort, Status, TaskResponse
+
+RFC3339_UTC = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {0}"""
+
+columns = tasks.c
+
+
+def _field(name: str) -> str:
+    is_time = TaskResponse.model_fields[name].annotation is datetime
+    return RFC3339_UTC.format(name) if is_time else f"tasks.{name}"
+
+
+_FIELDS = ", ".join(_field(name) for name in TaskResponse.model_fields)
+TASK_JSON: ColumnElement[str] = literal_column(
+    f"(SELECT row_to_json(task) FROM (SELECT {_FIELDS}) AS task)::text"  # noqa: S608
+)
+
+USER_ID = bindparam("user_id", type_=Text)
+OWN_TASK = (columns.id == bindparam("task_id"), columns.user_id == USER_ID)
+
+# Later than every change before it, also within one microsecond or after the clock was set back.
+NEXT_UPDATE = func.greatest(
+    func.clock_timestamp(), columns.updated_at + literal_column("interval '1 microsecond'")
+)
+
+GET = prepare(select(TASK_JSON).where(*OWN_TASK))
+
+CREATE = prepare(
+    insert(tasks)
+    .values(
+        user_id=USER_ID,
+        title=bindparam("title"),
+        description=bindparam("description"),
+        completed=false(),
+    )
+    .returning(TASK_JSON, columns.id)
+)
+
+UPDATE = prepare(
+    update(tasks)
+    .where(*OWN_TASK)
+    .values(
+        title=func.coalesce(bindparam("title"), columns.title),
+        description=case(
+            (bindparam("has_description", type_=Boolean), bindparam("description")),
+            else_=columns.description,
+        ),
+        completed=func.coalesce(bindparam("completed"), columns.completed),
+        updated_at=NEXT_UPDATE,
+    )
+    .returning(TASK_JSON)
+)
+
+TOGGLE = prepare(
+    update(tasks)
+    .where(*OWN_TASK)
+    .values(completed=~columns.completed, updated_at=NEXT_UPDATE)
+    .returning(TASK_JSON)
+)
+
+DELETE = prepare(delete(tasks).where(*OWN_TASK).returning(columns.id))
+
+# Asked only after one of the above found nothing: is it the task of another user?
+FOREIGN = prepare(
+    select(columns.id).where(columns.id == bindparam("task_id"), columns.user_id != USER_ID)
+)
+
+
+@lru_cache
+def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
+    """The statement of a page: `limit` tasks from the start, or `after` a position (`key`, `id`).
+
+    The position is the sort key and the id of the last task of the page before, compared as a row,
+    which an index answers at every depth.
+    """
+    statement = select(TASK_JSON).where(columns.user_id == USER_ID)
+    if status != "all":
+        statement = statement.where(columns.completed.is_(status == "completed"))
+    key: ColumnElement[Any] = columns.created_at
+    position: ColumnElement[Any] = cast(bindparam("key"), DateTime(timezone=True))
+    if sort == "title":
+        key, position = func.lower(columns.title), func.lower(cast(bindparam("key"), Text))
+    if after:
+        here, there = tuple_(key, columns.id), tuple_(position, bindparam("id"))
+        statement = statement.where(here > there if order == "asc" else here < there)
+    ordering = (key.asc(), columns.id.asc()) if order == "asc" else (key.desc(), columns.id.desc())
+    return prepare(statement.order_by(*ordering).limit(bindparam("limit")))

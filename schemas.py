@@ -1,0 +1,182 @@
+"""What crosses the wire. The table is never an input type: no caller can set its other columns."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import Path
+from pydantic import MISSING, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from models import DESCRIPTION_LENGTH, TITLE_LENGTH, USER_ID_LENGTH
+
+MAX_ID = 2**63 - 1
+MAX_LIMIT = 1000
+
+# Postgres cannot store a NUL. A title is one character or more that is not white space: \s and the
+# characters that trimming removes besides.
+NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
+NO_NUL = r"^[^\x00]*$"
+
+
+def _decimal(value: object) -> object:
+    """Keeps pydantic from reading `1_0`, ` 1` or `1.0` as an integer."""
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,30}", value):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Decimal = BeforeValidator(_decimal)
+
+UserId = Annotated[
+    str,
+    Path(
+        description="The user whose tasks these are: the `sub` of the token.",
+        json_schema_extra={"minLength": 1, "maxLength": USER_ID_LENGTH},
+        examples=["user_123"],
+    ),
+]
+TaskId = Annotated[int, Decimal, Path(ge=1, le=MAX_ID, description="The task.", examples=[1])]
+
+Title = Annotated[
+    str,
+    StringConstraints(
+        strict=True, strip_whitespace=True, min_length=1, max_length=TITLE_LENGTH, pattern=NOT_BLANK
+    ),
+    Field(
+        description="1 to 200 Unicode characters, after white space at both ends is removed.",
+        examples=["Buy milk"],
+    ),
+]
+Description = Annotated[
+    str, StringConstraints(strict=True, max_length=DESCRIPTION_LENGTH, pattern=NO_NUL)
+]
+OptionalDescription = Annotated[
+    Description | None,
+    Field(description="At most 1000 Unicode characters.", examples=["Two litres, semi-skimmed"]),
+]
+
+
+class TaskCreate(BaseModel):
+    """A new task."""
+
+    title: Title
+    description: OptionalDescription = None
+
+
+class TaskUpdate(BaseModel):
+    """The fields to change; one that is not sent stays as it is."""
+
+    title: Title | MISSING = MISSING
+    description: Annotated[
+        Description | MISSING | None,
+        Field(description="At most 1000 Unicode characters; null removes it.", examples=[None]),
+    ] = MISSING
+    completed: Annotated[bool | MISSING, Field(strict=True, examples=[True])] = MISSING
+
+
+Timestamp = Annotated[
+    datetime,
+    Field(description="RFC 3339, in UTC.", examples=["2026-01-09T12:30:45.123456Z"]),
+]
+
+
+class TaskResponse(BaseModel):
+    """A task. Its fields, in this order, are also what Postgres writes (routes/statements.py)."""
+
+    id: Annotated[int, Field(ge=1, le=MAX_ID, json_schema_extra={"format": "int64"}, examples=[1])]
+    user_id: Annotated[str, Field(examples=["user_123"])]
+    title: Annotated[str, Field(min_length=1, max_length=TITLE_LENGTH, examples=["Buy milk"])]
+    description: Annotated[
+        str | None, Field(max_length=DESCRIPTION_LENGTH, examples=["Two litres, semi-skimmed"])
+    ]
+    completed: Annotated[bool, Field(examples=[False])]
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TaskListResponse(BaseModel):
+    """All tasks that were asked for, or one page of them."""
+
+    tasks: list[TaskResponse]
+    count: Annotated[int, Field(ge=0, description="How many are in `tasks`.", examples=[1])]
+    next_cursor: Annotated[
+        str | None,
+        Field(description="The `cursor` of the next page; null on the last.", examples=[None]),
+    ]
+
+
+Status = Literal["all", "pending", "completed"]
+Sort = Literal["created", "title"]
+Order = Literal["asc", "desc"]
+
+
+class TaskQuery(BaseModel):
+    """Which tasks to list, in what order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Annotated[Status, Field(description="Which tasks.")] = "all"
+    sort: Annotated[Sort, Field(description="By creation, or by title without regard to case.")] = (
+        "created"
+    )
+    order: Annotated[
+        Order | None,
+        Field(description="Absent: newest first by creation, A to Z by title."),
+    ] = None
+    limit: Annotated[
+        Annotated[int, Decimal, Field(ge=1, le=MAX_LIMIT)] | None,
+        Field(description="The size of a page. Absent: every task.", examples=[50]),
+    ] = None
+    cursor: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None,
+        Field(description="`next_cursor` of the page before, under the same `sort` and `order`."),
+    ] = None
+
+    @property
+    def direction(self) -> Order:
+        """`order`, or the one that goes with `sort`."""
+        return self.order or ("desc" if self.sort == "created" else "asc")
+
+
+class HealthResponse(BaseModel):
+    """The service and its database are there."""
+
+    status: Literal["healthy"]
+    database: Literal["connected"]
+    timestamp: Timestamp
+
+
+class UnhealthyResponse(BaseModel):
+    """The service is there, its database is not."""
+
+    status: Literal["unhealthy"]
+    database: Literal["disconnected"]
+    timestamp: Timestamp
+    detail: str
+    code: Literal["DATABASE_UNAVAILABLE"]
+
+
+class LiveResponse(BaseModel):
+    """The process is there."""
+
+    status: Literal["alive"]
+
+
+class ErrorResponse(BaseModel):
+    """Any answer of 400 and above."""
+
+    detail: Annotated[str, Field(description="A sentence for a person.")]
+    code: Annotated[str, Field(description="A constant for a program.")]
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with the input."""
+
+    field: Annotated[str, Field(description="Where, from `body`, `query` or `path` on.")]
+    message: Annotated[str, Field(description="What is wrong with it.")]
+
+
+class ValidationErrorResponse(ErrorResponse):
+    """An answer to input that breaks a rule."""
+
+    errors: list[FieldError]

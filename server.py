@@ -1,0 +1,40 @@
+"""Serves the application until it is told to stop."""
+
+import signal
+
+import uvicorn
+from fastapi import FastAPI
+
+from config import Settings
+from logs import logger
+
+LOCAL = ("127.0.0.1", "0.0.0.0")  # noqa: S104
+
+
+def run(app: FastAPI) -> None:
+    """Serves `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
+    settings: Settings = app.state.settings
+    _greet(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.listen_host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+    )
+    # uvicorn raises the signal again once it has stopped; a stop that was asked for is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run()
+
+
+def _greet(settings: Settings) -> None:
+    host = "localhost" if settings.listen_host in LOCAL else settings.listen_host
+    logger.info("Documentation: http://%s:%d/docs", host, settings.port)
+    if settings.environment == "development":
+        logger.info("A token to try it with: uv run auth.py user_123")

@@ -1,0 +1,137 @@
+"""The service on a real Postgres of its own, and the cast: alice owns tasks, bob does not.
+
+The database is made in a temporary folder and removed afterwards; settings of the machine, and a
+`.env`, play no part.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psycopg2
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import URL
+
+SECRET = "tests-only-" + secrets.token_urlsafe(32)
+ORIGIN = "https://app.example.com"
+
+for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET", "ENVIRONMENT"):
+    os.environ.pop(name, None)  # before config.py reads them
+
+from auth import make_token  # noqa: E402
+from config import Settings  # noqa: E402
+from development import running_postgres  # noqa: E402
+from main import create_app  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A Postgres that lives as long as the tests, and logs every statement."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def settings(postgres: URL, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of the service that most tests share."""
+    return make_settings(postgres, data_dir=tmp_path_factory.mktemp("data"))
+
+
+def make_settings(url: URL, **others: Any) -> Settings:
+    """Settings for a service on `url`, apart from the environment and `.env`."""
+    values = {
+        "database_url": url.render_as_string(hide_password=False),
+        "better_auth_secret": SECRET,
+        "allowed_origins": ORIGIN,
+        "db_pool_size": 5,
+    }
+    return Settings(_env_file=None, **{**values, **others})
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serves `app` on a free port in a thread of its own; gives its base URL."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, loop="uvloop", ws="none")
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the service did not start"
+            thread.join(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(15)
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture(scope="session")
+def base_url(app: FastAPI) -> Iterator[str]:
+    with serving(app) as url:
+        yield url
+
+
+def bearer(user_id: str, **claims: Any) -> dict[str, str]:
+    """The header that makes a request `user_id`'s."""
+    return {"Authorization": f"Bearer {make_token(user_id, SECRET)}"}
+
+
+@pytest.fixture
+def alice() -> str:
+    """A user with no tasks yet; another one in every test."""
+    return f"alice_{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def bob() -> str:
+    return f"bob_{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def client(base_url: str, alice: str) -> Iterator[httpx.Client]:
+    """Alice's client: her token, and paths relative to the service."""
+    with httpx.Client(base_url=base_url, headers=bearer(alice)) as client:
+        yield client
+
+
+@pytest.fixture
+def anonymous(base_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def database(postgres: URL, base_url: str) -> Iterator[Connection]:
+    """A connection to the same database, past the service, which has migrated it."""
+    connection = psycopg2.connect(host=postgres.query["host"], user="postgres")
+    connection.autocommit = True
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def create(client: httpx.Client, alice: str) -> Callable[..., dict[str, Any]]:
+    """Creates one of alice's tasks and gives it as it was answered."""
+
+    def create(title: str = "Buy milk", **fields: Any) -> dict[str, Any]:
+        response = client.post(f"/api/{alice}/tasks", json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json()
+        return task
+
+    return create
