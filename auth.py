@@ -118,33 +118,29 @@ def _time(claims: dict[str, Any], name: str, default: float | None = None) -> fl
     return seconds
 
 
-class BearerToken(SecurityBase):
-    """The `Authorization: Bearer` header (RFC 6750); as a dependency, the user of the token."""
+class BearerAuthentication(SecurityBase):
+    """The dependency `get_current_user`: the user of the token, whose path it is too."""
 
     scheme_name = "bearerToken"
-    model = HTTPBearer(
-        bearerFormat="JWT", description="The JWT that Better Auth gave the frontend."
-    )
+    model = HTTPBearer(bearerFormat="JWT", description="The JWT that Better Auth gave the frontend.")
 
-    async def __call__(self, request: Request) -> str:
+    async def __call__(self, request: Request, user_id: UserId) -> str:
+        """The user. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden."""
+        caller = request.scope["user_id"] = self._caller(request)
+        if caller != user_id:
+            raise Forbidden("the path is another user's")
+        return caller
+
+    def _caller(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise NotAuthenticated("no bearer token")
         verifier: TokenVerifier = request.app.state.verifier
-        user_id = request.scope["user_id"] = verifier.user_id(token.strip())
-        return user_id
+        return verifier.user_id(token.strip())
 
 
-bearer_token = BearerToken()
-
-
-async def get_current_user(user_id: UserId, caller: Annotated[str, Depends(bearer_token)]) -> str:
-    """The user of the path, who is also the user of the token. Raises a 401 or Forbidden."""
-    if caller != user_id:
-        raise Forbidden("the path is another user's")
-    return caller
-
-
+# An object and not a function, for from a SecurityBase FastAPI documents the bearer scheme.
+get_current_user = BearerAuthentication()
 CurrentUser = Annotated[str, Depends(get_current_user)]
 
 

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
-from auth import bearer_token, get_current_user
+from auth import get_current_user
 from errors import PayloadTooLarge
 from middleware.admission import Admission
 
@@ -56,7 +56,7 @@ class TaskRoute(APIRoute):
         takes_body = self.body_field is not None
 
         async def handle(request: Request) -> Response:
-            await get_current_user(request.path_params["user_id"], await bearer_token(request))
+            await get_current_user(request, request.path_params["user_id"])
             request = TaskRequest(request.scope, request.receive)
             if takes_body:
                 await request.body()
