@@ -24,6 +24,7 @@ def run(app: FastAPI) -> None:
         ws="none",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
