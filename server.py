@@ -1,11 +1,13 @@
 """Serves the application until it is told to stop."""
 
 import signal
+import sys
 
 import uvicorn
 from fastapi import FastAPI
 
 from config import Settings
+from development import database_url
 from logs import logger
 
 LOCAL = ("127.0.0.1", "0.0.0.0")  # noqa: S104
@@ -15,6 +17,15 @@ def run(app: FastAPI) -> None:
     """Serves `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
     settings: Settings = app.state.settings
     _greet(settings)
+    # A stop that was asked for is no failure. uvicorn takes these signals over while it serves, and
+    # raises them again at its end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with database_url(settings) as app.state.database_url:
+        _serve(app, settings)
+
+
+def _serve(app: FastAPI, settings: Settings) -> None:
     config = uvicorn.Config(
         app,
         host=settings.listen_host,
@@ -28,9 +39,6 @@ def run(app: FastAPI) -> None:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
-    # uvicorn raises the signal again once it has stopped; a stop that was asked for is no failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run()
 
 
