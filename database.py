@@ -8,14 +8,14 @@ import psycopg2
 from fastapi import Depends, Request
 from sqlalchemy import ClauseElement
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import driver
 from errors import DatabaseUnavailable, is_database_at_fault
+from pool import Pool
 
 POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
 HEALTH_TIMEOUT = 1.5  # seconds for the whole of a health check
@@ -42,6 +42,10 @@ def prepare(statement: ClauseElement) -> str:
     return str(statement.compile(dialect=driver.DIALECT))
 
 
+class ConnectionLost(DatabaseUnavailable):
+    """The connection broke while a statement was under way, which may or may not have happened."""
+
+
 class Session(AsyncSession):
     """SQLModel's session, with a short way for the prepared statements of the routes.
 
@@ -58,74 +62,81 @@ class Session(AsyncSession):
         """
         try:
             return await self._fetch_once(sql, parameters)
-        except DatabaseUnavailable as error:
-            if not (retry and isinstance(error.__cause__, psycopg2.OperationalError)):
+        except ConnectionLost:
+            if not retry:
                 raise
             return await self._fetch_once(sql, parameters)
 
     async def _fetch_once(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
-        assert isinstance(self.bind, AsyncEngine)
+        pool: Pool = self.info["pool"]
         try:
-            pooled = await greenlet_spawn(self.bind.sync_engine.pool.connect)
-        except PoolTimeout as error:
-            raise DatabaseUnavailable("no connection came free in time") from error
-        except (DBAPIError, psycopg2.Error, TimeoutError) as error:
+            connection = await pool.acquire()
+        except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
-        connection = pooled.dbapi_connection
-        assert isinstance(connection, driver.Connection)
         try:
             return await connection.fetch(sql, parameters)
-        except Exception as error:
+        except psycopg2.Error as error:
+            if connection.dead:
+                raise ConnectionLost(type(error).__name__) from error
             if is_database_at_fault(error):
                 raise DatabaseUnavailable(type(error).__name__) from error
             raise
+        except TimeoutError as error:
+            raise DatabaseUnavailable("the statement took too long") from error
         finally:
-            if connection.dead:
-                pooled.invalidate()
-            pooled.close()
+            pool.release(connection)
 
 
 class Database:
-    """The engine of one process, and a connection of its own for the health check."""
+    """The pool and the engine of one process, and a connection apart for the health check."""
 
     def __init__(self, url: URL, pool_size: int, max_overflow: int = 0) -> None:
-        parameters = LIBPQ_DEFAULTS | dict(url.query)
+        self._parameters = LIBPQ_DEFAULTS | driver.libpq_parameters(url)
+        self.pool = Pool(self._connect, pool_size, max_overflow, POOL_TIMEOUT)
         self.engine = create_async_engine(
-            url.set(drivername="postgresql+psycopg2_asyncio", query=parameters),
-            pool_size=pool_size,
-            max_overflow=max_overflow,
-            pool_timeout=POOL_TIMEOUT,
-            pool_pre_ping=True,  # costs nothing: driver.Dialect.do_ping
-            pool_reset_on_return=None,  # nothing to reset in autocommit
-            pool_use_lifo=True,
+            url.set(drivername="postgresql+psycopg2_asyncio"),
+            # The engine keeps no connections of its own, it borrows them.
+            poolclass=NullPool,
+            creator=lambda: await_only(self.pool.acquire()),
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
             use_native_hstore=False,
         )
+        dialect = self.engine.dialect
+        assert isinstance(dialect, driver.Dialect)
+        dialect.release = self.pool.release
         self._probe: driver.Connection | None = None
         self._probing = asyncio.Lock()
+
+    async def _connect(self) -> driver.Connection:
+        return await driver.connect(**self._parameters)
+
+    def session(self) -> Session:
+        """A session on this database."""
+        return Session(self.engine, info={"pool": self.pool})
 
     async def check(self) -> None:
         """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable."""
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT), self._probing:
                 if self._probe is None or self._probe.dead:
-                    _, parameters = self.engine.dialect.create_connect_args(self.engine.url)
-                    self._probe = await driver.connect(**parameters)
+                    self._probe = await self._connect()
                 await self._probe.fetch("SELECT 1")
         except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(type(error).__name__) from error
 
     async def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection that is not in use."""
         if self._probe is not None:
             self._probe.close()
+        self.pool.close()
         await self.engine.dispose()
 
 
 async def get_session(request: Request) -> Session:
     """A session on the database of the app."""
-    return Session(request.app.state.database.engine)
+    database: Database = request.app.state.database
+    return database.session()
 
 
 SessionDep = Annotated[Session, Depends(get_session)]

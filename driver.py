@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2 import extensions
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -152,15 +152,16 @@ class Dialect(PGDialect_psycopg2):
     is_async = True
     supports_statement_cache = True
 
-    @classmethod
-    def get_pool_class(cls, url: Any) -> type[AsyncAdaptedQueuePool]:
-        return AsyncAdaptedQueuePool
+    release: Callable[[Connection], None] = staticmethod(Connection.close)
 
-    def connect(self, *arguments: Any, **parameters: Any) -> Any:
-        return await_only(connect(**parameters))
+    def do_close(self, dbapi_connection: Any) -> None:
+        """Gives a connection back to whomever SQLAlchemy has it from."""
+        self.release(dbapi_connection)
 
-    def do_ping(self, dbapi_connection: Any) -> bool:
-        return not dbapi_connection.dead
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        """Closes a connection of which SQLAlchemy does not know what it is doing."""
+        dbapi_connection.close()
+        self.release(dbapi_connection)
 
     # Autocommit is the only mode there is.
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None: ...
@@ -171,3 +172,9 @@ class Dialect(PGDialect_psycopg2):
 registry.register("postgresql.psycopg2_asyncio", __name__, "Dialect")
 
 DIALECT: PGDialect_psycopg2 = Dialect()  # type: ignore[no-untyped-call]
+
+
+def libpq_parameters(url: URL) -> dict[str, Any]:
+    """`url` as the keywords of libpq."""
+    parameters: dict[str, Any] = DIALECT.create_connect_args(url)[1]  # type: ignore[no-untyped-call]
+    return parameters

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import psycopg2
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from psycopg2 import errors as postgres
+from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -183,26 +183,22 @@ async def _api_error(request: Request, error: Exception) -> JSONResponse:
     return response_of(error, request.scope)
 
 
-async def _validation_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    return response_of(InvalidInput(*map(_field_error, error.errors())), request.scope)
-
-
 _MESSAGES = {
-    "json_invalid": "must be JSON: {error}",
-    "model_attributes_type": "must be a JSON object, sent with Content-Type: application/json",
+    "model_type": "must be a JSON object",
     "string_pattern_mismatch": "must hold no NUL character, and a title not white space alone",
     "string_unicode": "must be valid Unicode, without lone surrogates",
 }
 
 
-def _field_error(error: Mapping[str, Any]) -> FieldError:
-    """Pydantic's error in our words; its `input`, which echoes the caller, is left out."""
-    kind, location = error["type"], [str(part) for part in error["loc"]]
-    if kind == "json_invalid":
-        location = ["body"]
-    message = _MESSAGES.get(kind, error["msg"]).format(**error.get("ctx", {}))
-    return FieldError(field=".".join(location), message=message.removeprefix("Value error, "))
+def field_errors(error: ValidationError, place: tuple[str, ...]) -> list[FieldError]:
+    """Pydantic's errors in our words; their `input`, which echoes the caller, is left out."""
+    return [
+        FieldError(
+            field=".".join(str(part) for part in (*place, *detail["loc"])),
+            message=_MESSAGES.get(detail["type"], detail["msg"]).removeprefix("Value error, "),
+        )
+        for detail in error.errors(include_url=False, include_input=False)
+    ]
 
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -235,7 +231,6 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
 def add_handlers(app: FastAPI) -> None:
     """Makes `app` answer every exception in the one form; 500 is middleware/errors.py's."""
     app.add_exception_handler(APIError, _api_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(psycopg2.Error, _database_error)
     app.add_exception_handler(DBAPIError, _database_error)

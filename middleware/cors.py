@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import OriginNotAllowed
 
@@ -25,6 +25,13 @@ class CORSMiddleware(StarletteCORSMiddleware):
             expose_headers=RESPONSE_HEADERS,
         )
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Most callers are no browsers on another origin: for them there is only `Vary` to add."""
+        if scope["type"] == "http" and all(name != b"origin" for name, _ in scope["headers"]):
+            await self.app(scope, receive, _varying(send))
+        else:
+            await super().__call__(scope, receive, send)
+
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
@@ -32,3 +39,12 @@ class CORSMiddleware(StarletteCORSMiddleware):
         del response.headers["content-type"], response.headers["content-length"]
         error = OriginNotAllowed()
         return JSONResponse(error.body(), error.status, headers=response.headers)
+
+
+def _varying(send: Send) -> Send:
+    async def varying(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"vary", b"Origin")]
+        await send(message)
+
+    return varying

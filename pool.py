@@ -1,0 +1,57 @@
+"""The pool of a process's connections.
+
+SQLAlchemy's own starts a greenlet for every checkout, and waits through a task of its own: 30 of
+the 75 microseconds that a statement took with it. Here a checkout is a few list operations, and
+SQLAlchemy is a guest: its engine takes its connections from here (database.py).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from driver import Connection
+
+
+class Pool:
+    """Keeps `size` connections, and lends up to `overflow` more that are closed once back."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], size: int, overflow: int, timeout: float
+    ) -> None:
+        self._connect = connect
+        self._size = size
+        self._timeout = timeout  # seconds
+        self._slots = asyncio.Semaphore(size + overflow)
+        self._idle: list[Connection] = []
+
+    async def acquire(self) -> Connection:
+        """A live connection, the last one that was given back if there is one.
+
+        Raises TimeoutError if none comes free in time, and what connecting raises.
+        """
+        if self._slots.locked():
+            async with asyncio.timeout(self._timeout):
+                await self._slots.acquire()
+        else:
+            await self._slots.acquire()  # does not wait
+        try:
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.dead:
+                    return connection
+            return await self._connect()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def release(self, connection: Connection) -> None:
+        """Takes a connection back."""
+        if connection.dead or len(self._idle) >= self._size:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        self._slots.release()
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
