@@ -59,11 +59,12 @@ def running_postgres(folder: Path) -> Iterator[URL]:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     server = _Server(folder)
-    _private(server.socket)
     with (folder / "users.lock").open("w") as users:
+        with _alone(folder):
+            _private(server.socket)
+            fcntl.flock(users, fcntl.LOCK_SH)
         try:
             with _alone(folder):
-                fcntl.flock(users, fcntl.LOCK_SH)
                 server.start()
             yield server.url
         finally:
