@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     db_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     db_max_overflow: Annotated[int, Field(ge=0, le=1000)] = 0
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 2000
-    shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 8
+    shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 6
     data_dir: Path = ROOT / ".data"
 
     @field_validator("environment", "log_level", mode="before")
@@ -157,3 +157,5 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SystemExit(_sentence(error)) from None
+    except UnicodeDecodeError:
+        raise SystemExit("Configuration error: .env is not UTF-8 text.") from None

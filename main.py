@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from sqlalchemy.engine import URL
 from starlette.types import ASGIApp
 
@@ -45,9 +44,8 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """The layers around the routes, from the innermost outwards."""
         settings: Settings = self.state.settings
-        layers: ASGIApp = AsyncExitStackMiddleware(self.router)  # FastAPI's routes ask for it
-        layers = ErrorsMiddleware(layers, log_requests=settings.log_requests)
-        return CORSMiddleware(layers, allow_origins=settings.allowed_origins)
+        answering = ErrorsMiddleware(self.router, log_requests=settings.log_requests)
+        return CORSMiddleware(answering, allow_origins=settings.allowed_origins)
 
 
 def create_app(settings: Settings) -> FastAPI:

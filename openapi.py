@@ -12,7 +12,7 @@ A multi-user task service. Send the token that Better Auth gave your frontend as
 `{"detail": "<sentence>", "code": "<CONSTANT>"}`.
 """
 # Put your own here.
-CONTACT = {"name": "API support", "email": "api@example.com"}
+CONTACT = {"name": "API support", "url": "https://example.com/support"}
 SERVERS = [{"url": "/", "description": "This service"}]
 TAGS = [
     {"name": "tasks", "description": "The tasks of one user."},
@@ -27,6 +27,16 @@ def document(app: FastAPI) -> dict[str, Any]:
         for path in schema["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)  # FastAPI's; ours is a 400
+                for parameter in operation.get("parameters", ()):
+                    _without_null(parameter)
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
     return app.openapi_schema or {}
+
+
+def _without_null(parameter: dict[str, Any]) -> None:
+    """A parameter may be absent, but there is no way to write null in a URL."""
+    schema = parameter["schema"]
+    if "anyOf" in schema:
+        (value,) = (each for each in schema.pop("anyOf") if each != {"type": "null"})
+        schema.update(value)

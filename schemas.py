@@ -35,7 +35,7 @@ UserId = Annotated[
         examples=["user_123"],
     ),
 ]
-TaskId = Annotated[int, Decimal, Path(ge=1, le=MAX_ID, description="The task.", examples=[1])]
+TaskId = Annotated[int, Path(ge=1, lt=MAX_ID + 1, description="The task.", examples=[1]), Decimal]
 
 Title = Annotated[
     str,
@@ -81,7 +81,9 @@ Timestamp = Annotated[
 
 
 class TaskResponse(BaseModel):
-    """A task. Its fields, in this order, are also what Postgres writes (routes/statements.py)."""
+    """A task."""
+
+    # These fields, in this order, are what Postgres writes: routes/statements.py.
 
     id: Annotated[int, Field(ge=1, le=MAX_ID, json_schema_extra={"format": "int64"}, examples=[1])]
     user_id: Annotated[str, Field(examples=["user_123"])]
@@ -124,7 +126,7 @@ class TaskQuery(BaseModel):
         Field(description="Absent: newest first by creation, A to Z by title."),
     ] = None
     limit: Annotated[
-        Annotated[int, Decimal, Field(ge=1, le=MAX_LIMIT)] | None,
+        Annotated[int, Field(ge=1, le=MAX_LIMIT), Decimal] | None,
         Field(description="The size of a page. Absent: every task.", examples=[50]),
     ] = None
     cursor: Annotated[

@@ -1,7 +1,7 @@
 """The arguments of an operation, out of a request and the operation's signature."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, get_type_hints
 
 from fastapi import Request, params
@@ -73,7 +73,8 @@ class Arguments:
     """Makes the arguments of `operation` as FastAPI would, but for one kind of signature.
 
     FastAPI's general solver of dependencies takes as long as the whole statement. Known here are
-    path parameters, one model for the query, one for the body, and dependencies on the request.
+    the request, parts of the path, one model for the query, one for the body, and dependencies on
+    the request and on parts of the path.
     """
 
     def __init__(self, operation: Callable[..., Any]) -> None:
@@ -85,10 +86,16 @@ class Arguments:
             self._add(name, hints[name])
 
     def _add(self, name: str, annotation: Any) -> None:
-        marker = next(iter(getattr(annotation, "__metadata__", ())[-1:]), None)
-        if isinstance(marker, params.Depends):
+        kinds = (params.Depends, params.Path, params.Query)
+        markers = [
+            part for part in getattr(annotation, "__metadata__", ()) if isinstance(part, kinds)
+        ]
+        marker = markers[0] if markers else None
+        if annotation is Request:
+            self._dependencies[name] = _the_request
+        elif isinstance(marker, params.Depends):
             assert marker.dependency is not None
-            self._dependencies[name] = marker.dependency
+            self._dependencies[name] = _dependency(marker.dependency)
         elif isinstance(marker, params.Path):
             self._arguments[name] = PathArgument(name, annotation)
         elif isinstance(marker, params.Query):
@@ -97,11 +104,8 @@ class Arguments:
             self._arguments[name] = BodyArgument(annotation)
             self.takes_body = True
 
-    async def of(self, request: Request, solved: Mapping[Any, Any]) -> dict[str, Any]:
-        """The arguments, by name; `solved` has the values of dependencies that are known already.
-
-        Raises InvalidInput with everything that is wrong with the request.
-        """
+    async def of(self, request: Request) -> dict[str, Any]:
+        """The arguments, by name. Raises InvalidInput with everything that is wrong."""
         values: dict[str, Any] = {}
         wrong: list[FieldError] = []
         for name, argument in self._arguments.items():
@@ -114,9 +118,24 @@ class Arguments:
         if wrong:
             raise InvalidInput(*wrong)
         for name, dependency in self._dependencies.items():
-            known = dependency in solved
-            values[name] = solved[dependency] if known else await dependency(request)
+            values[name] = await dependency(request)
         return values
+
+
+async def _the_request(request: Request) -> Request:
+    return request
+
+
+def _dependency(function: Callable[..., Awaitable[Any]]) -> Dependency:
+    """`function` as one of the request alone; what else it asks for are parts of the path."""
+    names = [name for name in inspect.signature(function).parameters if name != "request"]
+    if not names:
+        return function
+
+    async def solved(request: Request) -> Any:
+        return await function(request, *(request.path_params[name] for name in names))
+
+    return solved
 
 
 def _malformed(message: str) -> InvalidInput:

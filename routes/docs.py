@@ -6,16 +6,18 @@ is not used: it would lose FastAPI's own signature.
 
 import re
 from functools import cache
-from pathlib import Path
+from pathlib import Path as FilePath
+from typing import Annotated
 
 import fastapi_offline
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from errors import NotFound
+from routes.route import Route
 
-STATIC = Path(fastapi_offline.__file__).parent / "static"
+STATIC = FilePath(fastapi_offline.__file__).parent / "static"
 ASSETS = "/docs/assets"
 # A file that this process would let pass still can't make the browser ask another host.
 POLICY = (
@@ -26,7 +28,7 @@ TRANSPARENT_PIXEL = (
     b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 )
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 
 
 @router.get("/docs")
@@ -65,7 +67,7 @@ async def redoc_script() -> Response:
 
 
 @router.get(ASSETS + "/{name}")
-async def asset(name: str) -> Response:
+async def asset(name: Annotated[str, Path()]) -> Response:
     """One of the other files of the two pages."""
     files = {path.name: path for path in STATIC.iterdir()}
     if name not in files:

@@ -8,16 +8,23 @@ from fastapi.responses import JSONResponse
 
 from database import Database
 from errors import DatabaseUnavailable
+from routes.route import Route
 from schemas import HealthResponse, LiveResponse, UnhealthyResponse
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
 
 
 @router.head("", include_in_schema=False)
 @router.get(
     "",
     response_model=HealthResponse,
-    responses={503: {"model": UnhealthyResponse, "description": "`DATABASE_UNAVAILABLE`"}},
+    responses={
+        503: {
+            "model": UnhealthyResponse,
+            "description": "`DATABASE_UNAVAILABLE`",
+            "headers": {"Retry-After": {"schema": {"type": "string"}}},
+        }
+    },
     operation_id="getHealth",
     summary="Check the service and its database",
 )

@@ -61,6 +61,8 @@ def _decoded(cursor: str, query: TaskQuery) -> Position:
     if sort == "title" and not ("\0" not in key and 1 <= len(key) <= TITLE_LENGTH):
         raise ValueError
     if sort == "created":
+        if not key.isascii():  # strptime knows the digits of every script, Postgres ours
+            raise ValueError
         datetime.strptime(key, "%Y-%m-%dT%H:%M:%S.%fZ")
     return Position(key, task_id)
 

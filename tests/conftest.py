@@ -4,13 +4,12 @@ The database is made in a temporary folder and removed afterwards; settings of t
 `.env`, play no part.
 """
 
-import asyncio
 import os
 import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -30,14 +29,25 @@ for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET", "EN
 from auth import make_token  # noqa: E402
 from config import Settings  # noqa: E402
 from development import running_postgres  # noqa: E402
+from driver import libpq_parameters  # noqa: E402
 from main import create_app  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """A Postgres that lives as long as the tests, and logs every statement."""
+    """A Postgres that lives as long as the tests, and does not wait for the disk."""
     with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        with closing(connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute("ALTER SYSTEM SET synchronous_commit = off")
+            cursor.execute("SELECT pg_reload_conf()")
         yield url
+
+
+def connect(url: URL) -> Connection:
+    """A connection in autocommit, past the service."""
+    connection: Connection = psycopg2.connect(**libpq_parameters(url))
+    connection.autocommit = True
+    return connection
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +73,7 @@ def serving(app: FastAPI) -> Iterator[str]:
     config = uvicorn.Config(app, log_config=None, access_log=False, loop="uvloop", ws="none")
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         while not server.started:
@@ -86,7 +96,7 @@ def base_url(app: FastAPI) -> Iterator[str]:
         yield url
 
 
-def bearer(user_id: str, **claims: Any) -> dict[str, str]:
+def bearer(user_id: str) -> dict[str, str]:
     """The header that makes a request `user_id`'s."""
     return {"Authorization": f"Bearer {make_token(user_id, SECRET)}"}
 
@@ -105,23 +115,21 @@ def bob() -> str:
 @pytest.fixture
 def client(base_url: str, alice: str) -> Iterator[httpx.Client]:
     """Alice's client: her token, and paths relative to the service."""
-    with httpx.Client(base_url=base_url, headers=bearer(alice)) as client:
+    with httpx.Client(base_url=base_url, headers=bearer(alice), verify=False) as client:
         yield client
 
 
 @pytest.fixture
 def anonymous(base_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=base_url) as client:
+    with httpx.Client(base_url=base_url, verify=False) as client:
         yield client
 
 
 @pytest.fixture
 def database(postgres: URL, base_url: str) -> Iterator[Connection]:
     """A connection to the same database, past the service, which has migrated it."""
-    connection = psycopg2.connect(host=postgres.query["host"], user="postgres")
-    connection.autocommit = True
-    yield connection
-    connection.close()
+    with closing(connect(postgres)) as connection:
+        yield connection
 
 
 @pytest.fixture

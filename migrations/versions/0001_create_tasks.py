@@ -26,13 +26,17 @@ def upgrade() -> None:
         sa.CheckConstraint("char_length(description) <= 1000", "tasks_description_length"),
         sa.PrimaryKeyConstraint("id"),
     )
-    lower_title = sa.text("lower(title)")
-    op.create_index("tasks_by_created", "tasks", ["user_id", "created_at", "id"])
-    op.create_index(
-        "tasks_by_status_created", "tasks", ["user_id", "completed", "created_at", "id"]
-    )
-    op.create_index("tasks_by_title", "tasks", ["user_id", lower_title, "id"])
-    op.create_index("tasks_by_status_title", "tasks", ["user_id", "completed", lower_title, "id"])
+    keys: dict[str, str | sa.TextClause] = {
+        "created": "created_at",
+        "title": sa.text("lower(title)"),
+    }
+    for order, key in keys.items():
+        columns: list[str | sa.TextClause] = ["user_id", key, "id"]
+        op.create_index(f"tasks_by_{order}", "tasks", columns)
+        for status, condition in {"pending": "IS false", "completed": "IS true"}.items():
+            where = sa.text(f"completed {condition}")
+            name = f"tasks_{status}_by_{order}"
+            op.create_index(name, "tasks", columns, postgresql_where=where)
 
 
 def downgrade() -> None:

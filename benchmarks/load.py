@@ -1,0 +1,121 @@
+"""The closed loop: wrk keeps its connections busy, and what that cost is read around it."""
+
+import json
+import resource
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import process
+from population import Population
+
+SCRIPT = Path(__file__).with_name("load.lua")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is under load: the service's port, the roots of the two process trees, the users."""
+
+    port: int
+    service: int
+    postgres: int
+    users: Path
+    population: Population
+
+
+@dataclass
+class Run:
+    """One run of wrk. CPU times are of successful requests, in milliseconds each; cores in use."""
+
+    requests_per_second: float  # that were answered by a 2xx
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    service_cpu_ms: float
+    postgres_cpu_ms: float
+    generator_cores: float
+    other_cores: float
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+def wrk(subject: Subject, operation: str, connections: int, seconds: float, statuses: bool) -> Any:
+    """What the script printed at its end."""
+    options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+    population = subject.population
+    arguments = [
+        operation,
+        subject.users,
+        population.tasks,
+        population.users,
+        statuses * "statuses",
+    ]
+    command = ["wrk", *options, "--latency", "-s", str(SCRIPT), f"http://127.0.0.1:{subject.port}"]
+    output = subprocess.run(
+        [*command, "--", *map(str, arguments)], check=True, capture_output=True, text=True
+    ).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def _clocks(subject: Subject) -> tuple[float, ...]:
+    """CPU seconds of the service, of Postgres, of wrk and of the machine; seconds of the wall."""
+    generator = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (
+        process.cpu_seconds(subject.service),
+        process.cpu_seconds(subject.postgres),
+        generator.ru_utime + generator.ru_stime,
+        process.busy_seconds(),
+        time.perf_counter(),
+    )
+
+
+def _errors(answer: Any) -> dict[str, int]:
+    """Failures by kind: by status where statuses were counted."""
+    counted = {code: n for code, n in answer["statuses"].items() if not code.startswith("2")}
+    by_status = counted if answer["statuses"] else {"not 2xx": answer["not_2xx"]}
+    kinds = {"socket": answer["socket_errors"], "timeout": answer["timeouts"]}
+    return {name: count for name, count in (by_status | kinds).items() if count}
+
+
+def run(
+    subject: Subject, operation: str, connections: int, seconds: float, statuses: bool = False
+) -> Run:
+    """Loads the service and measures."""
+    before = _clocks(subject)
+    answer = wrk(subject, operation, connections, seconds, statuses)
+    service, postgres, generator, machine, wall = (
+        after - start for after, start in zip(_clocks(subject), before, strict=True)
+    )
+    good = answer["requests"] - answer["not_2xx"]
+    return Run(
+        requests_per_second=good / answer["microseconds"] * 1e6,
+        p50_ms=answer["p50"] / 1e3,
+        p95_ms=answer["p95"] / 1e3,
+        p99_ms=answer["p99"] / 1e3,
+        service_cpu_ms=service / max(good, 1) * 1e3,
+        postgres_cpu_ms=postgres / max(good, 1) * 1e3,
+        generator_cores=generator / wall,
+        other_cores=max(0.0, machine - service - postgres - generator) / wall,
+        errors=_errors(answer),
+    )
+
+
+def summary(runs: list[Run]) -> dict[str, Any]:
+    """The median of each figure over the rounds; the most that the generator and others used."""
+    figures = [name for name in vars(runs[0]) if name != "errors"]
+    result: dict[str, Any] = {
+        name: round(median(getattr(each, name) for each in runs), 3) for name in figures
+    }
+    for name in ("generator_cores", "other_cores"):
+        result[name] = round(max(getattr(each, name) for each in runs), 3)
+    result["errors"] = total_errors([each.errors for each in runs])
+    result["rounds"] = [round(each.requests_per_second, 1) for each in runs]
+    return result
+
+
+def total_errors(errors: list[dict[str, int]]) -> dict[str, int]:
+    """The sum by kind."""
+    kinds = sorted({kind for each in errors for kind in each})
+    return {kind: sum(each.get(kind, 0) for each in errors) for kind in kinds}

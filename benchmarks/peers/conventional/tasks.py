@@ -1,0 +1,86 @@
+"""The six calls."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, status
+from sqlmodel import col, select
+
+from conventional.auth import CurrentUser
+from conventional.database import SessionDep
+from conventional.models import Task, utc_now
+from conventional.schemas import TaskCreate, TaskListResponse, TaskResponse, TaskUpdate
+
+router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"])
+
+
+def get_task_or_404(session: SessionDep, user_id: str, task_id: int) -> Task:
+    """The task, if it is there and the user's."""
+    task = session.get(Task, task_id)
+    if task is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "Task not found")
+    if task.user_id != user_id:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "Not your task")
+    return task
+
+
+@router.get("", response_model=TaskListResponse)
+def list_tasks(
+    user_id: CurrentUser,
+    session: SessionDep,
+    limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
+) -> dict[str, object]:
+    """Lists the user's tasks, newest first."""
+    statement = (
+        select(Task)
+        .where(Task.user_id == user_id)
+        .order_by(col(Task.created_at).desc())
+        .limit(limit)
+    )
+    tasks = session.exec(statement).all()
+    return {"tasks": tasks, "count": len(tasks)}
+
+
+@router.post("", response_model=TaskResponse, status_code=status.HTTP_201_CREATED)
+def create_task(user_id: CurrentUser, session: SessionDep, body: TaskCreate) -> Task:
+    """Creates a task."""
+    task = Task.model_validate(body, update={"user_id": user_id})
+    session.add(task)
+    session.commit()
+    session.refresh(task)
+    return task
+
+
+@router.get("/{task_id}", response_model=TaskResponse)
+def read_task(user_id: CurrentUser, session: SessionDep, task_id: int) -> Task:
+    """Reads one task."""
+    return get_task_or_404(session, user_id, task_id)
+
+
+@router.put("/{task_id}", response_model=TaskResponse)
+def update_task(user_id: CurrentUser, session: SessionDep, task_id: int, body: TaskUpdate) -> Task:
+    """Changes the fields that were sent."""
+    task = get_task_or_404(session, user_id, task_id)
+    task.sqlmodel_update(body.model_dump(exclude_unset=True), update={"updated_at": utc_now()})
+    session.add(task)
+    session.commit()
+    session.refresh(task)
+    return task
+
+
+@router.delete("/{task_id}", status_code=status.HTTP_204_NO_CONTENT)
+def delete_task(user_id: CurrentUser, session: SessionDep, task_id: int) -> None:
+    """Deletes a task."""
+    session.delete(get_task_or_404(session, user_id, task_id))
+    session.commit()
+
+
+@router.patch("/{task_id}/complete", response_model=TaskResponse)
+def toggle_task(user_id: CurrentUser, session: SessionDep, task_id: int) -> Task:
+    """Turns `completed` round."""
+    task = get_task_or_404(session, user_id, task_id)
+    task.completed = not task.completed
+    task.updated_at = utc_now()
+    session.add(task)
+    session.commit()
+    session.refresh(task)
+    return task

@@ -1,0 +1,119 @@
+"""The floor: what uvicorn, psycopg2, orjson and the token check cost with nothing around them.
+
+One process, one blocking connection in autocommit, one statement a request, and no validation
+beyond what keeps the six calls honest. Nobody should deploy this.
+"""
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import psycopg2
+from jose import JWTError, jwt
+from psycopg2.extras import RealDictCursor
+
+COLUMNS = "id, user_id, title, description, completed, created_at, updated_at"
+LIST = f"SELECT {COLUMNS} FROM tasks WHERE user_id = %s ORDER BY created_at DESC LIMIT %s"
+GET = f"SELECT {COLUMNS} FROM tasks WHERE id = %s AND user_id = %s"
+CREATE = f"INSERT INTO tasks (user_id, title, description) VALUES (%s, %s, %s) RETURNING {COLUMNS}"
+UPDATE = (
+    f"UPDATE tasks SET {{}}updated_at = now() WHERE id = %s AND user_id = %s RETURNING {COLUMNS}"
+)
+TOGGLE = UPDATE.format("completed = NOT completed, ")
+DELETE = "DELETE FROM tasks WHERE id = %s AND user_id = %s RETURNING id"
+PATH = re.compile(r"/api/([^/]+)/tasks(?:/(\d+)(/complete)?)?")
+JSON = (b"content-type", b"application/json")
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+SECRET = os.environ["BETTER_AUTH_SECRET"]
+connection = psycopg2.connect(os.environ["DATABASE_URL"])
+connection.autocommit = True
+
+
+def run(statement: str, *values: object) -> list[dict[str, Any]]:
+    """The rows of one statement."""
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def token_user(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The `sub` of a good token."""
+    for name, value in headers:
+        if name == b"authorization":
+            try:
+                return str(jwt.decode(value[7:].decode(), SECRET, algorithms=["HS256"])["sub"])
+            except JWTError:
+                return None
+    return None
+
+
+async def read_json(receive: Receive) -> dict[str, Any]:
+    """The body of the request."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message["body"], message.get("more_body", False)
+    return dict(orjson.loads(body))
+
+
+def list_tasks(user: str, query: bytes) -> tuple[int, object]:
+    """All of the user's tasks, or the newest `limit`."""
+    limit = parse_qs(query).get(b"limit")
+    tasks = run(LIST, user, int(limit[0]) if limit else None)
+    return 200, {"tasks": tasks, "count": len(tasks)}
+
+
+def change(user: str, task: int, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The task with the fields in `body` changed."""
+    names = [name for name in ("title", "description", "completed") if name in body]
+    assignments = "".join(f"{name} = %s, " for name in names)
+    return run(UPDATE.format(assignments), *(body[name] for name in names), task, user)
+
+
+async def answer(scope: Message, receive: Receive) -> tuple[int, object]:
+    """The status and the content for one request."""
+    if scope["path"] == "/health":
+        return 200, run("SELECT 'healthy' AS status")[0]
+    match = PATH.fullmatch(scope["path"])
+    if match is None:
+        return 404, {"detail": "Not found"}
+    user, number, complete = match.groups()
+    caller = token_user(scope["headers"])
+    if caller != user:
+        return (401 if caller is None else 403), {"detail": "Not allowed"}
+    if number is None and scope["method"] == "GET":
+        return list_tasks(user, scope["query_string"])
+    if number is None:
+        body = await read_json(receive)
+        return 201, run(CREATE, user, body["title"], body.get("description"))[0]
+    rows = await one_task(scope["method"], user, int(number), complete, receive)
+    if not rows:
+        return 404, {"detail": "Task not found"}
+    return (204, None) if scope["method"] == "DELETE" else (200, rows[0])
+
+
+async def one_task(
+    method: str, user: str, task: int, complete: str | None, receive: Receive
+) -> list[dict[str, Any]]:
+    """The row that a call on one task is about, if there is such a row."""
+    if complete:
+        return run(TOGGLE, task, user)
+    if method == "PUT":
+        return change(user, task, await read_json(receive))
+    return run(DELETE if method == "DELETE" else GET, task, user)
+
+
+async def app(scope: Message, receive: Receive, send: Send) -> None:
+    """The ASGI application."""
+    status, content = await answer(scope, receive)
+    body = b"" if content is None else orjson.dumps(content, option=orjson.OPT_UTC_Z)
+    headers = [JSON, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,185 @@
+"""A temporary Postgres server: made, tuned, seeded, and removed without a trace."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import process
+import psycopg2
+from population import Population
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+USER = "bench"
+
+# Durable as in production. Nothing that comes now and then may land in one contender's round:
+# no checkpoint within a run, and vacuum when the harness says so.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "1GB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+    "timezone": "UTC",
+    "log_min_messages": "fatal",
+    "log_min_error_statement": "panic",
+}
+
+SEED = """
+INSERT INTO tasks (id, user_id, title, description, completed, created_at, updated_at)
+OVERRIDING SYSTEM VALUE
+SELECT {start} + (task - 1) * {users} + person, {person}, 'Task ' || task || ' of a person',
+       CASE WHEN task % 3 > 0 THEN repeat('What there is to know about it. ', 3) END,
+       task % 4 = 0, moment, moment
+FROM generate_series(1, {tasks}) AS task, generate_series(1, {users}) AS person,
+     LATERAL (SELECT timestamptz '2025-01-01' + task * interval '1 hour'
+                     + person * interval '1 millisecond') AS at (moment)
+ORDER BY task, person
+"""
+
+
+def find_binaries(given: str | None) -> Path:
+    """The folder of Postgres' programs: given, on PATH, Debian's, or where pg_config says."""
+    if given:
+        return Path(given)
+    if found := shutil.which("postgres"):
+        return Path(found).resolve().parent
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
+    if debian:
+        return debian[-1]
+    if config := shutil.which("pg_config"):
+        return Path(subprocess.check_output([config, "--bindir"], text=True).strip())
+    raise SystemExit("No Postgres programs were found; name their folder with --postgres-bin.")
+
+
+def _owner() -> str | None:
+    """Who runs the server: nobody else, or, as Postgres refuses root, an unprivileged user."""
+    if os.getuid():
+        return None
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in users else "nobody"
+
+
+@dataclass
+class Server:
+    """The server, running while it is entered."""
+
+    binaries: Path
+
+    def __enter__(self) -> Self:
+        self.port = process.free_port()
+        self.password = secrets.token_hex(16)
+        self.owner = _owner()
+        self.folder = Path(tempfile.mkdtemp(prefix="bench-postgres-"))
+        try:
+            self._create()
+            self._start()
+        except BaseException:
+            shutil.rmtree(self.folder)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        process.stop(self.process, signal.SIGINT)
+        shutil.rmtree(self.folder)
+
+    def _create(self) -> None:
+        """Runs initdb, with a password for the one user that there is."""
+        password = self.folder / "password"
+        password.write_text(self.password)
+        if self.owner:
+            shutil.chown(self.folder, self.owner)
+            shutil.chown(password, self.owner)
+        options = ["--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"]
+        locale = ["--encoding=UTF8", "--locale=C.UTF-8"]
+        data = ["-D", str(self.folder / "data"), "-U", USER]
+        subprocess.run(
+            [str(self.binaries / "initdb"), *data, *options, *locale],
+            user=self.owner, cwd="/", check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def _start(self) -> None:
+        """Starts the server and waits until it answers."""
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data")]
+        self.process = subprocess.Popen(
+            [*command, f"--port={self.port}", *settings],
+            user=self.owner, cwd="/", start_new_session=True, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        for _ in range(300):
+            try:
+                return psycopg2.connect(self.url("postgres")).close()
+            except psycopg2.OperationalError:
+                time.sleep(0.1)
+        process.stop(self.process)
+        raise SystemExit("The temporary Postgres server did not start within 30 s.")
+
+    def url(self, database: str) -> str:
+        """The connection string of a database."""
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    @contextmanager
+    def connect(self, database: str) -> Iterator[Connection]:
+        """A connection in autocommit."""
+        connection = psycopg2.connect(self.url(database))
+        connection.autocommit = True
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def execute(self, database: str, *statements: str) -> None:
+        """Runs statements one by one, each on its own."""
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def version(self) -> str:
+        """The version of the server."""
+        with self.connect("postgres") as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            return str(fetch_all(cursor)[0][0])
+
+    def seed(self, database: str, *populations: Population) -> None:
+        """Fills `tasks`; its indexes are built afterwards, which is several times as fast."""
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'tasks'"
+                " AND indexname NOT IN (SELECT conname FROM pg_constraint)"
+            )
+            indexes = fetch_all(cursor)
+        self.execute(database, *(f"DROP INDEX {name}" for name, _ in indexes))
+        for population in populations:
+            self.execute(database, SEED.format(**population.seed()))
+        self.execute(
+            database,
+            "SELECT setval(pg_get_serial_sequence('tasks', 'id'), (SELECT max(id) FROM tasks))",
+            *(definition for _, definition in indexes),
+            "VACUUM (ANALYZE) tasks",
+            "CHECKPOINT",
+        )
+
+
+def fetch_all(cursor: Cursor) -> list[tuple[str, ...]]:
+    """All rows of the statement before."""
+    return cursor.fetchall()

@@ -1,0 +1,209 @@
+"""Tables and plots from the results."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from svg import Chart
+from targets import TARGETS, Results, ratio
+
+TITLES = {
+    "service": "this service",
+    "service-2": "this service, 2 workers",
+    "conventional": "conventional build",
+    "fastify": "Fastify + pg",
+    "floor": "floor",
+}
+BUSY = 0.7  # cores; above it, the one thread of wrk may be what holds a figure down
+DISTURBED = 0.2  # cores used by what is no part of the benchmark
+
+INTRODUCTION = """# Benchmarks
+
+Written by `uv run --group bench benchmarks/run.py`, all from one run; `results.json` has the
+figures. What is compared is in [benchmarks/](../../benchmarks/README.md), with how it is measured.
+"""
+
+
+def number(value: float) -> str:
+    """Three significant digits, or all of a large number's."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; all but the first column are aligned to the right."""
+    names = list(head)
+    lines = [names, ["---", *["---:"] * (len(names) - 1)], *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def counts(errors: dict[str, int]) -> str:
+    """Errors by kind, in words."""
+    return ", ".join(f"{count:,} × {kind}" for kind, count in errors.items()) or "0"
+
+
+def targets(results: Results) -> str:
+    """Each target beside its figure."""
+    rows = []
+    for target in TARGETS:
+        figure = target.read(results)
+        bounds = [(target.least, "≥"), (target.most, "≤")]
+        wanted = " and ".join(f"{sign} {number(x)}" for x, sign in bounds if x is not None)
+        verdict = (
+            "not measured" if figure is None else "met" if target.met(figure) else "**missed**"
+        )
+        shown = "–" if figure is None else f"{figure:.2f} {target.unit}".strip()
+        rows.append([target.text, f"{wanted} {target.unit}".strip(), shown, verdict])
+    return "## Targets\n\n" + table(["target", "wanted", "figure", ""], rows)
+
+
+def machine(results: Results) -> str:
+    """What it ran on."""
+    rows = ([key, value] for key, value in results["machine"].items())
+    return "## Machine\n\n" + "\n".join(f"- {key}: {value}" for key, value in rows) + "\n"
+
+
+def relative(by_name: dict[str, Any], name: str, to: str) -> str:
+    """Requests/s as a ratio to another contender's."""
+    try:
+        return f"{ratio(by_name, name, to):.2f}"
+    except (KeyError, ZeroDivisionError):
+        return "–"
+
+
+def closed_loop(results: Results) -> str:
+    """A table for each load."""
+    head = ["", "requests/s", "to conventional", "to Fastify", "to floor", "p50", "p95", "p99 ms"]
+    head += ["CPU service", "CPU Postgres ms", "errors"]
+    parts = ["## 64 connections, as fast as they go\n\n![Requests/s](throughput.svg)\n"]
+    for operation, by_name in results["closed loop"].items():
+        rows = []
+        for name, run in by_name.items():
+            ratios = [relative(by_name, name, to) for to in ("conventional", "fastify", "floor")]
+            times = [f"p{percent}_ms" for percent in (50, 95, 99)]
+            figures = [number(run[key]) for key in (*times, "service_cpu_ms", "postgres_cpu_ms")]
+            rate = number(run["requests_per_second"])
+            rows.append([TITLES[name], rate, *ratios, *figures, counts(run["errors"])])
+        parts.append(f"### {operation}\n\n" + table(head, rows))
+    return "\n".join([*parts, doubts(results["closed loop"])])
+
+
+def doubts(operations: dict[str, Any]) -> str:
+    """Which figures the generator, or other programs on the machine, may have held down."""
+    lines = []
+    for operation, by_name in operations.items():
+        for name, run in by_name.items():
+            place = f"{operation} of {TITLES.get(name, name)}"
+            if run["generator_cores"] > BUSY:
+                lines.append(f"- {place}: wrk used {run['generator_cores']:.2f} of a core")
+            if run["other_cores"] > DISTURBED:
+                lines.append(f"- {place}: other programs used {run['other_cores']:.2f} of a core")
+    most = max(run["generator_cores"] for by in operations.values() for run in by.values())
+    checked = f"wrk used {most:.2f} of a core at most"
+    if not lines:
+        return f"Checked: {checked}, other programs less than {DISTURBED}.\n"
+    return f"To be read with care ({checked}):\n\n" + "\n".join(lines) + "\n"
+
+
+def open_loop(results: Results) -> str:
+    """The users with think time."""
+    head = ["", "p50", "p95", "p99", "max ms", "requests", "errors", "generator late, p99 ms"]
+    rows = []
+    for name, run in results["open loop"].items():
+        times = [number(run[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")]
+        late = number(run["generator_late_p99_ms"])
+        rows.append([TITLES[name], *times, f"{run['requests']:,}", counts(run["errors"]), late])
+    return (
+        "## 1,000 users who ask every 2 s\n\nLatency from the moment when a request was due.\n\n"
+        "![Latency](open-loop.svg)\n\n" + table(head, rows)
+    )
+
+
+def thousand(results: Results) -> str:
+    """1,000 connections, and memory."""
+    rows, sizes = [], []
+    for name, run in results["1,000 connections"].items():
+        rates = [number(run["throughput"][n]) for n in ("64", "1000")]
+        after = "yes" if run["recovered"] else "**no**"
+        errors = counts(run["errors"]["1000"])
+        rows.append([TITLES[name], *rates, f"{run['ratio']:.2f}", errors, after])
+        memory = run["memory"]
+        both = [f"{memory[n]['rss_mb']:.0f} / {memory[n]['pss_mb']:.0f}" for n in memory]
+        sizes.append([TITLES[name], *both, f"{memory['1000']['processes']}"])
+    head = ["", "at 64, requests/s", "at 1,000", "ratio", "errors", "answers 2 s after"]
+    return (
+        "## 1,000 connections, as fast as they go\n\n" + table(head, rows) + "\n## Memory\n\n"
+        "Of the whole process tree, RSS / PSS in MB of 10⁶ bytes; the peak under load.\n\n"
+        "![Memory](memory.svg)\n\n" + table(["", "idle", "64", "1,000", "processes"], sizes)
+    )
+
+
+def start(results: Results) -> str:
+    """The start times."""
+    rows = ([TITLES[name], f"{value:.2f}"] for name, value in results["start"].items())
+    return "## Start to first answer\n\n" + table(["", "s"], rows)
+
+
+def growth(results: Results) -> str:
+    """The cost of a page."""
+    rows = ([name, f"{value:.2f}"] for name, value in results["growth"].items())
+    return (
+        "## A page of 50\n\nOne request at a time, the cases taking turns.\n\n"
+        "![A page](growth.svg)\n\n" + table(["", "ms"], rows)
+    )
+
+
+def workers(results: Results) -> str:
+    """The mix by number of workers."""
+    rows = []
+    for count, run in results["workers"].items():
+        figures = [number(run[key]) for key in ("requests_per_second", "p95_ms", "service_cpu_ms")]
+        rows.append([count, *figures, counts(run["errors"])])
+    head = ["workers", "mix, requests/s", "p95 ms", "CPU service ms", "errors"]
+    return "## Workers\n\n" + table(head, rows)
+
+
+SECTIONS = {
+    "closed loop": closed_loop,
+    "open loop": open_loop,
+    "1,000 connections": thousand,
+    "start": start,
+    "growth": growth,
+    "workers": workers,
+}
+
+
+def charts(results: Results) -> dict[str, Chart]:
+    """The plots by file name, of the sections that were run."""
+    found = {}
+    if loads := results.get("closed loop"):
+        names = list(next(iter(loads.values())))
+        rates = {TITLES[n]: [loads[o][n]["requests_per_second"] for o in loads] for n in names}
+        found["throughput"] = Chart("64 connections", "requests/s", list(loads), rates)
+    if users := results.get("open loop"):
+        keys = ("p50_ms", "p95_ms", "p99_ms")
+        times = {TITLES[n]: [run[key] for key in keys] for n, run in users.items()}
+        title = "1,000 users who ask every 2 s, latency"
+        found["open-loop"] = Chart(
+            title, "ms, logarithmic", ["p50", "p95", "p99"], times, True, {"50 ms": 50}
+        )
+    if many := results.get("1,000 connections"):
+        steps = ("idle", "64", "1000")
+        sizes = {TITLES[n]: [run["memory"][s]["pss_mb"] for s in steps] for n, run in many.items()}
+        groups = ["idle", "64 connections", "1,000 connections"]
+        found["memory"] = Chart("Proportional memory", "MB", groups, sizes, False, {"100 MB": 100})
+    if pages := results.get("growth"):
+        series = {"this service": list(pages.values())}
+        found["growth"] = Chart("A page of 50", "ms", list(pages), series)
+    return found
+
+
+def write(results: Results, output: Path) -> None:
+    """Writes results.json, README.md and the plots."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    parts = [INTRODUCTION, machine(results), targets(results)]
+    parts += [render(results) for name, render in SECTIONS.items() if results.get(name)]
+    (output / "README.md").write_text("\n".join(parts))
+    for name, chart in charts(results).items():
+        chart.write(output / f"{name}.svg")

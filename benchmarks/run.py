@@ -1,0 +1,124 @@
+"""Measures this service beside its peers: `uv run --group bench benchmarks/run.py`.
+
+Needs Postgres' programs, wrk, and node with npm. It makes a temporary Postgres server, and leaves
+nothing behind but its report.
+"""
+
+import argparse
+import json
+import resource
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import closed_loop
+import contenders
+import growth
+import machine
+import open_loop_sections
+import report
+from bench import Bench, Options, say
+from contenders import PEERS, ROOT
+from population import Population
+from postgres import Server, find_binaries
+
+SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "closed loop": closed_loop.closed_loop,
+    "open loop": open_loop_sections.open_loop,
+    "1,000 connections": closed_loop.thousand,
+    "start": open_loop_sections.start,
+    "growth": growth.growth,
+    "workers": closed_loop.scaling,
+}
+SLUGS = {name.replace(",", "").replace(" ", "-"): name for name in SECTIONS}
+NAMES = ("service", "conventional", "fastify", "floor")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small counts, for a first look")
+    parser.add_argument("--rounds", type=int, help="of each load and contender (5)")
+    parser.add_argument("--seconds", type=float, help="of one round (5)")
+    parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--sections", nargs="+", choices=SLUGS, default=list(SLUGS))
+    parser.add_argument("--postgres-bin", help="folder of initdb and postgres")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--report-only", action="store_true", help="from results.json, no run")
+    return parser.parse_args()
+
+
+def options(chosen: argparse.Namespace) -> Options:
+    """How much to measure."""
+    quick = chosen.quick
+    return Options(
+        rounds=chosen.rounds or (1 if quick else 5),
+        seconds=chosen.seconds or (2 if quick else 5),
+        population=Population(1_000 if quick else 10_000, 100),
+        starts=3 if quick else 5,
+        open_loop_seconds=6 if quick else 20,
+        growth_rounds=50 if quick else 200,
+    )
+
+
+def check_programs(names: list[str]) -> None:
+    """Ends the program with a sentence when something is missing."""
+    for program in names:
+        if not shutil.which(program):
+            raise SystemExit(f"{program} is needed and was not found.")
+
+
+def fastify_versions() -> str:
+    """The versions of the Node peer's packages, from its lock."""
+    packages = json.loads((PEERS / "fastify" / "package-lock.json").read_text())["packages"]
+    names = ("fastify", "pg", "@fastify/jwt")
+    return ", ".join(f"{name} {packages[f'node_modules/{name}']['version']}" for name in names)
+
+
+def measure(chosen: argparse.Namespace, server: Server, work: Path) -> dict[str, Any]:
+    """Runs the sections; the report is written after each, in case the run is cut short."""
+    available = contenders.all_contenders(work)
+    selected = {name: available[name] for name in NAMES if name in chosen.contenders}
+    bench = Bench(options(chosen), server, work, selected, secrets.token_urlsafe(32))
+    results: dict[str, Any] = {
+        "machine": machine.describe(server.version(), fastify_versions()),
+        "options": {key: str(value) for key, value in vars(bench.options).items()},
+    }
+    for contender in selected.values():
+        contenders.build(contender)
+        bench.prepare(contender, contender.name, bench.options.population)
+    for slug in chosen.sections:
+        begin = time.monotonic()
+        say(f"{SLUGS[slug]}:")
+        results[SLUGS[slug]] = SECTIONS[SLUGS[slug]](bench)
+        report.write(results, chosen.output)
+        say(f"  ({time.monotonic() - begin:.0f} s)")
+    return results
+
+
+def main() -> None:
+    """Runs, or renders what was run."""
+    chosen = arguments()
+    if chosen.report_only:
+        report.write(json.loads((chosen.output / "results.json").read_text()), chosen.output)
+        return
+    check_programs(["wrk", "uv", *(["node", "npm"] if "fastify" in chosen.contenders else [])])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is cleaned up
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Server(find_binaries(chosen.postgres_bin)) as server,
+    ):
+        results = measure(chosen, server, Path(folder))
+    print(report.targets(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What the service is meant to reach, and whether one run shows it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure with the bounds it should keep to; None on either side is no bound."""
+
+    text: str
+    figure: Callable[[Results], float]
+    least: float | None = None
+    most: float | None = None
+    unit: str = ""
+
+    def read(self, results: Results) -> float | None:
+        """The figure, or None when its section was not run or the contender was not there."""
+        try:
+            return self.figure(results)
+        except (KeyError, ZeroDivisionError):
+            return None
+
+    def met(self, figure: float) -> bool:
+        """Whether the figure is within the bounds."""
+        return (self.least is None or figure >= self.least) and (
+            self.most is None or figure <= self.most
+        )
+
+
+def ratio(runs: Results, name: str, to: str) -> float:
+    """The median over the rounds of one contender's requests/s relative to another's.
+
+    Two that took turns in a round met the same machine, whatever else it did then.
+    """
+    pairs = zip(runs[name]["rounds"], runs[to]["rounds"], strict=True)
+    return float(median(ours / theirs for ours, theirs in pairs))
+
+
+def rate(operation: str, to: str) -> Callable[[Results], float]:
+    """Requests/s of the service relative to a peer."""
+
+    def figure(results: Results) -> float:
+        return ratio(results["closed loop"][operation], "service", to)
+
+    return figure
+
+
+def open_loop(name: str) -> Callable[[Results], float]:
+    """A figure of the open loop."""
+    return lambda results: float(results["open loop"]["service"][name])
+
+
+def open_loop_errors(results: Results) -> float:
+    """How many requests of the open loop failed."""
+    return float(sum(results["open loop"]["service"]["errors"].values()))
+
+
+def thousand(name: str) -> Callable[[Results], float]:
+    """A figure of the run at 1,000 connections."""
+    return lambda results: float(results["1,000 connections"]["service"][name])
+
+
+def thousand_errors(results: Results) -> float:
+    """How many requests at 1,000 connections failed otherwise than by a 503."""
+    errors = results["1,000 connections"]["service"]["errors"]["1000"]
+    return float(sum(count for kind, count in errors.items() if kind != "503"))
+
+
+def memory(name: str, kind: str) -> Callable[[Results], float]:
+    """The peak at 1,000 connections in MB."""
+    return lambda results: float(results["1,000 connections"][name]["memory"]["1000"][kind])
+
+
+def cost(case: str, to: str) -> Callable[[Results], float]:
+    """The time for a page relative to another case."""
+    return lambda results: float(results["growth"][case] / results["growth"][to])
+
+
+def start(results: Results) -> float:
+    """Seconds from exec to the first answer."""
+    return float(results["start"]["service"])
+
+
+HEAVY, USUAL = "user of 100,000 tasks", "user of 100 tasks"
+LARGE, SMALL = "table of 1,000,000 rows", "table of 10,000 rows"
+
+TARGETS = [
+    Target("mix at 64 connections, to the conventional build", rate("mix", "conventional"), 5),
+    Target("mix at 64 connections, to Fastify + pg", rate("mix", "fastify"), 1),
+    Target("list of 100, to the conventional build", rate("list", "conventional"), 5.5),
+    *(
+        Target(f"{operation}, to the floor", rate(operation, "floor"), 0.7)
+        for operation in ("get", "create", "update", "toggle")
+    ),
+    Target("1,000 users every 2 s, p95", open_loop("p95_ms"), most=50, unit="ms"),
+    Target("1,000 users every 2 s, errors", open_loop_errors, most=0),
+    Target("1,000 connections, errors other than 503", thousand_errors, most=0),
+    Target("1,000 connections, throughput to that at 64", thousand("ratio"), 0.9),
+    Target("1,000 connections, answers within 2 s after", thousand("recovered"), 1),
+    Target("page of 50: user of 100,000 tasks to 100", cost(HEAVY, USUAL), 0.8, 1.2),
+    Target("page of 50: table of 10⁶ rows to 10⁴", cost(LARGE, SMALL), 0.8, 1.2),
+    Target("page of 50: page 1,000 to page 1", cost("the last at page 1,000", HEAVY), 0.8, 1.2),
+    Target("RSS at 1,000 connections, one worker", memory("service", "rss_mb"), None, 100, "MB"),
+    Target("PSS at 1,000 connections, two workers", memory("service-2", "pss_mb"), None, 100, "MB"),
+    Target("start to first answer", start, most=2, unit="s"),
+]  # fmt: skip

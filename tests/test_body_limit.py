@@ -1,0 +1,121 @@
+"""A body of more than 64 KiB is refused before its end, whether its length is declared or not."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import bearer
+
+LIMIT = 64 * 1024  # bytes
+TOO_LARGE = {"detail": "The body is larger than 64 KiB.", "code": "PAYLOAD_TOO_LARGE"}
+DECLARED, CHUNKED = f"Content-Length: {10**12}", "Transfer-Encoding: chunked"
+
+with_both = pytest.mark.parametrize("method", ["POST", "PUT"])
+Create = Callable[..., dict[str, Any]]
+
+
+def body_of(size: int, ends: bytes = b'{"title": "x"}') -> bytes:
+    return ends.ljust(size)
+
+
+def in_chunks(body: bytes) -> Iterator[bytes]:
+    """`body` in pieces, so that httpx declares no length."""
+    yield from (body[start : start + 1000] for start in range(0, len(body), 1000))
+
+
+@pytest.fixture
+def path(alice: str, create: Create) -> Callable[[str], str]:
+    """Where to send a body by a method."""
+    task_id = create()["id"]
+    return lambda method: f"/api/{alice}/tasks" + (f"/{task_id}" if method == "PUT" else "")
+
+
+@with_both
+@pytest.mark.parametrize("form", [bytes, in_chunks])
+def test_a_body_of_64_kib_is_accepted(
+    method: str, form: Callable[[bytes], Any], client: httpx.Client, path: Callable[[str], str]
+) -> None:
+    content = form(body_of(LIMIT))
+    headers = {"Content-Type": "application/json"}
+    response = client.request(method, path(method), content=content, headers=headers)
+    assert response.status_code in (200, 201), response.text
+
+
+@with_both
+@pytest.mark.parametrize("form", [bytes, in_chunks])
+@pytest.mark.parametrize("size", [LIMIT + 1, 20 * LIMIT])
+def test_a_body_of_more_is_refused(
+    method: str,
+    form: Callable[[bytes], Any],
+    size: int,
+    client: httpx.Client,
+    path: Callable[[str], str],
+) -> None:
+    content = form(body_of(size))
+    headers = {"Content-Type": "application/json"}
+    response = client.request(method, path(method), content=content, headers=headers)
+    assert (response.status_code, response.json()) == (413, TOO_LARGE)
+    assert response.headers["connection"] == "close"
+
+
+def test_small_characters_count_as_bytes(client: httpx.Client, alice: str) -> None:
+    body = {"title": "x", "other": "😀" * (LIMIT // 4)}
+    assert client.post(f"/api/{alice}/tasks", json=body).status_code == 413
+
+
+@pytest.fixture
+def connection(base_url: str) -> Iterator[socket.socket]:
+    where = urlsplit(base_url)
+    with socket.create_connection((str(where.hostname), where.port or 80), timeout=5) as connection:
+        yield connection
+
+
+def head(method: str, path: str, user_id: str, *fields: str) -> bytes:
+    """The head of a request; its body is the caller's to send."""
+    token = bearer(user_id)["Authorization"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: tasks", f"Authorization: {token}", *fields]
+    return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode()
+
+
+def answer(connection: socket.socket) -> bytes:
+    """All that comes before the service closes the connection; TimeoutError if it does not."""
+    received = b""
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            received += part
+    return received
+
+
+@with_both
+def test_a_declared_length_is_refused_before_the_body_is_sent(
+    method: str, connection: socket.socket, path: Callable[[str], str], alice: str
+) -> None:
+    connection.sendall(head(method, path(method), alice, DECLARED))
+    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+
+
+@with_both
+def test_a_chunked_body_is_refused_before_its_end(
+    method: str, connection: socket.socket, path: Callable[[str], str], alice: str
+) -> None:
+    chunk = b"%x\r\n%b\r\n" % (LIMIT + 1, b" " * (LIMIT + 1))
+    connection.sendall(head(method, path(method), alice, CHUNKED) + chunk)
+    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(("field", "frame"), [(DECLARED, b"%b"), (CHUNKED, b"10000\r\n%b\r\n")])
+def test_an_endless_body_is_not_read(
+    field: str, frame: bytes, connection: socket.socket, alice: str
+) -> None:
+    connection.sendall(head("POST", f"/api/{alice}/tasks", alice, field))
+    sent = 0
+    with suppress(ConnectionError):
+        while sent < 1000 * LIMIT:
+            connection.sendall(frame % (b" " * LIMIT))
+            sent += LIMIT
+    assert sent < 1000 * LIMIT

@@ -1,0 +1,163 @@
+"""What callers are told while the database is away, slow or busy, and how it ends."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.conftest import ORIGIN
+from tests.support import (
+    DATABASE_UNAVAILABLE,
+    OVERLOADED,
+    backends_that_wait,
+    database_of_its_own,
+    eventually,
+    locked_tasks,
+    proxy,
+    service,
+    sql,
+)
+
+TASKS = "/api/alice/tasks"
+
+
+def assert_told(response: httpx.Response, body: dict[str, str]) -> None:
+    assert (response.status_code, response.json()) == (503, body)
+    assert int(response.headers["retry-after"]) >= 1
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_a_service_starts_without_its_database_and_serves_when_it_comes(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres, tables=False) as url,
+        proxy(url) as way,
+        service(way.url, environment="development") as client,
+    ):
+        assert_told(client.get(TASKS), DATABASE_UNAVAILABLE)
+        assert_told(client.post(TASKS, json={"title": "Milk"}), DATABASE_UNAVAILABLE)
+        assert client.get("/health").status_code == 503
+        way.open()
+        eventually(lambda: client.post(TASKS, json={"title": "Milk"}).status_code == 201, 20)
+        assert client.get("/health").status_code == 200
+        assert client.get(TASKS).json()["count"] == 1
+
+
+def test_a_database_that_goes_and_comes_back(postgres: URL) -> None:
+    with database_of_its_own(postgres) as url, proxy(url) as way, service(way.url) as client:
+        way.open()
+        assert client.post(TASKS, json={"title": "Milk"}).status_code == 201
+        way.close()
+        for _ in range(8):
+            assert_told(client.get(TASKS), DATABASE_UNAVAILABLE)
+        way.open()
+        for _ in range(8):
+            assert client.get(TASKS).json()["count"] == 1
+
+
+def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+    start = time.perf_counter()
+    return call(), time.perf_counter() - start
+
+
+def test_nobody_waits_for_a_busy_database_longer_than_promised(postgres: URL) -> None:
+    """One connection, which hangs; one request that waits for it; and one too many."""
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, db_pool_size=1, max_waiting=1) as client,
+        ThreadPoolExecutor() as threads,
+        locked_tasks(url) as release,
+    ):
+
+        def ask() -> Future[tuple[httpx.Response, float]]:
+            return threads.submit(timed, lambda: client.get(TASKS))
+
+        hanging = ask()
+        eventually(lambda: backends_that_wait(url))
+        waiting = ask()
+        time.sleep(0.2)
+        refused, seconds = ask().result()
+        assert_told(refused, OVERLOADED)
+        assert seconds < 1
+        gave_up, seconds = waiting.result()
+        assert_told(gave_up, DATABASE_UNAVAILABLE)
+        assert 1.8 < seconds < 3
+        timed_out, seconds = hanging.result()
+        assert_told(timed_out, DATABASE_UNAVAILABLE)
+        assert 4.5 < seconds < 6
+        release()
+        assert client.get(TASKS).status_code == 200
+
+
+def test_a_request_that_waits_is_served_when_its_turn_comes(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, db_pool_size=1, max_waiting=20) as client,
+        ThreadPoolExecutor(20) as threads,
+        locked_tasks(url) as release,
+    ):
+        requests = [threads.submit(client.get, TASKS) for _ in range(20)]
+        eventually(lambda: backends_that_wait(url))
+        time.sleep(0.2)
+        release()
+        assert [request.result().status_code for request in requests] == [200] * 20
+
+
+def kill_backends_that_wait(url: URL) -> None:
+    for pid in eventually(lambda: backends_that_wait(url)):
+        sql(url, "SELECT pg_terminate_backend(%s, 2000)", pid)
+
+
+READ: tuple[str, str, dict[str, Any]] = ("GET", TASKS, {})
+WRITE: tuple[str, str, dict[str, Any]] = ("POST", TASKS, {"json": {"title": "Milk"}})
+
+
+@pytest.mark.parametrize(
+    ("request_", "kills", "status"), [(READ, 1, 200), (READ, 2, 503), (WRITE, 1, 503)]
+)
+def test_a_read_that_is_cut_off_is_asked_once_more_and_a_write_is_not(
+    postgres: URL, request_: tuple[str, str, dict[str, Any]], kills: int, status: int
+) -> None:
+    method, path, body = request_
+    with (
+        database_of_its_own(postgres) as url,
+        service(url) as client,
+        ThreadPoolExecutor() as threads,
+        locked_tasks(url) as release,
+    ):
+        request = threads.submit(client.request, method, path, **body)
+        for _ in range(kills):
+            kill_backends_that_wait(url)
+        time.sleep(0.1)
+        release()
+        response = request.result()
+        assert response.status_code == status
+        assert status == 200 or response.json() == DATABASE_UNAVAILABLE
+        assert client.get(TASKS).json()["count"] == 0
+
+
+def test_connections_that_were_all_killed_are_replaced_before_anybody_notices(
+    postgres: URL,
+) -> None:
+    kill = (
+        "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with (
+        database_of_its_own(postgres) as url,
+        service(url) as client,
+        ThreadPoolExecutor(16) as threads,
+    ):
+
+        def write(number: int) -> int:
+            return client.post(TASKS, json={"title": str(number)}).status_code
+
+        for _ in range(3):
+            assert set(threads.map(write, range(32))) == {201}
+            assert sql(url, kill)
+            time.sleep(0.2)
+        assert set(threads.map(write, range(32))) == {201}
+        assert client.get(TASKS).json()["count"] == 4 * 32

@@ -1,0 +1,331 @@
+"""Every setting: what it is by default, what it may be, and the one sentence if it is wrong."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import driver
+import main
+from config import ROOT, Settings, get_settings, postgres_url
+from database import Database
+from errors import DatabaseUnavailable
+
+SECRET = "a-secret-of-more-than-32-characters"
+URL = "postgresql://owner:pass-word@db.example/tasks"
+NEON = (
+    "postgresql://neondb_owner:npg_Secret1@ep-cool-rain-123456-pooler.eu-central-1.aws.neon.tech"
+    "/neondb?sslmode=require&channel_binding=require"
+)
+PRODUCTION = {"ENVIRONMENT": "production", "DATABASE_URL": URL, "BETTER_AUTH_SECRET": SECRET}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment without settings, and with an empty folder to look for `.env` in."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    return monkeypatch
+
+
+def read(environment: pytest.MonkeyPatch, **values: str) -> Settings:
+    """The settings as the service reads them, or SystemExit."""
+    for name, value in values.items():
+        environment.setenv(name, value)
+    return get_settings.__wrapped__()
+
+
+DEFAULTS: dict[str, Any] = {
+    "environment": "development",
+    "database_url": None,
+    "migration_database_url": None,
+    "better_auth_secret": None,
+    "jwt_issuer": None,
+    "jwt_audience": None,
+    "allowed_origins": ("http://localhost:3000",),
+    "host": "",
+    "port": 8000,
+    "log_level": "info",
+    "access_log": None,
+    "db_pool_size": 10,
+    "db_max_overflow": 0,
+    "max_waiting": 2000,
+    "shutdown_timeout": 8,
+    "data_dir": ROOT / ".data",
+}
+
+
+def test_in_development_nothing_needs_to_be_set(environment: pytest.MonkeyPatch) -> None:
+    assert read(environment).model_dump() == DEFAULTS
+
+
+def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
+    empty = {name.upper(): "" for name in Settings.model_fields}
+    assert read(environment, **empty).model_dump() == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("ENVIRONMENT", "development", "development"),
+        ("ENVIRONMENT", " Development ", "development"),
+        ("JWT_ISSUER", "https://auth.example", "https://auth.example"),
+        ("JWT_AUDIENCE", "tasks", "tasks"),
+        ("ALLOWED_ORIGINS", "https://a.example", ("https://a.example",)),
+        (
+            "ALLOWED_ORIGINS",
+            "http://localhost:3000, https://b.example ,http://[::1]:80,",
+            ("http://localhost:3000", "https://b.example", "http://[::1]:80"),
+        ),
+        ("HOST", "::", "::"),
+        ("PORT", "1", 1),
+        ("PORT", "65535", 65535),
+        ("LOG_LEVEL", "DEBUG", "debug"),
+        ("LOG_LEVEL", "warning", "warning"),
+        ("ACCESS_LOG", "true", True),
+        ("ACCESS_LOG", "0", False),
+        ("DB_POOL_SIZE", "1", 1),
+        ("DB_MAX_OVERFLOW", "20", 20),
+        ("MAX_WAITING", "0", 0),
+        ("SHUTDOWN_TIMEOUT", "1", 1),
+        ("DATA_DIR", "/somewhere", Path("/somewhere")),
+    ],
+)
+def test_a_good_setting_is_taken(
+    environment: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    assert getattr(read(environment, **{name: text}), name.lower()) == value
+
+
+WRONG = [
+    ("ENVIRONMENT", ["staging", "prod"]),
+    (
+        "DATABASE_URL",
+        [
+            "mysql://owner:pass-word@db.example/tasks",
+            "sqlite:///pass-word.db",
+            "postgresql+asyncpg://owner:pass-word@db.example/tasks",
+            "pass-word",
+            "postgresql:pass-word",
+            "postgresql://owner:pass-word@db.example:port/tasks",
+            f"{URL}?pass-word=1",
+            f"{URL}?sslmode=require&nonsense=pass-word",
+            "host=db.example password=pass-word",
+        ],
+    ),
+    ("MIGRATION_DATABASE_URL", ["mysql://owner:pass-word@db.example/tasks", f"{URL}?nonsense=1"]),
+    ("BETTER_AUTH_SECRET", ["pass-word" + "x" * 22, "x", "é" * 31]),
+    (
+        "ALLOWED_ORIGINS",
+        [
+            "*",
+            "https://a.example,*",
+            "https://*.example",
+            "https://a.example/",
+            "https://a.example/path",
+            "https://a.example?x",
+            "a.example",
+            "ftp://a.example",
+            "null",
+            "https://owner:pass-word@a.example",
+            "https://A.example",
+            "https://a.example https://b.example",
+        ],
+    ),
+    ("PORT", ["-1", "65536", "http", "80.5"]),
+    ("LOG_LEVEL", ["loud", "20"]),
+    ("ACCESS_LOG", ["perhaps"]),
+    ("DB_POOL_SIZE", ["0", "-1", "1001", "ten"]),
+    ("DB_MAX_OVERFLOW", ["-1", "1001", "ten"]),
+    ("MAX_WAITING", ["-1", "100001", "ten"]),
+    ("SHUTDOWN_TIMEOUT", ["0", "301", "ten"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in WRONG for text in texts]
+)
+def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(
+    environment: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        read(environment, **{name: text})
+    sentence = str(exit_.value)
+    assert re.fullmatch(rf"Configuration error: {name} [^\n]+\.", sentence)
+    assert "pass-word" not in sentence
+    assert "db.example" not in sentence
+    assert len(text) < 5 or text not in sentence
+
+
+def test_no_error_about_a_setting_quotes_it() -> None:
+    with pytest.raises(ValidationError) as error:
+        Settings(
+            _env_file=None, database_url="mysql://x:pass-word@x", better_auth_secret="pass-word"
+        )
+    assert "pass-word" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "BETTER_AUTH_SECRET"])
+def test_production_requires_a_database_and_a_secret(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    rest = {other: value for other, value in PRODUCTION.items() if other != name}
+    with pytest.raises(SystemExit) as exit_:
+        read(environment, **rest)
+    assert str(exit_.value) == (
+        f"Configuration error: {name} is required when ENVIRONMENT is production."
+    )
+    assert read(environment, **PRODUCTION).environment == "production"
+
+
+def test_production_listens_to_all_and_leaves_the_request_log_to_others(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    development = read(environment)
+    production = read(environment, **PRODUCTION)
+    assert (development.listen_host, production.listen_host) == ("127.0.0.1", "0.0.0.0")
+    assert (development.log_requests, production.log_requests) == (True, False)
+    chosen = read(environment, HOST="::1", ACCESS_LOG="yes")
+    assert (chosen.listen_host, chosen.log_requests) == ("::1", True)
+
+
+@pytest.mark.parametrize(
+    ("program", "values", "name"),
+    [
+        ("main.py", {"DATABASE_URL": "mysql://owner:pass-word@db.example/tasks"}, "DATABASE_URL"),
+        ("main.py", {"ENVIRONMENT": "production", "DATABASE_URL": URL}, "BETTER_AUTH_SECRET"),
+        ("auth.py", {"BETTER_AUTH_SECRET": "pass-word"}, "BETTER_AUTH_SECRET"),
+    ],
+)
+def test_the_process_says_one_sentence_on_stderr_and_fails(
+    program: str, values: dict[str, str], name: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, program, "user_123"], cwd=ROOT, env=values, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"Configuration error: {name} [^\n]+\.\n", done.stderr)
+    assert "pass-word" not in done.stderr
+
+
+def test_settings_come_from_a_file_and_the_environment_wins(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = f'# comment\nPORT=9000\nLOG_LEVEL="error"\nBETTER_AUTH_SECRET={SECRET}\nOTHER=1\n'
+    (tmp_path / ".env").write_text(text)
+    settings = read(environment, PORT="9001")
+    assert (settings.port, settings.log_level, settings.secret) == (9001, "error", SECRET)
+
+
+def test_a_wrong_setting_in_the_file_is_named_too(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PORT=pass-word\n")
+    with pytest.raises(SystemExit, match=r"^Configuration error: PORT [^\n]+\.$"):
+        read(environment)
+
+
+def test_the_file_lies_beside_the_program() -> None:
+    assert Settings.model_config["env_file"] == ROOT / ".env" == Path(main.__file__).parent / ".env"
+
+
+@pytest.mark.parametrize("secret", ["x" * 32, "é" * 32, "with spaces at the ends and inside it "])
+def test_a_secret_has_32_characters_or_more(environment: pytest.MonkeyPatch, secret: str) -> None:
+    assert read(environment, BETTER_AUTH_SECRET=secret).secret == secret
+
+
+def test_without_a_secret_one_is_made_and_kept(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "with a space" / "data"
+    first = read(environment, DATA_DIR=str(folder)).secret
+    assert len(first) >= 32
+    assert read(environment).secret == first
+    assert read(environment, DATA_DIR=str(tmp_path)).secret != first
+    [file] = folder.iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_no_secret_shows_when_settings_are_printed(environment: pytest.MonkeyPatch) -> None:
+    settings = read(environment, MIGRATION_DATABASE_URL=NEON, **PRODUCTION)
+    for text in (repr(settings), str(settings), settings.model_dump_json()):
+        assert not re.search("pass-word|npg_|db.example|neon.tech|a-secret", text)
+
+
+def libpq(url: str) -> dict[str, Any]:
+    """What the service connects with."""
+    taken: dict[str, Any] = {}
+
+    async def connect(**parameters: Any) -> None:
+        taken.update(parameters)
+        raise TimeoutError
+
+    with pytest.MonkeyPatch.context() as patch, suppress(DatabaseUnavailable):
+        patch.setattr(driver, "connect", connect)
+        asyncio.run(Database(postgres_url(url), 1).check())
+    return taken
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_either_scheme_is_postgres(environment: pytest.MonkeyPatch, scheme: str) -> None:
+    url = f"{scheme}://owner:p%40ss%2Fword@db.example:6543/tasks"
+    assert read(environment, DATABASE_URL=url).database_url is not None
+    expected = {
+        "user": "owner",
+        "password": "p@ss/word",
+        "host": "db.example",
+        "port": 6543,
+        "dbname": "tasks",
+    }
+    assert libpq(url).items() >= expected.items()
+
+
+def test_the_string_that_neon_gives_is_taken_as_it_is(environment: pytest.MonkeyPatch) -> None:
+    assert read(environment, DATABASE_URL=NEON).database_url is not None
+    expected = {
+        "user": "neondb_owner",
+        "password": "npg_Secret1",
+        "host": "ep-cool-rain-123456-pooler.eu-central-1.aws.neon.tech",
+        "dbname": "neondb",
+        "sslmode": "require",
+        "channel_binding": "require",
+    }
+    assert libpq(NEON).items() >= expected.items()
+
+
+def test_a_pooler_gets_no_startup_options() -> None:
+    assert "options" not in libpq(NEON)
+    assert libpq(f"{URL}?application_name=mine")["application_name"] == "mine"
+
+
+def test_each_setting_is_explained_in_the_example() -> None:
+    text = (ROOT / ".env.example").read_text()
+    names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE)
+    assert sorted(names) == sorted(name.upper() for name in Settings.model_fields)
+    paragraphs = [
+        block for block in text.split("\n\n") if re.search(r"^#?[A-Z0-9_]+=", block, re.M)
+    ]
+    assert all(re.match(r"# ?\w", block) for block in paragraphs)
+
+
+def test_the_example_as_it_is_changes_nothing(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
+    assert read(environment).model_dump() == DEFAULTS
+
+
+def test_the_values_in_the_example_are_good(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = (ROOT / ".env.example").read_text()
+    (tmp_path / ".env").write_text(re.sub(r"^#([A-Z][A-Z0-9_]*=)", r"\1", text, flags=re.M))
+    assert read(environment).environment == "development"

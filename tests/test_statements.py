@@ -1,0 +1,235 @@
+"""What the service says to Postgres: one statement an operation, and none for a stranger."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import URL
+
+from database import LIBPQ_DEFAULTS
+from main import create_app
+from routes import statements
+from schemas import TaskListResponse, TaskResponse
+from tests.conftest import bearer, make_settings, serving
+
+Create = Callable[..., dict[str, Any]]
+
+LINE = re.compile(
+    rf"(?m)^{LIBPQ_DEFAULTS['application_name']}\|LOG:  (?:statement|execute .*?): (.*)"
+)
+LIMITED = "?status=pending&sort=title&limit=2"
+
+
+class StatementLog:
+    """The server's log of every statement of the service."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start = path.stat().st_size
+
+    def statements(self) -> list[str]:
+        """Those since the log was opened, or since they were last asked for."""
+        time.sleep(0.02)  # what the server wrote is there by then
+        with self._path.open("rb") as file:
+            file.seek(self._start)
+            text = file.read()
+        self._start += len(text)
+        return LINE.findall(text.decode())
+
+
+@pytest.fixture
+def log(database: Connection, client: httpx.Client, alice: str) -> Iterator[StatementLog]:
+    """The log from now on; the service has a connection, so that opening one is not in it."""
+    with database.cursor() as cursor:
+        cursor.execute("ALTER SYSTEM SET log_statement = 'all'")
+        cursor.execute("ALTER SYSTEM SET log_line_prefix = '%a|'")
+        cursor.execute("SELECT pg_reload_conf()")
+        cursor.execute("SHOW data_directory")
+        [folder] = cursor.fetchone() or [""]
+        log = StatementLog(Path(folder).parent / "log")
+        deadline = time.monotonic() + 5
+        while not log.statements():
+            assert time.monotonic() < deadline, "the server logs nothing"
+            assert client.get(f"/api/{alice}/tasks").status_code == 200
+        yield log
+        cursor.execute("ALTER SYSTEM RESET log_statement")
+        cursor.execute("ALTER SYSTEM RESET log_line_prefix")
+        cursor.execute("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "verb"),
+    [
+        ("GET", "", None, 200, "SELECT"),
+        ("GET", LIMITED, None, 200, "SELECT"),
+        ("POST", "", {"title": "Tea", "description": "Green"}, 201, "INSERT"),
+        ("GET", "/{task}", None, 200, "SELECT"),
+        ("PUT", "/{task}", {"title": "Tea", "completed": True}, 200, "UPDATE"),
+        ("PUT", "/{task}", {"description": None}, 200, "UPDATE"),
+        ("PUT", "/{task}", {}, 200, "SELECT"),
+        ("DELETE", "/{task}", None, 204, "DELETE"),
+        ("PATCH", "/{task}/complete", None, 200, "UPDATE"),
+    ],
+)
+def test_an_operation_is_one_statement(
+    method: str,
+    path: str,
+    body: Any,
+    status: int,
+    verb: str,
+    client: httpx.Client,
+    alice: str,
+    create: Create,
+    log: StatementLog,
+) -> None:
+    url = f"/api/{alice}/tasks" + path.format(task=create()["id"])
+    log.statements()
+    response = client.request(method, url, json=body)
+    [statement] = log.statements()
+    assert response.status_code == status
+    assert statement.startswith(f"{verb} ")
+    assert ";" not in statement
+
+
+def test_a_page_after_a_cursor_is_one_statement_without_an_offset(
+    client: httpx.Client, alice: str, create: Create, log: StatementLog
+) -> None:
+    for _ in range(3):
+        create()
+    url = f"/api/{alice}/tasks?limit=1"
+    cursor = client.get(url).json()["next_cursor"]
+    log.statements()
+    assert client.get(f"{url}&cursor={cursor}").json()["count"] == 1
+    [statement] = log.statements()
+    assert "OFFSET" not in statement.upper()
+
+
+def test_a_pause_needs_no_liveness_check(
+    client: httpx.Client, alice: str, log: StatementLog
+) -> None:
+    client.get(f"/api/{alice}/tasks")
+    time.sleep(1)
+    client.get(f"/api/{alice}/tasks")
+    assert len(log.statements()) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "", {"title": ""}, 400),
+        ("PUT", "/{task}", {"completed": None}, 400),
+        ("GET", "/0", None, 400),
+        ("GET", "?limit=0", None, 400),
+        ("GET", "?cursor=x", None, 400),
+    ],
+)
+def test_a_refused_request_is_no_statement(
+    method: str,
+    path: str,
+    body: Any,
+    status: int,
+    client: httpx.Client,
+    alice: str,
+    create: Create,
+    log: StatementLog,
+) -> None:
+    url = f"/api/{alice}/tasks" + path.format(task=create()["id"])
+    log.statements()
+    assert client.request(method, url, json=body).status_code == status
+    assert log.statements() == []
+
+
+STRANGERS = {
+    "no token": ("", 401),
+    "another scheme": ("Basic YWxpY2U6c2VjcmV0", 401),
+    "no JWT": ("Bearer x", 401),
+    "another signature": ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.AAAA", 401),
+    "another user": (bearer("mallory")["Authorization"], 403),
+}
+OPERATIONS = [
+    ("GET", ""),
+    ("POST", ""),
+    ("GET", "/1"),
+    ("PUT", "/1"),
+    ("DELETE", "/1"),
+    ("PATCH", "/1/complete"),
+]
+by_strangers = pytest.mark.parametrize(
+    ("authorization", "status"), STRANGERS.values(), ids=STRANGERS.keys()
+)
+
+
+@pytest.fixture(scope="module")
+def cut_off() -> Iterator[str]:
+    """A service that can take no database connection at all."""
+    nowhere = URL.create("postgresql", "nobody", host="127.0.0.1", port=1, database="none")
+    with serving(create_app(make_settings(nowhere, environment="production"))) as url:
+        yield url
+
+
+@by_strangers
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_a_stranger_takes_no_connection(
+    method: str, path: str, authorization: str, status: int, cut_off: str, anonymous: httpx.Client
+) -> None:
+    url = f"{cut_off}/api/alice/tasks{path}"
+    response = anonymous.request(method, url, headers={"Authorization": authorization}, json={})
+    assert response.status_code == status
+
+
+def test_somebody_known_takes_a_connection(cut_off: str, anonymous: httpx.Client) -> None:
+    response = anonymous.get(f"{cut_off}/api/alice/tasks", headers=bearer("alice"))
+    assert (response.status_code, response.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+
+
+@by_strangers
+def test_a_stranger_is_no_statement(
+    authorization: str, status: int, anonymous: httpx.Client, alice: str, log: StatementLog
+) -> None:
+    for method, path in OPERATIONS:
+        headers = {"Authorization": authorization}
+        response = anonymous.request(method, f"/api/{alice}/tasks{path}", headers=headers)
+        assert response.status_code == status
+    assert log.statements() == []
+
+
+@pytest.mark.parametrize("description", [None, '"quoted" \\ and\nbroken 😀'])
+def test_what_postgres_writes_is_what_is_documented(
+    description: str | None, client: httpx.Client, alice: str, create: Create
+) -> None:
+    task = create("Tea", description=description)
+    path = f"/api/{alice}/tasks"
+    answers = [
+        client.post(path, json={"title": "Tea", "description": description}),
+        client.get(f"{path}/{task['id']}"),
+        client.put(f"{path}/{task['id']}", json={"title": "Tea"}),
+        client.put(f"{path}/{task['id']}", json={}),
+        client.patch(f"{path}/{task['id']}/complete"),
+    ]
+    fields = list(TaskResponse.model_fields)
+    for answer in answers:
+        read = TaskResponse.model_validate_json(answer.content, strict=True, extra="forbid")
+        assert read.description == description
+        assert list(answer.json()) == fields
+        assert answer.headers["content-type"] == "application/json"
+    listed = client.get(f"{path}?limit=1")
+    TaskListResponse.model_validate_json(listed.content, strict=True, extra="forbid")
+    assert list(listed.json()) == list(TaskListResponse.model_fields)
+    assert list(listed.json()["tasks"][0]) == fields
+
+
+def test_times_are_utc_whatever_the_session_s_zone(
+    database: Connection, alice: str, create: Create
+) -> None:
+    task = create()
+    with database.cursor() as cursor:
+        cursor.execute("SET TimeZone = 'Asia/Kolkata'")
+        cursor.execute(statements.GET, {"task_id": task["id"], "user_id": alice})
+        [body] = cursor.fetchone() or [""]
+    assert TaskResponse.model_validate_json(body) == TaskResponse(**task)
+    assert task["created_at"] in body
