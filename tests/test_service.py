@@ -32,6 +32,8 @@ from tests.processes import (
 )
 from tests.support import backends_that_wait, database_of_its_own, locked_tasks
 
+pytestmark = pytest.mark.slow
+
 TASKS = "/api/alice/tasks"
 MILK = {"title": "Buy milk"}
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)

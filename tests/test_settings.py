@@ -58,7 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "db_pool_size": 10,
     "db_max_overflow": 0,
     "max_waiting": 2000,
-    "shutdown_timeout": 8,
+    "shutdown_timeout": 6,
     "data_dir": ROOT / ".data",
 }
 
