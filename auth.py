@@ -18,16 +18,14 @@ from pydantic_core import from_json
 
 from config import Settings, get_settings
 from errors import Forbidden, InvalidToken, NotAuthenticated, TokenExpired
+from lean import without
 from models import USER_ID_LENGTH
 from schemas import UserId
 
-# python-jose uses cryptography where it can, which takes 6 MB of every process. HS256 needs no more
-# than the standard library's hmac, which it uses where cryptography is not to be found.
-sys.modules["cryptography"] = None  # type: ignore[assignment]
-from jose import jwk, jws, jwt  # noqa: E402
-from jose.backends.base import Key  # noqa: E402
-
-del sys.modules["cryptography"]
+# HS256 needs no more than the standard library's hmac; the others cost 8 MB.
+with without("cryptography", "rsa"):
+    from jose import jwk, jws, jwt
+    from jose.backends.base import Key
 
 ALGORITHM = "HS256"
 LEEWAY = 10  # seconds by which clocks may differ

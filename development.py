@@ -7,7 +7,6 @@ as root, and keeps the list of its users in a file, so that after a kill the ser
 Here the kernel keeps that list: who uses the server holds a shared lock on a file.
 """
 
-import asyncio
 import fcntl
 import hashlib
 import importlib.util
@@ -19,8 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +27,7 @@ import psycopg2
 from sqlalchemy.engine import URL
 
 import driver
-import logs
-from config import ROOT, Settings, postgres_url
+from config import Settings, postgres_url
 
 if TYPE_CHECKING:
     import psutil
@@ -41,8 +39,6 @@ PORT = 5432  # only a part of the socket's name, but PGPORT would change it
 
 START_TIMEOUT = 60  # seconds, for a recovery after a crash may take its time
 STOP_TIMEOUTS = {"fast": 2, "immediate": 1}  # seconds that each way to stop gets
-MIGRATION_TIMEOUT = 10  # seconds for one attempt
-MIGRATION_INTERVAL = 2  # seconds between attempts
 
 
 @contextmanager
@@ -236,43 +232,3 @@ def _private(folder: Path) -> None:
     folder.chmod(0o700)
     if owner is not None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-
-
-@asynccontextmanager
-async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
-    """In development, brings the tables up to date; if the database is not there, once it is."""
-    if settings.environment == "production" or await _migrate(url, settings):
-        yield
-        return
-    logs.logger.warning("The database can't be migrated; trying again until it can")
-    async with asyncio.TaskGroup() as group:
-        retrying = group.create_task(_migrate_when_possible(url, settings))
-        yield
-        retrying.cancel()
-
-
-async def _migrate_when_possible(url: URL, settings: Settings) -> None:
-    while not await _migrate(url, settings):  # noqa: ASYNC110  (nobody could set an event)
-        await asyncio.sleep(MIGRATION_INTERVAL)
-    logs.logger.info("The database is migrated")
-
-
-async def _migrate(url: URL, settings: Settings) -> bool:
-    """Runs Alembic, in a process of its own so that this one does not carry its memory."""
-    environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
-    if settings.migration_database_url is None:
-        environment["MIGRATION_DATABASE_URL"] = url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    quiet = subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet
-    )
-    try:
-        async with asyncio.timeout(MIGRATION_TIMEOUT):
-            return await process.wait() == 0
-    except TimeoutError:
-        return False
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()

@@ -12,10 +12,11 @@ import openapi
 from auth import TokenVerifier
 from config import Settings, get_settings
 from database import Database
-from development import database_url, migrated
+from development import database_url
 from middleware.admission import Admission
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware
+from migrating import migrated
 from routes import docs, health, tasks
 
 

@@ -6,12 +6,15 @@ import signal
 import sys
 from contextlib import suppress
 
-import uvicorn
 from fastapi import FastAPI
 
 from config import Settings
 from development import database_url
+from lean import without
 from logs import logger
+
+with without("watchfiles", "yaml"):  # for its own reloader and configuration files
+    import uvicorn
 
 LOCAL = ("127.0.0.1", "0.0.0.0")  # noqa: S104
 

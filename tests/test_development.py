@@ -16,8 +16,10 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 
 import development
+import migrating
 from config import ROOT
-from development import database_url, migrated, running_postgres
+from development import database_url, running_postgres
+from migrating import migrated
 from tests.conftest import make_settings
 from tests.processes import (
     absent_wheel,
@@ -260,7 +262,7 @@ def test_only_in_development_the_service_migrates(postgres: URL, environment: st
 def test_a_database_that_is_not_there_is_migrated_when_it_comes(
     postgres: URL, comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(development, "MIGRATION_INTERVAL", 0.1)
+    monkeypatch.setattr(migrating, "INTERVAL", 0.1)
     missing = postgres.set(database="not_yet")
 
     async def start(exits: ExitStack) -> None:
