@@ -25,7 +25,7 @@ import development
 from config import ROOT, Settings
 from tests.conftest import SECRET, bearer
 
-STOP_LIMIT = 10  # seconds that SPEC.md gives the service to stop
+STOP_LIMIT = 10  # seconds that the service has to stop
 PATIENCE = 60  # seconds; for what has no limit of its own, on a busy machine
 
 USE_POSTGRES = """
