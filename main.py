@@ -34,7 +34,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = app.state.database = Database(
             url, settings.db_pool_size, settings.db_max_overflow
         )
-        async with migrated(url, settings):
+        done = getattr(app.state, "migrated", False)
+        async with nullcontext() if done else migrated(url, settings):
             yield
         await database.close()
 

@@ -19,7 +19,7 @@ INTERVAL = 2  # seconds between attempts
 @asynccontextmanager
 async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
     """In development, brings the tables up to date; if the database is not there, once it is."""
-    if settings.environment == "production" or await _migrate(url, settings):
+    if settings.environment == "production" or await migrate(url, settings):
         yield
         return
     logs.logger.warning("The database can't be migrated; trying again until it can")
@@ -30,13 +30,16 @@ async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
 
 
 async def _migrate_when_possible(url: URL, settings: Settings) -> None:
-    while not await _migrate(url, settings):  # noqa: ASYNC110  (nobody could set an event)
+    while not await migrate(url, settings):  # noqa: ASYNC110  (nobody could set an event)
         await asyncio.sleep(INTERVAL)
     logs.logger.info("The database is migrated")
 
 
-async def _migrate(url: URL, settings: Settings) -> bool:
-    """Runs Alembic, in a process of its own so that this one does not carry its memory."""
+async def migrate(url: URL, settings: Settings) -> bool:
+    """Runs Alembic, in a process of its own so that this one does not carry its memory.
+
+    False if the database is not there, or not in time.
+    """
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
     if settings.migration_database_url is None:
         environment["MIGRATION_DATABASE_URL"] = url.render_as_string(hide_password=False)

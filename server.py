@@ -1,5 +1,6 @@
 """Serves the application until it is told to stop."""
 
+import asyncio
 import ctypes
 import gc
 import signal
@@ -12,6 +13,8 @@ from config import Settings
 from development import database_url
 from lean import without
 from logs import logger
+from migrating import migrate
+from workers import Workers
 
 with without("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn
@@ -28,10 +31,21 @@ def run(app: FastAPI) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     with database_url(settings) as app.state.database_url:
-        _serve(app, settings)
+        config = _config(app, settings)
+        if settings.web_concurrency == 1:
+            uvicorn.Server(config).run()
+            return
+        if settings.environment == "development":
+            app.state.migrated = asyncio.run(migrate(app.state.database_url, settings))
+        workers = Workers(
+            lambda listener: uvicorn.Server(config).run([listener]),
+            settings.web_concurrency,
+            settings.shutdown_timeout + 1,
+        )
+        workers.run(config.bind_socket())
 
 
-def _serve(app: FastAPI, settings: Settings) -> None:
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         host=settings.listen_host,
@@ -47,7 +61,7 @@ def _serve(app: FastAPI, settings: Settings) -> None:
     )
     config.load()
     _return_unused_memory()
-    uvicorn.Server(config).run()
+    return config
 
 
 def _return_unused_memory() -> None:

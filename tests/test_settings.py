@@ -58,6 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "db_pool_size": 10,
     "db_max_overflow": 0,
     "max_waiting": 2000,
+    "web_concurrency": 1,
     "shutdown_timeout": 6,
     "data_dir": ROOT / ".data",
 }
@@ -79,6 +80,7 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("ENVIRONMENT", " Development ", "development"),
         ("JWT_ISSUER", "https://auth.example", "https://auth.example"),
         ("JWT_AUDIENCE", "tasks", "tasks"),
+        ("WEB_CONCURRENCY", "4", 4),
         ("ALLOWED_ORIGINS", "https://a.example", ("https://a.example",)),
         (
             "ALLOWED_ORIGINS",

@@ -1,0 +1,83 @@
+"""Several processes behind one port.
+
+The parent imports the application and forks, so that the workers share its pages; it has the
+development database and the migrations, and starts a worker that died anew. uvicorn's own workers
+are spawned and share nothing, which two times over would not fit in 100 MB.
+"""
+
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from logs import logger
+
+RESTART_DELAY = 1.0  # seconds, so that one that can't start does not take the machine
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class Workers:
+    """`count` processes that run `serve`, and the parent that watches them."""
+
+    def __init__(self, serve: Callable[[socket.socket], None], count: int, grace: float) -> None:
+        self._serve = serve
+        self._count = count
+        self._grace = grace  # seconds to finish what is in flight
+        self._pids: set[int] = set()
+
+    def run(self, listener: socket.socket) -> None:
+        """Keeps them running until a signal raises SystemExit here; then stops them."""
+        gc.freeze()  # a collection would write to every page, and so copy it
+        try:
+            while True:
+                while len(self._pids) < self._count:
+                    self._pids.add(self._fork(listener))
+                pid, status = os.wait()
+                self._pids.discard(pid)
+                logger.error("Worker %d ended with status %d; starting another", pid, status)
+                time.sleep(RESTART_DELAY)
+        finally:
+            listener.close()
+            self._stop()
+
+    def _fork(self, listener: socket.socket) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            with suppress(OSError, AttributeError):  # Linux only: end when the parent is killed
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() == parent:
+                self._serve(listener)
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        finally:
+            sys.stdout.flush()
+            os._exit(code)  # nothing of the parent's, such as its database, ends with a worker
+
+    def _stop(self) -> None:
+        for pid in self._pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + self._grace
+        while self._pids and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.05)
+        for pid in self._pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        for pid in tuple(self._pids):
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                    continue
+            self._pids.discard(pid)
