@@ -13,11 +13,14 @@ from auth import TokenVerifier
 from config import Settings, get_settings
 from database import Database
 from development import database_url
+from lean import without
 from middleware.admission import Admission
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware
 from migrating import migrated
-from routes import docs, health, tasks
+
+with without("pydantic.v1"):  # FastAPI asks of every model whether it is of that kind; none is
+    from routes import docs, health, tasks
 
 
 @asynccontextmanager
@@ -46,7 +49,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """The layers around the routes, from the innermost outwards."""
         settings: Settings = self.state.settings
-        answering = ErrorsMiddleware(self.router, log_requests=settings.log_requests)
+        answering = ErrorsMiddleware(self.router.app, log_requests=settings.log_requests)
         return CORSMiddleware(answering, allow_origins=settings.allowed_origins)
 
 
