@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 from logs import logger
 
@@ -48,8 +49,11 @@ class Workers:
     def _fork(self, listener: socket.socket) -> int:
         parent = os.getpid()
         pid = os.fork()
-        if pid:
-            return pid
+        if pid == 0:
+            self._work(listener, parent)
+        return pid
+
+    def _work(self, listener: socket.socket, parent: int) -> NoReturn:
         code = 1
         try:
             with suppress(OSError, AttributeError):  # Linux only: end when the parent is killed
@@ -72,8 +76,9 @@ class Workers:
             self._reap()
             time.sleep(0.05)
         for pid in self._pids:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
     def _reap(self) -> None:
         for pid in tuple(self._pids):
