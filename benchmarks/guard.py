@@ -1,0 +1,81 @@
+"""Fails when a request has become too dear: `uv run --group bench benchmarks/guard.py`.
+
+Its figures mean the same on a slow or a busy machine: CPU time of a request relative to the floor's
+in the same run, and memory. tests/test_statements.py counts statements. Needs Postgres' programs and
+wrk.
+"""
+
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+import contenders
+import load
+from bench import Bench, Options, say
+from contenders import Instance
+from population import Population
+from postgres import Server, find_binaries
+from process import PeakMemory
+from run import check_programs
+
+ROUNDS, SECONDS, CONNECTIONS = 3, 2, 16
+OPTIONS = Options(ROUNDS, SECONDS, Population(200, 100), 0, 0, 0)
+
+# What a request may cost of the floor's CPU time: half as much again as it does.
+CPU_LIMITS = {"get": 1.3, "list": 0.6, "create": 1.5, "update": 1.5, "toggle": 1.5}
+MEMORY_LIMIT = 100  # MB of 10^6 bytes, at CONNECTIONS
+
+
+def cpu_ratio(bench: Bench, service: Instance, floor: Instance, operation: str) -> float:
+    """CPU time of a request by the floor's, the median of interleaved rounds."""
+
+    def milliseconds(instance: Instance) -> float:
+        done = load.run(bench.subject(instance), operation, CONNECTIONS, SECONDS)
+        if done.errors:
+            raise SystemExit(f"{instance.contender.title}: {operation} failed: {done.errors}")
+        return done.service_cpu_ms
+
+    return median(milliseconds(service) / milliseconds(floor) for _ in range(ROUNDS))
+
+
+def figures(bench: Bench) -> Iterator[tuple[str, float, float]]:
+    """What is measured, the figure, and its limit."""
+    with ExitStack() as stack:
+        both = [bench.instance(contender) for contender in bench.contenders.values()]
+        service, floor = map(stack.enter_context, both)
+        for operation, limit in CPU_LIMITS.items():
+            ratio = cpu_ratio(bench, service, floor, operation)
+            yield f"CPU of {operation}, to the floor's", ratio, limit
+        with PeakMemory(service.process.pid) as memory:
+            load.run(bench.subject(service), "mix", CONNECTIONS, SECONDS)
+        yield "RSS, MB", memory.peak.rss_mb, MEMORY_LIMIT
+
+
+def main() -> None:
+    """Prints the figures, and ends with code 1 if one is over its limit."""
+    check_programs(["wrk", "uv"])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is cleaned up
+    dear = False
+    with (
+        tempfile.TemporaryDirectory(prefix="guard-") as folder,
+        Server(find_binaries(None)) as server,
+    ):
+        every = contenders.all_contenders(Path(folder))
+        chosen = {name: every[name] for name in ("service", "floor")}
+        bench = Bench(OPTIONS, server, Path(folder), chosen, secrets.token_urlsafe(32))
+        for contender in chosen.values():
+            contenders.build(contender)
+            bench.prepare(contender, contender.name, OPTIONS.population)
+        for name, figure, limit in figures(bench):
+            dear |= figure > limit
+            say(f"{name:32} {figure:7.2f}  limit {limit:g}{'  EXCEEDED' * (figure > limit)}")
+    sys.exit(dear)
+
+
+if __name__ == "__main__":
+    main()
