@@ -1,8 +1,7 @@
 """Fails when a request has become too dear: `uv run --group bench benchmarks/guard.py`.
 
 Its figures mean the same on a slow or a busy machine: CPU time of a request relative to the floor's
-in the same run, and memory. tests/test_statements.py counts statements. Needs Postgres' programs and
-wrk.
+in the same run, and memory. Needs Postgres' programs and wrk.
 """
 
 import secrets
