@@ -1,5 +1,6 @@
 """Settings, read once from the environment and `.env` (which the environment overrides)."""
 
+import os
 import re
 import secrets
 import tempfile
@@ -16,6 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 
 ROOT = Path(__file__).resolve().parent
+SECRET_LENGTH = 32  # characters, at least
+OWN_PORTS = {("http", "80"), ("https", "443")}  # which browsers leave out of an origin
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII)
 
 
 class Settings(BaseSettings):
@@ -64,10 +68,10 @@ class Settings(BaseSettings):
     @classmethod
     def _exact_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
-            if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", origin):
+            if not ORIGIN.fullmatch(origin) or not _is_valid_port(origin):
                 raise ValueError(
-                    "must hold exact origins such as https://app.example.com, without a path, "
-                    "a trailing slash or *"
+                    "must hold exact origins such as https://app.example.com, as browsers send "
+                    "them: without a path, a trailing slash, the scheme's own port or *"
                 )
         return origins
 
@@ -81,9 +85,14 @@ class Settings(BaseSettings):
     @field_validator("better_auth_secret")
     @classmethod
     def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError("must have 32 characters or more")
+        if value is not None:
+            check_secret(value.get_secret_value())
         return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _beside_the_program(cls, value: Path) -> Path:
+        return ROOT / value.expanduser()
 
     @model_validator(mode="after")
     def _complete_for_production(self) -> Self:
@@ -116,8 +125,7 @@ def postgres_url(value: str) -> URL:
 
     Raises ValueError, whose text never holds any of `value`.
     """
-    scheme = urlsplit(value).scheme
-    if scheme not in ("postgres", "postgresql"):
+    if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql:// or postgres://")
     try:
         url = make_url(value).set(drivername="postgresql")
@@ -131,15 +139,49 @@ def postgres_url(value: str) -> URL:
     return url
 
 
+def _is_valid_port(origin: str) -> bool:
+    port = urlsplit(origin).netloc.rpartition(":")[2]
+    if not port.isdecimal():
+        return True
+    return 0 < int(port) < 65536 and (origin.split(":")[0], port) not in OWN_PORTS
+
+
+def check_secret(value: str) -> None:
+    """Raises ValueError if `value` is too short for a secret, or no text."""
+    if len(value.strip()) < SECRET_LENGTH:
+        raise ValueError(f"must have {SECRET_LENGTH} characters or more")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8 text") from None
+
+
+def data_folder(path: Path) -> Path:
+    """`path`, made if it is not there. Ends the process with a sentence if that can't be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(
+            f"Configuration error: DATA_DIR is no place for {path}: {error.strerror}."
+        ) from None
+    return path
+
+
 def _kept_secret(path: Path) -> str:
     """The secret in `path`, made if it is not there. Two that start at once agree on one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    data_folder(path.parent)
     with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # only its owner may read it
         file.write(secrets.token_urlsafe(48))
         file.flush()
+        os.fsync(file.fileno())
         with suppress(FileExistsError):
             path.hardlink_to(file.name)
-    return path.read_text()
+    secret = path.read_text()
+    try:
+        check_secret(secret)
+    except ValueError as error:
+        raise SystemExit(f"The secret in {path} {error}; remove the file for a new one.") from None
+    return secret
 
 
 def _sentence(error: ValidationError) -> str:

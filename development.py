@@ -27,7 +27,7 @@ import psycopg2
 from sqlalchemy.engine import URL
 
 import driver
-from config import Settings, postgres_url
+from config import Settings, data_folder, postgres_url
 
 if TYPE_CHECKING:
     import psutil
@@ -57,8 +57,7 @@ def running_postgres(folder: Path) -> Iterator[URL]:
 
     It stops with its last user. Raises SystemExit, with a sentence, if it can't be started.
     """
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = data_folder(folder.resolve())
     server = _Server(folder)
     with (folder / "users.lock").open("w") as users:
         with _alone(folder):

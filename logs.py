@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import re
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
@@ -13,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from starlette.types import Scope
 
 logger = logging.getLogger("tasks")
+
+MAX_PATH = 4096  # bytes; room for a user id of 255 characters in UTF-8 and percent signs
+JWT = re.compile(r"eyJ[\w-]*(\.[\w-]*)*")  # how each begins: base64url of `{"`
 
 # Their texts quote what a caller sent: Postgres puts whole rows into DETAIL, pydantic the input.
 _TELLTALE = (psycopg2.Error, DBAPIError, ValidationError)
@@ -70,9 +74,9 @@ def _one_trace(error: BaseException, frames: TracebackType | None) -> str:
 
 def about(scope: Scope) -> dict[str, Any]:
     """The `extra` of a log call that concerns the request of `scope`; never its query string."""
-    path = scope.get("raw_path") or scope.get("path", "").encode()
-    endpoint = f"{scope.get('method', '-')} {path.split(b'?')[0].decode('latin-1')}"
-    return {"user_id": scope.get("user_id"), "endpoint": endpoint}
+    path = (scope.get("raw_path") or scope.get("path", "").encode()).split(b"?")[0]
+    shown = JWT.sub("<token>", path[:MAX_PATH].decode("latin-1"))
+    return {"user_id": scope.get("user_id"), "endpoint": f"{scope.get('method', '-')} {shown}"}
 
 
 def configure(level: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,48 +13,63 @@ from sqlalchemy.engine import URL
 import logs
 from config import ROOT, Settings
 
-TIMEOUT = 10  # seconds for one attempt
+PATIENCE = 10  # seconds that the start waits; after them it goes on without
 INTERVAL = 2  # seconds between attempts
 
 
 @asynccontextmanager
 async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
     """In development, brings the tables up to date; if the database is not there, once it is."""
-    if settings.environment == "production" or await migrate(url, settings):
+    if settings.environment == "production":
         yield
         return
-    logs.logger.warning("The database can't be migrated; trying again until it can")
     async with asyncio.TaskGroup() as group:
-        retrying = group.create_task(_migrate_when_possible(url, settings))
+        migrating = group.create_task(migrate(url, settings))
+        await asyncio.wait([migrating], timeout=PATIENCE)
         yield
-        retrying.cancel()
+        migrating.cancel()
 
 
-async def _migrate_when_possible(url: URL, settings: Settings) -> None:
-    while not await migrate(url, settings):  # noqa: ASYNC110  (nobody could set an event)
+async def migrate_soon(url: URL, settings: Settings) -> bool:
+    """Whether the tables could be brought up to date within PATIENCE."""
+    try:
+        await asyncio.wait_for(migrate(url, settings), PATIENCE)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def migrate(url: URL, settings: Settings) -> None:
+    """Runs Alembic until it succeeds; what keeps it from that is logged once."""
+    said = None
+    while (reason := await _attempt(url, settings)) is not None:
+        if reason != said:
+            logs.logger.warning("The database can't be migrated yet: %s", reason)
+            said = reason
         await asyncio.sleep(INTERVAL)
-    logs.logger.info("The database is migrated")
+    if said is not None:
+        logs.logger.info("The database is migrated")
 
 
-async def migrate(url: URL, settings: Settings) -> bool:
+async def _attempt(url: URL, settings: Settings) -> str | None:
     """Runs Alembic, in a process of its own so that this one does not carry its memory.
 
-    False if the database is not there, or not in time.
+    None if that succeeded, or else the name of the last error: its text may quote the database.
     """
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
     if settings.migration_database_url is None:
         environment["MIGRATION_DATABASE_URL"] = url.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    quiet = subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet
+        *command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(TIMEOUT):
-            return await process.wait() == 0
-    except TimeoutError:
-        return False
+        _, output = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if process.returncode == 0:
+        return None
+    errors = re.findall(rb"\((psycopg2\.[\w.]+)\)", output)
+    return errors[-1].decode() if errors else f"Alembic ended with code {process.returncode}"

@@ -35,7 +35,17 @@ UserId = Annotated[
         examples=["user_123"],
     ),
 ]
-TaskId = Annotated[int, Path(ge=1, lt=MAX_ID + 1, description="The task.", examples=[1]), Decimal]
+TaskId = Annotated[
+    int,
+    Path(
+        ge=1,
+        lt=MAX_ID + 1,
+        description="The task.",
+        json_schema_extra={"format": "int64"},
+        examples=[1],
+    ),
+    Decimal,
+]
 
 Title = Annotated[
     str,
@@ -85,7 +95,7 @@ class TaskResponse(BaseModel):
 
     # These fields, in this order, are what Postgres writes: routes/statements.py.
 
-    id: Annotated[int, Field(ge=1, le=MAX_ID, json_schema_extra={"format": "int64"}, examples=[1])]
+    id: Annotated[int, Field(ge=1, json_schema_extra={"format": "int64"}, examples=[1])]
     user_id: Annotated[str, Field(examples=["user_123"])]
     title: Annotated[str, Field(min_length=1, max_length=TITLE_LENGTH, examples=["Buy milk"])]
     description: Annotated[

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import gc
 import signal
+import socket
 import sys
 from contextlib import suppress
 
@@ -13,43 +14,57 @@ from config import Settings
 from development import database_url
 from lean import without
 from logs import logger
-from migrating import migrate
+from migrating import migrate_soon
 from workers import Workers
 
 with without("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn
 
-LOCAL = ("127.0.0.1", "0.0.0.0")  # noqa: S104
+ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
+BACKLOG = 2048  # connections that may wait to be accepted
 
 
 def run(app: FastAPI) -> None:
     """Serves `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
     settings: Settings = app.state.settings
-    _greet(settings)
     # A stop that was asked for is no failure. uvicorn takes these signals over while it serves, and
     # raises them again at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    with database_url(settings) as app.state.database_url:
-        config = _config(app, settings)
-        if settings.web_concurrency == 1:
-            uvicorn.Server(config).run()
-            return
-        if settings.environment == "development":
-            app.state.migrated = asyncio.run(migrate(app.state.database_url, settings))
-        workers = Workers(
-            lambda listener: uvicorn.Server(config).run([listener]),
-            settings.web_concurrency,
-            settings.shutdown_timeout + 1,
-        )
-        workers.run(config.bind_socket())
+    with _listen(settings) as listener:
+        _greet(settings, listener.getsockname()[1])
+        with database_url(settings) as app.state.database_url:
+            _serve(app, settings, listener)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host = settings.listen_host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        sys.exit(f"Configuration error: HOST {host}, PORT {settings.port}: {reason}.")
+
+
+def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+    config = _config(app, settings)
+    if settings.web_concurrency == 1:
+        uvicorn.Server(config).run([listener])
+        return
+    if settings.environment == "development":
+        app.state.migrated = asyncio.run(migrate_soon(app.state.database_url, settings))
+    workers = Workers(
+        lambda listener: uvicorn.Server(config).run([listener]),
+        settings.web_concurrency,
+        settings.shutdown_timeout + 1,
+    )
+    workers.run(listener)
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        host=settings.listen_host,
-        port=settings.port,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -71,8 +86,9 @@ def _return_unused_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _greet(settings: Settings) -> None:
-    host = "localhost" if settings.listen_host in LOCAL else settings.listen_host
-    logger.info("Documentation: http://%s:%d/docs", host, settings.port)
+def _greet(settings: Settings, port: int) -> None:
+    host = settings.listen_host
+    address = "localhost" if host in ANY_OR_LOCAL else f"[{host}]" if ":" in host else host
+    logger.info("Documentation: http://%s:%d/docs", address, port)
     if settings.environment == "development":
         logger.info("A token to try it with: uv run auth.py user_123")

@@ -181,7 +181,9 @@ class Service:
 
     def starts(self) -> "Service":
         def decided() -> bool:
-            return self.process.poll() is not None or "Uvicorn running" in "".join(self.lines)
+            return self.process.poll() is not None or "Application startup complete" in "".join(
+                self.lines
+            )
 
         until(decided, "the service to start")
         assert self.process.poll() is None, "\n".join(self.lines)

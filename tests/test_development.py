@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 
 import development
+import logs
 import migrating
 from config import ROOT
 from development import database_url, running_postgres
@@ -258,11 +259,39 @@ def test_only_in_development_the_service_migrates(postgres: URL, environment: st
         assert asyncio.run(start(url)) == (environment == "development")
 
 
+def test_what_keeps_the_service_from_migrating_is_logged(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "PATIENCE", 30)
+    monkeypatch.setattr(migrating, "INTERVAL", 0.1)
+
+    async def start(url: URL) -> None:
+        async with migrated(url, make_settings(url)):
+            assert has_tables(url)
+
+    said: list[tuple[object, ...]] = []
+
+    def allow(*words: object) -> None:
+        said.append(words)
+        sql(url, "GRANT CREATE ON SCHEMA public TO guest")
+
+    with database_of_its_own(postgres, tables=False) as url:
+        sql(url, "CREATE ROLE guest LOGIN")
+        monkeypatch.setattr(logs.logger, "warning", allow)
+        asyncio.run(start(url.set(username="guest")))
+        sql(url, "DROP OWNED BY guest")
+        sql(url, "DROP ROLE guest")
+    assert said == [
+        ("The database can't be migrated yet: %s", "psycopg2.errors.InsufficientPrivilege")
+    ]
+
+
 @pytest.mark.parametrize("comes", [True, False])
 def test_a_database_that_is_not_there_is_migrated_when_it_comes(
     postgres: URL, comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrating, "INTERVAL", 0.1)
+    monkeypatch.setattr(migrating, "PATIENCE", 2)
     missing = postgres.set(database="not_yet")
 
     async def start(exits: ExitStack) -> None:

@@ -66,6 +66,17 @@ def test_a_request_is_a_line(client: httpx.Client) -> None:
     assert re.fullmatch(r"200 in \d+\.\d ms", event[3])
 
 
+def test_a_token_in_the_path_is_not_logged(client: httpx.Client) -> None:
+    token = forge(claims("alice"))
+    text = logged(lambda: client.get(f"/api/{token}/tasks"))
+    assert "GET /api/<token>/tasks" in text
+    assert "eyJ" not in text
+
+
+def test_a_path_without_end_is_cut(client: httpx.Client) -> None:
+    assert len(logged(lambda: client.get("/" + "x" * 60_000))) < 5000
+
+
 def test_who_is_not_known_is_a_dash(client: httpx.Client) -> None:
     [event] = events(logged(lambda: client.get("/health/live")))
     assert event[:3] == ("INFO", "-", "GET /health/live")

@@ -84,8 +84,8 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("ALLOWED_ORIGINS", "https://a.example", ("https://a.example",)),
         (
             "ALLOWED_ORIGINS",
-            "http://localhost:3000, https://b.example ,http://[::1]:80,",
-            ("http://localhost:3000", "https://b.example", "http://[::1]:80"),
+            "http://localhost:3000, https://b.example ,http://[::1]:8080,",
+            ("http://localhost:3000", "https://b.example", "http://[::1]:8080"),
         ),
         ("HOST", "::", "::"),
         ("PORT", "1", 1),
@@ -124,7 +124,10 @@ WRONG = [
         ],
     ),
     ("MIGRATION_DATABASE_URL", ["mysql://owner:pass-word@db.example/tasks", f"{URL}?nonsense=1"]),
-    ("BETTER_AUTH_SECRET", ["pass-word" + "x" * 22, "x", "é" * 31]),
+    (
+        "BETTER_AUTH_SECRET",
+        ["pass-word" + "x" * 22, "x", "é" * 31, " " * 40, "pass-word\udcff" + "x" * 32],
+    ),
     (
         "ALLOWED_ORIGINS",
         [
@@ -140,6 +143,10 @@ WRONG = [
             "https://owner:pass-word@a.example",
             "https://A.example",
             "https://a.example https://b.example",
+            "https://a.example:65536",
+            "https://a.example:443",
+            "http://a.example:80",
+            "http://a.example:0",
         ],
     ),
     ("PORT", ["-1", "65536", "http", "80.5"]),
@@ -256,6 +263,32 @@ def test_without_a_secret_one_is_made_and_kept(
     assert file.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("kept", ["", "short"])
+def test_a_kept_secret_that_is_broken_is_not_used(
+    environment: pytest.MonkeyPatch, tmp_path: Path, kept: str
+) -> None:
+    (tmp_path / "better-auth-secret").write_text(kept)
+    with pytest.raises(SystemExit, match=r"^The secret in .* must have 32 characters or more; "):
+        _ = read(environment, DATA_DIR=str(tmp_path)).secret
+
+
+def test_a_data_folder_that_can_not_be_made_is_named(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"^Configuration error: DATA_DIR .*: \w[\w ]+\.$"):
+        _ = read(environment, DATA_DIR=str(tmp_path / "file")).secret
+
+
+def test_the_data_folder_is_the_same_from_wherever_the_service_is_started(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.chdir(tmp_path)
+    environment.setenv("HOME", str(tmp_path))
+    assert read(environment, DATA_DIR="elsewhere").data_dir == ROOT / "elsewhere"
+    assert read(environment, DATA_DIR="~/elsewhere").data_dir == tmp_path / "elsewhere"
+
+
 def test_no_secret_shows_when_settings_are_printed(environment: pytest.MonkeyPatch) -> None:
     settings = read(environment, MIGRATION_DATABASE_URL=NEON, **PRODUCTION)
     for text in (repr(settings), str(settings), settings.model_dump_json()):
@@ -288,6 +321,16 @@ def test_either_scheme_is_postgres(environment: pytest.MonkeyPatch, scheme: str)
         "dbname": "tasks",
     }
     assert libpq(url).items() >= expected.items()
+
+
+@pytest.mark.parametrize("password", ["pass\u2100word", "x[pass]x"])
+def test_a_password_may_have_what_no_web_address_has(
+    environment: pytest.MonkeyPatch, password: str
+) -> None:
+    url = f"postgresql://owner:{password}@db.example/tasks"
+    settings = read(environment, DATABASE_URL=url)
+    assert settings.database_url is not None
+    assert postgres_url(settings.database_url.get_secret_value()).password == password
 
 
 def test_the_string_that_neon_gives_is_taken_as_it_is(environment: pytest.MonkeyPatch) -> None:
