@@ -1,10 +1,12 @@
 """From a request to its operation: FastAPI's routes, documented as ever, on a shorter way."""
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from auth import get_current_user
@@ -39,6 +41,22 @@ class Route(APIRoute):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.arguments = Arguments(self.endpoint)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Matches the path as it was sent, where `%2F` is a character of a part and no separator.
+
+        A server decodes both to the same (RFC 3986, section 2.2), and a user id may have a slash.
+        """
+        if b"%" not in scope.get("raw_path", b""):
+            return super().matches(scope)
+        parts = scope["raw_path"].decode("ascii").split("/")
+        path = "/".join(quote(unquote(part), safe="") for part in parts)
+        match, found = super().matches({**scope, "path": path})
+        parameters = found.get("path_params", {})
+        return match, {
+            **found,
+            "path_params": {name: unquote(value) for name, value in parameters.items()},
+        }
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the answer, or raises what middleware/errors.py answers."""

@@ -60,6 +60,7 @@ def test_the_documentation_can_only_be_read(anonymous: httpx.Client, path: str) 
         "/api/alice/tasks/1/complete/2",
         "/API/alice/tasks",
         "/api//tasks",
+        "/api/alice%2Ftasks",
         "//api/alice/tasks",
         "/health/",
         "/health/ready",

@@ -173,6 +173,9 @@ def test_times_are_utc_and_the_database_s_own(create: Create) -> None:
         "3f2b8c1e-6a4d-4f5b-9c7e-1d2a3b4c5d6e",
         "42",
         "Zoë+1 100%?#&;é@[x]",
+        "a/b",
+        "/",
+        "a%2Fb",
         "ü" * 255,
     ],
 )
