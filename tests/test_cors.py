@@ -171,3 +171,13 @@ def test_a_preflight_for_another_method_or_header_is_refused(
 def test_without_an_origin_there_is_no_cors(client: httpx.Client) -> None:
     response = client.get("/health/live")
     assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", [TASKS, "/nowhere"])
+def test_a_cache_keeps_apart_what_is_answered_to_browsers_and_others(
+    broken: httpx.Client, path: str
+) -> None:
+    request = broken.build_request("GET", path)
+    del request.headers["Origin"]
+    assert "Origin" in broken.send(request).headers["Vary"]
+    assert "Origin" in broken.get(path).headers["Vary"]

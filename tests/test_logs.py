@@ -12,11 +12,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import psycopg2
 import pytest
+from pydantic import BaseModel
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from config import ROOT
-from logs import LineFormatter
+from logs import LineFormatter, logger
 from tests.conftest import ORIGIN, SECRET, bearer
 from tests.support import (
     claims,
@@ -284,3 +287,34 @@ def answers(client: httpx.Client) -> bool:
         return client.get("/health/live").status_code == 200
     except httpx.TransportError:
         return False
+
+
+SECRET_TITLE = "Oat milk"  # a name, for a trace shows the lines of the program
+
+
+class Row(BaseModel):
+    title: int
+
+
+def told_by_the_validator() -> None:
+    Row.model_validate({"title": SECRET_TITLE})
+
+
+def told_by_the_driver() -> None:
+    raise psycopg2.IntegrityError(f"Key (title)=({SECRET_TITLE}) already exists.")
+
+
+def told_by_sqlalchemy() -> None:
+    raise DBAPIError("INSERT", {"title": SECRET_TITLE}, psycopg2.DataError(SECRET_TITLE))
+
+
+@pytest.mark.parametrize("fails", [told_by_the_validator, told_by_the_driver, told_by_sqlalchemy])
+def test_a_trace_leaves_out_the_texts_that_quote_a_caller(fails: Callable[[], None]) -> None:
+    with recorded_log() as log:
+        try:
+            fails()
+        except Exception as error:
+            logger.error("500 INTERNAL_ERROR", exc_info=error)
+    assert "(text withheld" in log.getvalue()
+    assert fails.__name__ in log.getvalue()
+    assert SECRET_TITLE not in log.getvalue()
