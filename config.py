@@ -16,6 +16,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 
+import weburl
+
 ROOT = Path(__file__).resolve().parent
 SECRET_LENGTH = 32  # characters, at least
 OWN_PORTS = {("http", "80"), ("https", "443")}  # which browsers leave out of an origin
@@ -38,6 +40,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     migration_database_url: SecretStr | None = None
     better_auth_secret: SecretStr | None = None
+    better_auth_url: str | None = None
+    jwks_url: str | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
@@ -94,12 +98,35 @@ class Settings(BaseSettings):
     def _beside_the_program(cls, value: Path) -> Path:
         return ROOT / value.expanduser()
 
+    @field_validator("better_auth_url", "jwks_url")
+    @classmethod
+    def _web_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            weburl.origin(value)
+        return value
+
     @model_validator(mode="after")
     def _complete_for_production(self) -> Self:
-        if self.environment == "production":
-            for name in ("database_url", "better_auth_secret"):
-                if getattr(self, name) is None:
-                    raise ValueError(f"{name.upper()} is required when ENVIRONMENT is production")
+        if self.environment != "production":
+            return self
+        if self.database_url is None:
+            raise ValueError("DATABASE_URL is required when ENVIRONMENT is production")
+        if self.better_auth_secret is None and self.better_auth_url is None:
+            names = "BETTER_AUTH_SECRET or BETTER_AUTH_URL"
+            raise ValueError(f"{names} is required when ENVIRONMENT is production")
+        for name in ("better_auth_url", "jwks_url"):
+            value = getattr(self, name)
+            if value is not None and not weburl.is_private(value):
+                raise ValueError(
+                    f"{name.upper()} must start with https:// when ENVIRONMENT is production, "
+                    "for keys that come in the clear may be anybody's"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _key_set_has_an_issuer(self) -> Self:
+        if self.jwks_url is not None and self.better_auth_url is None:
+            raise ValueError("JWKS_URL needs BETTER_AUTH_URL beside it, the issuer of its keys")
         return self
 
     @property
@@ -113,11 +140,33 @@ class Settings(BaseSettings):
         return self.environment == "development" if self.access_log is None else self.access_log
 
     @property
-    def secret(self) -> str:
-        """The key of HS256 tokens; in development one that is made once and kept in `data_dir`."""
+    def secret(self) -> str | None:
+        """The key of HS256 tokens; in development one that is made once and kept in `data_dir`.
+
+        None says that there are no such tokens: production may do with BETTER_AUTH_URL.
+        """
         if self.better_auth_secret is not None:
             return self.better_auth_secret.get_secret_value()
+        if self.environment == "production":
+            return None
         return _kept_secret(self.data_dir / "better-auth-secret")
+
+    @property
+    def issuer(self) -> str | None:
+        """What Better Auth at `better_auth_url` writes into `iss` and `aud`: the origin alone."""
+        return weburl.origin(self.better_auth_url) if self.better_auth_url else None
+
+    @property
+    def key_set_url(self) -> str | None:
+        """Where the issuer publishes its keys: JWKS_URL, or the place that Better Auth has for it.
+
+        A base URL with a path of its own is the whole base, otherwise /api/auth is added
+        (https://www.better-auth.com/docs/reference/options#basepath).
+        """
+        if self.jwks_url or not self.better_auth_url:
+            return self.jwks_url
+        base = self.better_auth_url.rstrip("/")
+        return f"{base}/jwks" if urlsplit(base).path else f"{base}/api/auth/jwks"
 
 
 def postgres_url(value: str) -> URL:

@@ -124,6 +124,17 @@ class Overloaded(APIError):
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
 
+class AuthUnavailable(APIError):
+    status = 503
+    code = "AUTH_UNAVAILABLE"
+    detail = "The key of the token cannot be had at the moment; try again."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "30"}
+
+    def __init__(self, reason: str = "", seconds: int = 30) -> None:
+        super().__init__(reason)
+        self.headers = {"Retry-After": str(seconds)}  # type: ignore[misc]
+
+
 # What the database says when it, and not the statement, is at fault. The classes name SQLSTATEs
 # (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _DATABASE_AT_FAULT = (

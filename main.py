@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 import logs
 import openapi
-from auth import TokenVerifier
+from auth import issuer_keys
 from config import Settings, get_settings
 from database import Database
 from development import database_url
@@ -18,6 +18,7 @@ from middleware.admission import Admission
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware
 from migrating import migrated
+from tokens import TokenVerifier
 
 with without("pydantic.v1"):  # FastAPI asks of every model whether it is of that kind; none is
     from routes import docs, health, tasks
@@ -27,7 +28,9 @@ with without("pydantic.v1"):  # FastAPI asks of every model whether it is of tha
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Opens and closes what the routes need. A database that is down is no reason not to start."""
     settings: Settings = app.state.settings
-    app.state.verifier = TokenVerifier(settings.secret, settings.jwt_issuer, settings.jwt_audience)
+    app.state.verifier = TokenVerifier(
+        settings.secret, settings.jwt_issuer, settings.jwt_audience, app.state.keys
+    )
     app.state.admission = Admission(
         settings.db_pool_size + settings.db_max_overflow, settings.max_waiting
     )
@@ -69,6 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    # Here and not in lifespan, so that workers share what it imports.
+    app.state.keys = issuer_keys(settings)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
 
     # Not include_router, whose routes are looked up twice a request.

@@ -24,6 +24,7 @@ ALWAYS = (
     errors.InternalError,
     errors.DatabaseUnavailable,
     errors.Overloaded,
+    errors.AuthUnavailable,
 )
 COLLECTION = errors.documented(*ALWAYS)
 ONE_TASK = errors.documented(*ALWAYS, errors.TaskNotFound)

@@ -26,11 +26,11 @@ ORIGIN = "https://app.example.com"
 for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET", "ENVIRONMENT"):
     os.environ.pop(name, None)  # before config.py reads them
 
-from auth import make_token  # noqa: E402
 from config import Settings  # noqa: E402
 from development import running_postgres  # noqa: E402
 from driver import libpq_parameters  # noqa: E402
 from main import create_app  # noqa: E402
+from tokens import make_token  # noqa: E402
 
 
 @pytest.fixture(scope="session")

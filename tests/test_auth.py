@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy.engine import URL
 
 import auth
-from auth import TokenVerifier
 from config import ROOT, Settings
 from errors import InvalidToken
 from tests.conftest import SECRET, bearer
 from tests.support import claims, forge, service, sql
+from tokens import TokenVerifier, make_token
 
 NOT_AUTHENTICATED = {
     "detail": "Send a token: Authorization: Bearer <token>.",
@@ -137,7 +137,7 @@ SECRETS = [
 def test_a_secret_is_its_raw_bytes(secret: str) -> None:
     verifier = TokenVerifier(secret)
     assert verifier.user_id(forge(claims("alice"), secret=secret)) == "alice"
-    assert verifier.user_id(auth.make_token("alice", secret)) == "alice"
+    assert verifier.user_id(make_token("alice", secret)) == "alice"
     with pytest.raises(InvalidToken):
         verifier.user_id(forge(claims("alice")))
 

@@ -31,6 +31,7 @@ from tests.processes import (
     until,
 )
 from tests.support import backends_that_wait, database_of_its_own, locked_tasks
+from tokens import TokenVerifier
 
 pytestmark = pytest.mark.slow
 
@@ -280,7 +281,7 @@ def test_auth_asks_for_one_user_id(postgres: URL, arguments: list[str]) -> None:
 
 def test_auth_prints_a_token_that_holds(postgres: URL, capsys: pytest.CaptureFixture[str]) -> None:
     auth.main(["user_123"], make_settings(postgres))
-    assert auth.TokenVerifier(SECRET).user_id(capsys.readouterr().out.strip()) == "user_123"
+    assert TokenVerifier(SECRET).user_id(capsys.readouterr().out.strip()) == "user_123"
 
 
 def test_auth_makes_no_tokens_in_production(

@@ -48,6 +48,8 @@ DEFAULTS: dict[str, Any] = {
     "database_url": None,
     "migration_database_url": None,
     "better_auth_secret": None,
+    "better_auth_url": None,
+    "jwks_url": None,
     "jwt_issuer": None,
     "jwt_audience": None,
     "allowed_origins": ("http://localhost:3000",),
@@ -80,6 +82,7 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("ENVIRONMENT", " Development ", "development"),
         ("JWT_ISSUER", "https://auth.example", "https://auth.example"),
         ("JWT_AUDIENCE", "tasks", "tasks"),
+        ("BETTER_AUTH_URL", "http://app.example.com/auth", "http://app.example.com/auth"),
         ("WEB_CONCURRENCY", "4", 4),
         ("ALLOWED_ORIGINS", "https://a.example", ("https://a.example",)),
         (
@@ -107,7 +110,28 @@ def test_a_good_setting_is_taken(
     assert getattr(read(environment, **{name: text}), name.lower()) == value
 
 
-WRONG = [
+WRONG_WEB_URLS = [
+    "frontend.example",
+    "localhost:3000",
+    "ftp://frontend.example",
+    "//frontend.example",
+    "https:frontend.example",
+    "http://",
+    "https://owner:pass-word@frontend.example",
+    "https://frontend.example?pass-word",
+    "https://frontend.example/#pass-word",
+    "https://frontend.example:0",
+    "https://frontend.example:65536",
+    "https://frontend.example:",
+    "https://frontend.example:http",
+    "https://frontend example",
+    "https://frontend.example/pass-word here",
+    "https://frontend.example/\npass-word",
+    "https://frontend.example\n",
+    "https://[::1",
+    "https://b\u00fccher.example",
+]
+WRONG: list[tuple[str, list[str]]] = [
     ("ENVIRONMENT", ["staging", "prod"]),
     (
         "DATABASE_URL",
@@ -128,6 +152,7 @@ WRONG = [
         "BETTER_AUTH_SECRET",
         ["pass-word" + "x" * 22, "x", "é" * 31, " " * 40, "pass-word\udcff" + "x" * 32],
     ),
+    *((name, WRONG_WEB_URLS) for name in ("BETTER_AUTH_URL", "JWKS_URL")),
     (
         "ALLOWED_ORIGINS",
         [
@@ -182,17 +207,94 @@ def test_no_error_about_a_setting_quotes_it() -> None:
     assert "pass-word" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "BETTER_AUTH_SECRET"])
-def test_production_requires_a_database_and_a_secret(
-    environment: pytest.MonkeyPatch, name: str
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("DATABASE_URL", "DATABASE_URL"),
+        ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRET or BETTER_AUTH_URL"),
+    ],
+)
+def test_production_requires_a_database_and_a_way_to_verify_tokens(
+    environment: pytest.MonkeyPatch, name: str, named: str
 ) -> None:
     rest = {other: value for other, value in PRODUCTION.items() if other != name}
     with pytest.raises(SystemExit) as exit_:
         read(environment, **rest)
     assert str(exit_.value) == (
-        f"Configuration error: {name} is required when ENVIRONMENT is production."
+        f"Configuration error: {named} is required when ENVIRONMENT is production."
     )
     assert read(environment, **PRODUCTION).environment == "production"
+
+
+def test_the_issuer_may_stand_in_for_the_secret_and_none_is_made_up(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    values = {"ENVIRONMENT": "production", "DATABASE_URL": URL, "DATA_DIR": str(tmp_path)}
+    settings = read(environment, BETTER_AUTH_URL="https://app.example.com", **values)
+    assert settings.secret is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "issuer", "keys"),
+    [
+        (
+            "https://app.example.com",
+            "https://app.example.com",
+            "https://app.example.com/api/auth/jwks",
+        ),
+        (
+            "HTTPS://App.Example.com:443/",
+            "https://app.example.com",
+            "HTTPS://App.Example.com:443/api/auth/jwks",
+        ),
+        ("https://a.example/auth/", "https://a.example", "https://a.example/auth/jwks"),
+        ("https://a.example:8443/a/b", "https://a.example:8443", "https://a.example:8443/a/b/jwks"),
+        ("http://localhost:3000", "http://localhost:3000", "http://localhost:3000/api/auth/jwks"),
+        ("http://[::1]:80", "http://[::1]", "http://[::1]:80/api/auth/jwks"),
+    ],
+)
+def test_issuer_and_keys_are_where_better_auth_has_them(
+    environment: pytest.MonkeyPatch, url: str, issuer: str, keys: str
+) -> None:
+    settings = read(environment, BETTER_AUTH_URL=url)
+    assert (settings.issuer, settings.key_set_url) == (issuer, keys)
+    elsewhere = read(environment, JWKS_URL="https://keys.example/jwks.json")
+    assert (elsewhere.issuer, elsewhere.key_set_url) == (issuer, "https://keys.example/jwks.json")
+
+
+def test_keys_elsewhere_need_an_issuer(environment: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=r"^Configuration error: JWKS_URL [^\n]+\.$"):
+        read(environment, JWKS_URL="https://keys.example/jwks.json")
+
+
+@pytest.mark.parametrize("name", ["BETTER_AUTH_URL", "JWKS_URL"])
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("https://app.example.com", True),
+        ("http://localhost:3000", True),
+        ("http://app.localhost", True),
+        ("http://127.0.0.1:3000", True),
+        ("http://[::1]", True),
+        ("http://app.example.com", False),
+        ("http://localhost.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("http://10.0.0.1", False),
+    ],
+)
+def test_in_production_keys_come_over_tls_or_from_the_same_machine(
+    environment: pytest.MonkeyPatch, name: str, url: str, good: bool
+) -> None:
+    values = {**PRODUCTION, "BETTER_AUTH_URL": "https://app.example.com", name: url}
+    if good:
+        assert read(environment, **values).key_set_url is not None
+        return
+    with pytest.raises(SystemExit) as exit_:
+        read(environment, **values)
+    assert re.fullmatch(rf"Configuration error: {name} [^\n]+\.", str(exit_.value))
+    assert url not in str(exit_.value)
+    assert read(environment, ENVIRONMENT="development").key_set_url is not None
 
 
 def test_production_listens_to_all_and_leaves_the_request_log_to_others(
@@ -256,6 +358,7 @@ def test_without_a_secret_one_is_made_and_kept(
 ) -> None:
     folder = tmp_path / "with a space" / "data"
     first = read(environment, DATA_DIR=str(folder)).secret
+    assert first is not None
     assert len(first) >= 32
     assert read(environment).secret == first
     assert read(environment, DATA_DIR=str(tmp_path)).secret != first

@@ -14,11 +14,11 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from auth import TokenVerifier
 from errors import InvalidToken, TokenExpired
 from tests.conftest import SECRET
 from tests.support import HEADER, base64url, claims, forge
 from tests.test_auth import INVALID_TOKEN, TOKEN_EXPIRED
+from tokens import TokenVerifier
 
 Ask = Callable[[str | bytes], httpx.Response]
 MISSING = object()

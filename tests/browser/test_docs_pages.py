@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from auth import make_token
 from tests.conftest import SECRET
+from tokens import make_token
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,113 @@
+"""The public keys of an issuer: from a JWK (RFC 7517) to what verifies a signature.
+
+The signatures are verified by cryptography and the tokens by python-jose, as those of HS256 are:
+what follows a signature, and what refuses a token before it, is the same. Of the algorithms that
+Better Auth has, python-jose lacks EdDSA and PS256, and takes an EC key for any hash. Its own class
+for keys is where to add what it lacks. The alternative was a second library for tokens, joserfc or
+PyJWT. Both know all of these, but want another 4 MB, and their own defence against odd tokens.
+
+Imported only where there is an issuer, for cryptography takes 7 MB.
+"""
+
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from jose.backends.base import Key
+
+MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
+MAX_RSA_BITS = 8192
+MAX_RSA_EXPONENT = 2**32  # larger ones are for making the verifier work
+
+
+class Ed25519Key(Key):
+    """EdDSA on Ed25519 (RFC 8037)."""
+
+    def __init__(self, jwk: Mapping[str, Any]) -> None:
+        self._key = Ed25519PublicKey.from_public_bytes(_octets(jwk, "x"))
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        """True, or cryptography's InvalidSignature, which python-jose takes for False."""
+        self._key.verify(sig, msg)
+        return True
+
+
+class ECKey(Key):
+    """ECDSA (RFC 7518, section 3.4): each algorithm has one curve and one hash."""
+
+    def __init__(
+        self, jwk: Mapping[str, Any], curve: ec.EllipticCurve, digest: hashes.HashAlgorithm
+    ) -> None:
+        self._key = ec.EllipticCurvePublicNumbers(
+            _integer(jwk, "x"), _integer(jwk, "y"), curve
+        ).public_key()
+        self._algorithm = ec.ECDSA(digest)
+        self._size = (curve.key_size + 7) // 8  # bytes of each half of a signature
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        """True, or an exception, which python-jose takes for False."""
+        if len(sig) != 2 * self._size:
+            return False
+        halves = (int.from_bytes(half) for half in (sig[: self._size], sig[self._size :]))
+        self._key.verify(encode_dss_signature(*halves), msg, self._algorithm)
+        return True
+
+
+class RSAKey(Key):
+    """RSA with SHA-256 (RFC 7518, sections 3.3 and 3.5)."""
+
+    def __init__(self, jwk: Mapping[str, Any], padding: padding.AsymmetricPadding) -> None:
+        numbers = rsa.RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n"))
+        if not MIN_RSA_BITS <= numbers.n.bit_length() <= MAX_RSA_BITS:
+            raise ValueError("an RSA key of this size is not accepted")
+        if numbers.e > MAX_RSA_EXPONENT:
+            raise ValueError("an RSA key with this exponent is not accepted")
+        self._key = numbers.public_key()
+        self._padding = padding
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        """True, or cryptography's InvalidSignature, which python-jose takes for False."""
+        self._key.verify(sig, msg, self._padding, hashes.SHA256())
+        return True
+
+
+_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+# By `kty` and `crv`: what such a key can verify, and how it is made.
+_ALGORITHMS: dict[tuple[str, str | None], dict[str, Callable[[Mapping[str, Any]], Key]]] = {
+    ("OKP", "Ed25519"): {"EdDSA": Ed25519Key},
+    ("EC", "P-256"): {"ES256": lambda jwk: ECKey(jwk, ec.SECP256R1(), hashes.SHA256())},
+    ("EC", "P-521"): {"ES512": lambda jwk: ECKey(jwk, ec.SECP521R1(), hashes.SHA512())},
+    ("RSA", None): {
+        "RS256": lambda jwk: RSAKey(jwk, padding.PKCS1v15()),
+        "PS256": lambda jwk: RSAKey(jwk, _PSS),
+    },
+}
+
+
+def verifiers(jwk: Mapping[str, Any]) -> dict[str, Key]:
+    """What verifies signatures of `jwk`, by algorithm: its own `alg` alone, if it names one.
+
+    Raises what cryptography has to say about a key that is none; empty if it is not for us.
+    """
+    if jwk.get("use", "sig") != "sig":
+        return {}
+    curve = None if jwk["kty"] == "RSA" else jwk["crv"]
+    makers = _ALGORITHMS.get((jwk["kty"], curve), {})
+    return {
+        algorithm: make(jwk)
+        for algorithm, make in makers.items()
+        if jwk.get("alg", algorithm) == algorithm
+    }
+
+
+def _octets(jwk: Mapping[str, Any], name: str) -> bytes:
+    text = jwk[name]
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _integer(jwk: Mapping[str, Any], name: str) -> int:
+    return int.from_bytes(_octets(jwk, name))

@@ -1,0 +1,38 @@
+"""Addresses on the web, as the settings give them."""
+
+import re
+from urllib.parse import urlsplit
+
+# No user, query or fragment, which an issuer has none of, and nothing that could end a line.
+_FORM = re.compile(
+    r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?(/[a-z0-9._~!$&'()*+,;=:@%/-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOOPBACK = re.compile(r"localhost|.+\.localhost|127\.\d+\.\d+\.\d+|::1", re.ASCII)
+
+
+def origin(url: str) -> str:
+    """The origin of `url` as a browser writes it: in lower case, without the default port.
+
+    (https://url.spec.whatwg.org/#concept-url-origin) Raises ValueError, whose text never holds any
+    of `url`.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        if not _FORM.fullmatch(url) or port == 0:
+            raise ValueError
+    except ValueError:  # urlsplit has its own
+        raise ValueError(
+            "must be an address such as https://app.example.com, without user, query or fragment"
+        ) from None
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc.rstrip(":")
+    suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host.lower()}{suffix}"
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can change what comes from `url`: TLS, or the same machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or bool(_LOOPBACK.fullmatch(parts.hostname or ""))
