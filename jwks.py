@@ -45,7 +45,7 @@ class KeySet:
         self._url = url
         self._tls = ssl.create_default_context() if url.startswith("https:") else None
         self._verifiers = verifiers
-        self._jwks: list[Any] = []
+        self._jwks: list[Any] | None = None  # as they were published
         self._keys: dict[str, dict[str, Key]] = {}
         self._failure: str | None = None  # why the last fetch brought nothing
         self._fetch: asyncio.Task[None] | None = None
