@@ -5,7 +5,6 @@ They need Chromium (Debian: apt-get install chromium) and Playwright (uv sync --
 
 import importlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import SECRET
+from tests.support import missing
 from tokens import make_token
 
 pytestmark = pytest.mark.browser
 
 CHROMIUM = Path("/usr/bin/chromium")
 DOMAIN = "tasks.example.com"  # Swagger UI behaves otherwise on localhost
-
-
-def missing(what: str, remedy: str) -> None:
-    """CI must not pass because a browser is missing."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing: {remedy}")
 
 
 @pytest.fixture(scope="module")

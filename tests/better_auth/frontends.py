@@ -1,0 +1,126 @@
+"""A frontend with a stock Better Auth on Node, made of the files that docs/better-auth.md shows."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+from sqlalchemy.engine import URL
+
+from tests.conftest import SECRET
+from tests.processes import PATIENCE, free_port
+from tests.support import NO_TLS, missing
+
+HERE = Path(__file__).parent
+# What the documentation shows, and what the tests need besides.
+SHOWN = ("migrate.ts", "auth-client.ts", "tasks.ts")
+HARNESS = ("frontend.ts", "visitor.ts", "package.json", "tsconfig.json")
+
+
+def require_node() -> None:
+    """Skips the test, or in CI fails it, if Node or Better Auth is not installed."""
+    node = shutil.which("node")
+    version = subprocess.check_output([node, "--version"], text=True) if node else "v0"
+    if int(version[1:].split(".")[0]) < 20:
+        missing("Node 20 or later", "https://nodejs.org/en/download")
+    if not (HERE / "node_modules/better-auth").exists():
+        missing("Better Auth", "npm ci --prefix tests/better_auth")
+
+
+class User:
+    """Somebody who signed up with e-mail and password, and the cookies of that session."""
+
+    def __init__(self, client: httpx.Client, answer: dict[str, Any]) -> None:
+        self.client = client
+        self.id: str = answer["user"]["id"]
+        self.session_token: str = answer["token"]
+
+    def token(self) -> str:
+        """A JWT, as the frontend asks for it."""
+        answer = self.client.get("/api/auth/token")
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["token"]
+        return token
+
+
+class Frontend:
+    """A frontend that runs at `url`."""
+
+    def __init__(self, url: str, folder: Path, environment: dict[str, str], said: IO[str]) -> None:
+        self.url = url
+        self.folder = folder
+        self._environment = environment
+        self._said = said
+
+    @contextmanager
+    def user(self, name: str) -> Iterator[User]:
+        """Signs `name` up."""
+        fields = {"email": f"{name}@example.com", "password": "correct horse", "name": name}
+        headers = {"Origin": self.url}
+        with httpx.Client(base_url=self.url, headers=headers, verify=NO_TLS) as client:
+            answer = client.post("/api/auth/sign-up/email", json=fields)
+            assert answer.status_code == 200, answer.text
+            yield User(client, answer.json())
+
+    def says(self) -> str:
+        """The next line of its output."""
+        return self._said.readline().strip()
+
+    def visited(self, api_url: str) -> Any:
+        """What visitor.ts tells of its visit."""
+        environment = {
+            **self._environment,
+            "NEXT_PUBLIC_BETTER_AUTH_URL": self.url,
+            "NEXT_PUBLIC_API_URL": api_url,
+        }
+        done = _node("visitor.ts", self.folder, environment)
+        return json.loads(done)
+
+
+@contextmanager
+def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[Frontend]:
+    """A frontend made of the documented files of `mode`; frontend.ts says what can be `wanted`."""
+    require_node()
+    for file in (*SHOWN, *HARNESS, f"{mode}/auth.ts"):
+        shutil.copy(HERE / file, folder)
+    (folder / "node_modules").symlink_to(HERE / "node_modules")
+    url = f"http://127.0.0.1:{free_port()}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "BETTER_AUTH_URL": url,
+        "BETTER_AUTH_SECRET": SECRET,
+        "BETTER_AUTH_TELEMETRY": "0",
+        "DATABASE_URL": f"postgresql://postgres@localhost/{database.database}"
+        f"?host={database.query['host']}",
+    }
+    _node("migrate.ts", folder, environment)
+    if wanted:
+        environment["WANTED"] = json.dumps(wanted)
+    command = ["node", "--import", "tsx", "frontend.ts"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "listening\n"
+            yield Frontend(url, folder, environment, process.stdout)
+        finally:
+            process.kill()
+
+
+def _node(file: str, folder: Path, environment: dict[str, str]) -> str:
+    command = ["node", "--import", "tsx", file]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    ).stdout

@@ -1,0 +1,243 @@
+"""A stock Better Auth in front of the service: real sign-ups over HTTP, and its tokens."""
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from sqlalchemy.engine import URL
+
+import jwks
+from tests.better_auth.frontends import Frontend, User, frontend
+from tests.conftest import SECRET
+from tests.support import database_of_its_own, service
+from tests.test_auth import INVALID_TOKEN, TOKEN_EXPIRED
+from tests.test_jwks import Clock
+
+pytestmark = pytest.mark.node
+
+FORBIDDEN = {"detail": "These are not your tasks.", "code": "FORBIDDEN"}
+MODES = ("key_set", "shared_secret")
+FIFTEEN_MINUTES = 15 * 60
+
+
+@pytest.fixture(scope="module")
+def database(postgres: URL) -> Iterator[URL]:
+    """One database for both, as a frontend and its API may well share theirs."""
+    with database_of_its_own(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def documented(
+    database: URL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Frontend]]:
+    """A frontend of each mode, from the files as the documentation shows them."""
+    with (
+        frontend(database, MODES[0], tmp_path_factory.mktemp(MODES[0])) as key_set,
+        frontend(database, MODES[1], tmp_path_factory.mktemp(MODES[1])) as shared_secret,
+    ):
+        yield {"key_set": key_set, "shared_secret": shared_secret}
+
+
+def settings_for(mode: str, frontend: Frontend) -> dict[str, Any]:
+    """The service's settings that the documentation shows for `mode`."""
+    if mode == "key_set":
+        return {"better_auth_url": frontend.url, "better_auth_secret": None}
+    return {"better_auth_secret": SECRET}
+
+
+def part(token: str, index: int) -> dict[str, Any]:
+    text = token.split(".")[index]
+    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return decoded
+
+
+def ask(client: httpx.Client, user_id: str, token: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return client.get(f"/api/{user_id}/tasks", headers=headers)
+
+
+def assert_invalid(client: httpx.Client, user: User, token: str) -> None:
+    answer = ask(client, user.id, token)
+    assert (answer.status_code, answer.json()) == (401, INVALID_TOKEN)
+
+
+def assert_each_has_their_own(client: httpx.Client, alice: User, bob: User) -> None:
+    """Alice creates a task by her token; bob's opens his own list, and not hers."""
+    headers = {"Authorization": f"Bearer {alice.token()}"}
+    task = {"title": "Buy milk"}
+    created = client.post(f"/api/{alice.id}/tasks", json=task, headers=headers)
+    assert (created.status_code, created.json()["user_id"]) == (201, alice.id)
+    assert ask(client, alice.id, alice.token()).json()["tasks"] == [created.json()]
+    assert ask(client, bob.id, bob.token()).json()["count"] == 0
+    foreign = ask(client, alice.id, bob.token())
+    assert (foreign.status_code, foreign.json()) == (403, FORBIDDEN)
+
+
+@pytest.mark.parametrize(("mode", "algorithm"), [("key_set", "EdDSA"), ("shared_secret", "HS256")])
+def test_users_of_the_documented_frontend_get_at_their_tasks_and_at_no_others(
+    database: URL, documented: dict[str, Frontend], mode: str, algorithm: str
+) -> None:
+    frontend = documented[mode]
+    with (
+        service(database, **settings_for(mode, frontend)) as client,
+        frontend.user(f"alice-{mode}") as alice,
+        frontend.user(f"bob-{mode}") as bob,
+    ):
+        token = alice.token()
+        claims = part(token, 1)
+        assert part(token, 0)["alg"] == algorithm
+        assert (claims["sub"], claims["iss"], claims["aud"]) == (
+            alice.id,
+            frontend.url,
+            frontend.url,
+        )
+        assert claims["exp"] - claims["iat"] == FIFTEEN_MINUTES
+        assert_each_has_their_own(client, alice, bob)
+        header = alice.client.get("/api/auth/get-session").headers["set-auth-jwt"]
+        assert ask(client, alice.id, header).status_code == 200
+
+
+def test_the_shared_secrets_tokens_pass_a_check_of_issuer_and_audience(
+    database: URL, documented: dict[str, Frontend]
+) -> None:
+    frontend = documented["shared_secret"]
+    recipient = {"jwt_issuer": frontend.url, "jwt_audience": frontend.url}
+    with service(database, **recipient) as client, frontend.user("carol") as carol:
+        assert ask(client, carol.id, carol.token()).status_code == 200
+
+
+def test_with_both_settings_both_frontends_are_served(
+    database: URL, documented: dict[str, Frontend]
+) -> None:
+    url = documented["key_set"].url
+    with service(database, better_auth_url=url, better_auth_secret=SECRET) as client:
+        for mode, frontend in documented.items():
+            with frontend.user(f"dave-{mode}") as dave:
+                assert ask(client, dave.id, dave.token()).status_code == 200
+
+
+def test_a_token_of_the_other_mode_is_refused(
+    database: URL, documented: dict[str, Frontend]
+) -> None:
+    for mode, other in (MODES, MODES[::-1]):
+        with (
+            service(database, **settings_for(mode, documented[mode])) as client,
+            documented[other].user(f"erin-{mode}") as erin,
+        ):
+            assert_invalid(client, erin, erin.token())
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "ES512", "PS256"])
+def test_every_algorithm_that_better_auth_can_be_set_to_is_good(
+    postgres: URL, tmp_path: Path, algorithm: str
+) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        frontend(url, "key_set", tmp_path, jwks={"keyPairConfig": {"alg": algorithm}}) as ours,
+        service(url, **settings_for("key_set", ours)) as client,
+        ours.user("alice") as alice,
+        ours.user("bob") as bob,
+    ):
+        assert part(alice.token(), 0)["alg"] == algorithm
+        assert_each_has_their_own(client, alice, bob)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_expired_token_is_refused_as_such(postgres: URL, tmp_path: Path, mode: str) -> None:
+    passed = {"expirationTime": int(time.time()) - 60}
+    with (
+        database_of_its_own(postgres) as url,
+        frontend(url, mode, tmp_path, jwt=passed) as ours,
+        service(url, **settings_for(mode, ours)) as client,
+        ours.user("alice") as alice,
+    ):
+        answer = ask(client, alice.id, alice.token())
+        assert (answer.status_code, answer.json()) == (401, TOKEN_EXPIRED)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_better_auth_makes_for_another_purpose_is_no_login(
+    postgres: URL, tmp_path: Path, mode: str
+) -> None:
+    """Among them two JWTs under the shared secret, and one under a key of the key set."""
+    cached = {"session": {"cookieCache": {"enabled": True, "strategy": "jwt"}}}
+    plugin = {"sessionCookieCache": True} if mode == "key_set" else {}
+    with (
+        database_of_its_own(postgres) as url,
+        frontend(url, mode, tmp_path, options=cached, plugin=plugin) as ours,
+        service(url, **{"better_auth_url": ours.url, "better_auth_secret": SECRET}) as client,
+        ours.user("alice") as alice,
+    ):
+        good = alice.token()
+        link = mailed(alice, ours)
+        cookies = {name: unquote(value) for name, value in alice.client.cookies.items()}
+        session, cache = (cookies[f"better-auth.session_{kind}"] for kind in ("token", "data"))
+        assert part(link, 0)["alg"] == "HS256"
+        if mode == "key_set":
+            assert part(cache, 0)["kid"] == part(good, 0)["kid"]
+            assert part(cache, 1)["sub"] == alice.id
+        else:
+            assert part(cache, 0)["alg"] == "HS256"
+            assert ask(client, alice.id, good).status_code == 200
+        for wrong in (link, cache, session, session.split(".")[0], alice.session_token):
+            assert_invalid(client, alice, wrong)
+
+
+def mailed(user: User, frontend: Frontend) -> str:
+    """The token of the link that verifies the user's e-mail address."""
+    address = user.client.get("/api/auth/get-session").json()["user"]["email"]
+    answer = user.client.post("/api/auth/send-verification-email", json={"email": address})
+    assert answer.status_code == 200, answer.text
+    return frontend.says()
+
+
+def test_keys_are_rotated_under_way(
+    postgres: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(jwks, "time", clock)
+    with (
+        database_of_its_own(postgres) as url,
+        frontend(url, "key_set", tmp_path, jwks={"rotationInterval": 2}) as ours,
+        service(url, **settings_for("key_set", ours)) as client,
+        ours.user("alice") as alice,
+    ):
+        first = alice.token()
+        assert ask(client, alice.id, first).status_code == 200
+        time.sleep(2.1)
+        second = alice.token()
+        assert part(first, 0)["kid"] != part(second, 0)["kid"]
+        clock.ahead += jwks.REFRESH_INTERVAL
+        assert ask(client, alice.id, second).status_code == 200
+        assert ask(client, alice.id, first).status_code == 200  # for Better Auth's grace period
+
+
+def test_the_documented_client_calls_the_service(
+    database: URL, documented: dict[str, Frontend]
+) -> None:
+    frontend = documented["key_set"]
+    with service(database, **settings_for("key_set", frontend)) as client:
+        visit = frontend.visited(str(client.base_url).rstrip("/"))
+    assert visit.pop("user")
+    assert visit == {
+        "created": [201, "Buy milk"],
+        "listed": [200, 1],
+        "loggedOut": "Log in first.",
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_documented_files_are_sound_typescript(
+    documented: dict[str, Frontend], mode: str
+) -> None:
+    folder = documented[mode].folder
+    done = subprocess.run(["node_modules/.bin/tsc"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
