@@ -114,19 +114,19 @@ class Settings(BaseSettings):
         if self.better_auth_secret is None and self.better_auth_url is None:
             names = "BETTER_AUTH_SECRET or BETTER_AUTH_URL"
             raise ValueError(f"{names} is required when ENVIRONMENT is production")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_a_known_issuer(self) -> Self:
+        if self.jwks_url is not None and self.better_auth_url is None:
+            raise ValueError("JWKS_URL needs BETTER_AUTH_URL beside it, the issuer of its keys")
         for name in ("better_auth_url", "jwks_url"):
             value = getattr(self, name)
-            if value is not None and not weburl.is_private(value):
+            if self.environment == "production" and value and not weburl.is_private(value):
                 raise ValueError(
                     f"{name.upper()} must start with https:// when ENVIRONMENT is production, "
                     "for keys that come in the clear may be anybody's"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _key_set_has_an_issuer(self) -> Self:
-        if self.jwks_url is not None and self.better_auth_url is None:
-            raise ValueError("JWKS_URL needs BETTER_AUTH_URL beside it, the issuer of its keys")
         return self
 
     @property

@@ -24,7 +24,9 @@ ISSUER_ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
 LEEWAY = 10  # seconds by which clocks may differ
 MAX_TOKEN_LENGTH = 16 * 1024  # characters
 CACHED_TOKENS = 2048
-CACHED_TOKEN_LENGTH = 1024  # characters; longer tokens are rare, and would make the cache large
+# Characters. Better Auth puts the whole user into a token: with RS256 it has some 1000. Longer ones
+# are rare, and would make the cache large.
+CACHED_TOKEN_LENGTH = 2048
 
 # RFC 7515, section 7.1: three parts of base64url without padding. python-jose skips characters that
 # are none. A header is small, and so is a signature: 1024 bytes are one of RSA with 8192 bits.

@@ -23,7 +23,10 @@ from sqlalchemy.engine import URL
 SECRET = "tests-only-" + secrets.token_urlsafe(32)
 ORIGIN = "https://app.example.com"
 
-for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET", "ENVIRONMENT"):
+for name in (
+    *("DATABASE_URL", "MIGRATION_DATABASE_URL", "ENVIRONMENT"),
+    *("BETTER_AUTH_SECRET", "BETTER_AUTH_URL", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"),
+):
     os.environ.pop(name, None)  # before config.py reads them
 
 from config import Settings  # noqa: E402

@@ -197,6 +197,20 @@ def test_the_command_makes_a_token_that_gets_in(capsys: pytest.CaptureFixture[st
     assert TokenVerifier(SECRET).user_id(capsys.readouterr().out.strip()) == "user_123"
 
 
+def test_the_command_makes_a_token_for_the_service_as_it_is_set(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = Settings(
+        _env_file=None,
+        better_auth_secret=SECRET,
+        jwt_issuer="https://us.example",
+        jwt_audience="us",
+    )
+    auth.main(["user_123"], settings)
+    verifier = TokenVerifier(SECRET, "https://us.example", "us")
+    assert verifier.user_id(capsys.readouterr().out.strip()) == "user_123"
+
+
 @pytest.mark.parametrize("arguments", [[], [""], [" "], ["a", "b"], ["x" * 256]])
 def test_the_command_explains_itself(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match=r"Usage: uv run auth\.py USER_ID"):

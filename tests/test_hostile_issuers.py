@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -169,7 +170,8 @@ def answering(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None
 
 
 def get(url: str, context: ssl.SSLContext | None = None, seconds: float = 5) -> bytes:
-    return asyncio.run(fetching.get(url, context, seconds, 1000))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the service's
+        return runner.run(fetching.get(url, context, seconds, 1000))
 
 
 @pytest.mark.parametrize(
