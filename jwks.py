@@ -21,7 +21,7 @@ FIRST_INTERVAL = 5.0  # the same as long as there are no keys at all
 # Seconds after which a key that the issuer took back is no longer good. Better Auth's keys may be
 # kept for ever; a key that leaked is taken out of the set, and that should be noticed.
 MAX_AGE = 600.0
-TIMEOUT = 5.0  # seconds for a fetch
+TIMEOUT = 5.0  # seconds for a fetch; less than from one to the next, so there is one at a time
 MAX_SIZE = 512 * 1024  # bytes
 MAX_KEYS = 1000
 
@@ -80,7 +80,7 @@ class KeySet:
             self._start_fetch()
 
     def _start_fetch(self) -> None:
-        if self._fetch is None and time.monotonic() >= self._next_fetch:
+        if time.monotonic() >= self._next_fetch:  # the one before ended long ago: see TIMEOUT
             self._next_fetch = time.monotonic() + REFRESH_INTERVAL
             self._fetch = asyncio.create_task(self._fetch_keys())
 
