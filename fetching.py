@@ -43,7 +43,8 @@ async def get(url: str, context: ssl.SSLContext | None, seconds: float, max_size
             answer = await _ask(url, context, max_size)
     except TimeoutError:
         raise FetchError(f"no answer within {seconds:g} s") from None
-    except (OSError, HttpParserError, HttpParserUpgrade) as error:
+    # UnicodeError is a host whose name no resolver takes, such as one with an empty label.
+    except (OSError, UnicodeError, HttpParserError, HttpParserUpgrade) as error:
         raise FetchError(type(error).__name__) from error
     status = answer.parser.get_status_code()
     if status != 200:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -96,6 +96,8 @@ class Issuer:
         self.headers: dict[str, str] = {}
         self.body: bytes | None = None  # in place of the key set
         self.delay = 0.0  # seconds before the answer
+        self.may_answer = Event()
+        self.may_answer.set()
         self.url = ""
 
     def publish(self, *pairs: Pair) -> None:
@@ -122,6 +124,7 @@ def issuer(port: int = 0) -> Iterator[Issuer]:
         def do_GET(self) -> None:
             state.requests.append(self.path)
             time.sleep(state.delay)
+            state.may_answer.wait(60)
             body = state.answer()
             self.send_response(state.status)
             for name, value in {"Content-Length": str(len(body)), **state.headers}.items():

@@ -210,17 +210,18 @@ def test_every_other_answer_is_refused(parts: list[bytes], reason: str) -> None:
 
 def test_an_answer_a_byte_at_a_time_is_cut_off() -> None:
     started = time.monotonic()
-    with answering(*[OK, *[b"X: y\r\n"] * 10], pause=0.1) as url:
+    with answering(*[OK, *[b"X: y\r\n"] * 100], pause=0.1) as url:
         with pytest.raises(FetchError, match=r"no answer within 0\.3 s"):
             get(url, seconds=0.3)
-        assert time.monotonic() - started < 0.8
+        assert time.monotonic() - started < 5
 
 
 def test_nobody_at_the_address_is_an_error_of_ours() -> None:
     with pytest.raises(FetchError, match="ConnectionRefusedError"):
         get("http://127.0.0.1:9/keys")
-    with pytest.raises(FetchError, match="gaierror"):
-        get("http://nowhere.invalid/keys")
+    for host in ("nowhere.invalid", "a..example", "x" * 64 + ".example"):
+        with pytest.raises(FetchError, match=r"gaierror|UnicodeError"):
+            get(f"http://{host}/keys")
 
 
 @pytest.fixture

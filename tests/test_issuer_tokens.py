@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -222,9 +223,11 @@ def test_an_ecdsa_signature_has_two_halves_of_full_length(
 ) -> None:
     """OpenSSL's own form is another; JOSE's is fixed (RFC 7518, section 3.4)."""
     pair = pairs["ES256"]
-    signed = pair.token(frontend.claims()).rpartition(".")[0]
+    signed, _, good = pair.token(frontend.claims()).rpartition(".")
     der = pair.private.sign(signed.encode(), ec.ECDSA(hashes.SHA256()))
-    for wrong in (der, b"", bytes(64), bytes(63), b"\xff" * 64):
+    raw = urlsafe_b64decode(good + "==")
+    assert_good(ask(f"{signed}.{base64url(raw)}"))
+    for wrong in (der, raw[:32] + b"\0" + raw[32:], b"", bytes(64), bytes(63), b"\xff" * 64):
         assert_invalid(ask(f"{signed}.{base64url(wrong)}"))
 
 
