@@ -98,8 +98,9 @@ DENIED = [
         401,
         "INVALID_TOKEN",
         "-",
-        "jose",
+        "alg",
     ),
+    (f"Bearer {forge(claims('alice'), secret='another')}", 401, "INVALID_TOKEN", "-", "jose"),
     (f"Bearer {forge(claims('alice', exp=HOUR_AGO))}", 401, "TOKEN_EXPIRED", "-", "exp"),
     (f"Bearer {forge(claims('bob'))}", 403, "FORBIDDEN", "bob", "path"),
 ]
