@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -19,12 +20,15 @@ from workers import Workers
 with without("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn
 
+    from protocol import Protocol
+
 LOCAL = ("127.0.0.1", "0.0.0.0")  # noqa: S104
 
 
 def run(app: FastAPI) -> None:
     """Serves `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
     settings: Settings = app.state.settings
+    _allow_many_connections()
     _greet(settings)
     # A stop that was asked for is no failure. uvicorn takes these signals over while it serves, and
     # raises them again at its end.
@@ -51,7 +55,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         host=settings.listen_host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,
@@ -62,6 +66,13 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     config.load()
     _return_unused_memory()
     return config
+
+
+def _allow_many_connections() -> None:
+    """Each connection is an open file, of which a process gets 1,024 unless it asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _return_unused_memory() -> None:

@@ -2,33 +2,38 @@
 
 import asyncio
 from collections import deque
+from math import inf
 
 from errors import DatabaseUnavailable, Overloaded
 
 MAX_WAIT = 2.0  # seconds
+MEASURED = 1.0  # seconds of waiting in a row, before the pace of turns says anything
 
 
 class Admission:
     """Lets `concurrent` requests in at once, as many as there are connections.
 
-    The others wait in order, before they cost much memory, and are told so when `max_waiting` wait
-    already or their turn does not come in time. A semaphore with a time-out does the same at half
-    a kilobyte more for each that waits.
+    The others wait in order, before they cost much memory. Who could not have a turn in time, at
+    the pace of the last seconds, is told at once, and so is everybody when `max_waiting` wait. A
+    semaphore with a time-out does less at half a kilobyte more for each that waits.
     """
 
     def __init__(self, concurrent: int, max_waiting: int) -> None:
-        self._free = concurrent
+        self._concurrent = self._free = concurrent
         self._max_waiting = max_waiting
         self._waiting: deque[asyncio.Future[None]] = deque()
+        # While somebody waits: since when, and how many turns there have been.
+        self._since = 0.0
+        self._turns = 0.0
 
     async def __aenter__(self) -> None:
         """Waits for a turn. Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT."""
         if self._free > 0:
             self._free -= 1
             return
-        if len(self._waiting) >= self._max_waiting:
-            raise Overloaded(f"{len(self._waiting)} requests wait already")
         loop = asyncio.get_running_loop()
+        if len(self._waiting) >= min(self._max_waiting, self._turns_in_time(loop.time())):
+            raise Overloaded(f"{len(self._waiting)} requests wait already")
         turn = loop.create_future()
         self._waiting.append(turn)
         deadline = loop.call_later(MAX_WAIT, self._give_up, turn)
@@ -44,7 +49,19 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         self._next()
 
+    def _turns_in_time(self, now: float) -> float:
+        """How many turns MAX_WAIT has, as far as that can be told from those that were."""
+        if not self._waiting:
+            self._since, self._turns = now, 0.0
+        measured = now - self._since
+        if measured < MEASURED:
+            return inf
+        if measured > 2 * MAX_WAIT:  # so that what is long past counts for less and less
+            self._since, self._turns = now - measured / 2, self._turns / 2
+        return max(self._concurrent, MAX_WAIT * self._turns / (now - self._since))
+
     def _next(self) -> None:
+        self._turns += 1
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

@@ -1,0 +1,77 @@
+"""HTTP as uvicorn speaks it, with an end to its patience.
+
+By itself it waits for ever for a request that was begun, and for a client to take its answer
+(https://github.com/Kludex/uvicorn/issues/157).
+"""
+
+import asyncio
+import json
+import socket
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from errors import APIError, InvalidInput, RequestTimeout
+from schemas import FieldError
+
+# Longer than a body may take (routes/route.py), so that its own answer comes first.
+REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
+ANSWER_TIMEOUT = 20_000  # milliseconds without a byte of an answer taken
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    _receiving = True
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere a proxy must see to it
+            # The kernel then ends the connection, also after we have closed our side of it.
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ANSWER_TIMEOUT
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._received()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._receiving and self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._receiving = True
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._received()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP in the form of our errors."""
+        self._refuse(InvalidInput(FieldError(field="request", message="must be HTTP/1.1")))
+
+    def _received(self) -> None:
+        self._receiving = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        head_begun = self.scope is not None
+        if head_begun and (self.cycle is None or self.cycle.scope is not self.scope):
+            self._refuse(RequestTimeout())
+        else:  # nothing was asked, or all that is missing is a body that nobody waits for
+            self.transport.close()
+
+    def _refuse(self, error: APIError) -> None:
+        """Answers what never became a request, and hangs up."""
+        body = json.dumps(error.body()).encode()
+        head = (
+            b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        ) % len(body)
+        self.transport.write(STATUS_LINE[error.status] + head + body)
+        self.transport.close()
