@@ -14,7 +14,7 @@ import ctypes
 from psycopg2 import _psycopg
 from psycopg2.extensions import connection as Connection
 
-CANCEL_TIMEOUT = 2.0  # seconds
+CANCEL_TIMEOUT = 1.0  # seconds
 READING, WRITING = 1, 2  # PostgresPollingStatusType
 
 _libpq = ctypes.CDLL(_psycopg.__file__)  # its symbols are found through the module that links it

@@ -16,6 +16,7 @@ from schemas import FieldError
 # Longer than a body may take (routes/route.py), so that its own answer comes first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 ANSWER_TIMEOUT = 20_000  # milliseconds without a byte of an answer taken
+RETRY_AFTER = 1.0  # seconds, as the answer OVERLOADED says
 
 
 class Protocol(HttpToolsProtocol):
@@ -49,6 +50,20 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._received()
+
+    def on_response_complete(self) -> None:
+        """Who was told to come back later is not listened to until then.
+
+        A thousand clients who ask again at once would leave no time for those who are served.
+        """
+        super().on_response_complete()
+        if "overloaded" in self.cycle.scope["state"] and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self.loop.call_later(RETRY_AFTER, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP in the form of our errors."""

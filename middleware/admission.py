@@ -5,6 +5,7 @@ from collections import deque
 from math import inf
 
 from errors import DatabaseUnavailable, Overloaded
+from logs import logger
 
 MAX_WAIT = 2.0  # seconds
 MEASURED = 1.0  # seconds of waiting in a row, before the pace of turns says anything
@@ -25,6 +26,7 @@ class Admission:
         # While somebody waits: since when, and how many turns there have been.
         self._since = 0.0
         self._turns = 0.0
+        self._refused = 0
 
     async def __aenter__(self) -> None:
         """Waits for a turn. Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT."""
@@ -33,7 +35,8 @@ class Admission:
             return
         loop = asyncio.get_running_loop()
         if len(self._waiting) >= min(self._max_waiting, self._turns_in_time(loop.time())):
-            raise Overloaded(f"{len(self._waiting)} requests wait already")
+            self._count_refusal(loop)
+            raise Overloaded
         turn = loop.create_future()
         self._waiting.append(turn)
         deadline = loop.call_later(MAX_WAIT, self._give_up, turn)
@@ -48,6 +51,16 @@ class Admission:
 
     async def __aexit__(self, *_: object) -> None:
         self._next()
+
+    def _count_refusal(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A line of the log for each would take as long as the request."""
+        if not self._refused:
+            loop.call_later(1, self._log_refusals)
+        self._refused += 1
+
+    def _log_refusals(self) -> None:
+        logger.warning("503 OVERLOADED, %d times within a second", self._refused)
+        self._refused = 0
 
     def _turns_in_time(self, now: float) -> float:
         """How many turns MAX_WAIT has, as far as that can be told from those that were."""

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import logs
-from errors import APIError, api_error
+from errors import APIError, Overloaded, api_error
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -88,16 +88,21 @@ def _log_unheard(message: Message, scope: Scope) -> None:
 
 
 def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
-    """Logs what somebody should look at: a refused caller, a database in trouble, a bug."""
+    """Logs what somebody should look at: a refused caller, a database in trouble, a bug.
+
+    Overload is logged once a second by middleware/admission.py.
+    """
     if answer.status == 500:
         logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.about(scope))
-    elif answer.status in (401, 403, 503):
+    elif answer.status in (401, 403, 503) and not isinstance(answer, Overloaded):
         logs.logger.warning(
             "%d %s: %s", answer.status, answer.code, answer.reason, extra=logs.about(scope)
         )
 
 
 async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:
+    if isinstance(answer, Overloaded):
+        scope.setdefault("state", {})["overloaded"] = True  # for protocol.py
     response = JSONResponse(answer.body(), answer.status, answer.headers)
     if answer.status in (408, 413):
         await _answer_before_the_end(response, receive, send)

@@ -3,6 +3,7 @@
 With FAULTS_REPORT set to a file, a whole run that passes writes it: see scripts/test-faults.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,6 +17,8 @@ from tests.faults import report
 from tests.faults.load import Ledger, balance
 from tests.faults.servers import Postgres, postgres
 from tests.processes import Service, started
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # which would have a line for each request
 
 Serve = Callable[..., AbstractContextManager[Service]]
 

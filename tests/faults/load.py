@@ -45,15 +45,6 @@ class Ledger:
         rows = sql(url, "SELECT title, count(*) FROM tasks GROUP BY title")
         return Counter({title: count for title, count in rows if title in self.sent})
 
-    def unhealthy_for(self) -> float:
-        """Seconds from the first 503 of /health to the first 200 after it."""
-        downs = [began for began, _, status in self.health if status == 503]
-        if not downs:
-            return 0.0
-        ups = [began for began, _, status in self.health if status == 200 and began > downs[-1]]
-        assert ups, "it did not recover"
-        return ups[0] - downs[0]
-
     def healthy_after(self, moment: float) -> float:
         """Seconds from `moment` until /health said 200."""
         ends = [began + took for began, took, status in self.health if status == 200]
@@ -63,12 +54,15 @@ class Ledger:
 class Load:
     """`connections` clients in a thread; each asks, takes its answer, pauses, and asks again."""
 
-    def __init__(self, port: int, connections: int, pause: float, writes: float) -> None:
+    def __init__(
+        self, port: int, connections: int, pause: float, writes: float, health: str
+    ) -> None:
         self.ledger = Ledger()
         self._port = port
         self._connections = connections
         self._pause = pause
         self._writes = writes
+        self._health = health
         self._stopping = False
         self._read = request("GET", f"{TASKS}?limit=5")
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -110,7 +104,7 @@ class Load:
         return got
 
     async def _watch_health(self) -> None:
-        connection, text = Connection(self._port), request("GET", "/health", None)
+        connection, text = Connection(self._port), request("GET", self._health, None)
         while not self._stopping:
             began = time.monotonic()
             try:
@@ -134,10 +128,14 @@ class Load:
 
 @contextmanager
 def load(
-    port: int, connections: int = 20, pause: float = 0.02, writes: float = 0.6
+    port: int,
+    connections: int = 20,
+    pause: float = 0.02,
+    writes: float = 0.6,
+    health: str = "/health",
 ) -> Iterator[Load]:
     """Load for as long as the context, after which its ledger is complete."""
-    users = Load(port, connections, pause, writes)
+    users = Load(port, connections, pause, writes, health)
     users.start()
     try:
         yield users

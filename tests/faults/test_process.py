@@ -53,11 +53,12 @@ def test_a_signal(serve: Serve, settle: Settle, number: signal.Signals) -> None:
         with load(service.port, pause=0.0, writes=1.0) as users:
             time.sleep(2)
             seconds = stopped(service, number)
-    # A request that was sent in the moment of closing may be refused, but none is half answered.
-    assert set(users.ledger.broken) <= {"ConnectionRefusedError", "ConnectionResetError"} | {
-        "IncompleteReadError"
-    }
-    settle(f"{number.name} under load", users.ledger, exit_code=0, seconds_to_stop=seconds)
+    assert users.ledger.broken["ConnectionRefusedError"] > 0
+    counted = settle(
+        f"{number.name} under load", users.ledger, exit_code=0, seconds_to_stop=seconds
+    )
+    # Whatever was done was answered: what got no answer came too late, and was not begun.
+    assert counted["unacknowledged, but there"] == 0
 
 
 @contextmanager
