@@ -27,7 +27,9 @@ for _name in ("PQcancelStart", "PQcancelPoll", "PQcancelSocket", "PQcancelFinish
 async def cancel(connection: Connection) -> None:
     """Asks the server to end the statement of `connection`, which must still be open.
 
-    It is a request: the server may be past it, or not there. Takes CANCEL_TIMEOUT at most.
+    It is a request: the server may be past it, or not there, and PgBouncer drops it while the
+    statement still waits for a server (https://github.com/pgbouncer/pgbouncer/issues/1222). Takes
+    CANCEL_TIMEOUT at most.
     """
     request = _libpq.PQcancelCreate(connection.pgconn_ptr)
     try:

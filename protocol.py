@@ -67,7 +67,11 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP in the form of our errors."""
-        self._refuse(InvalidInput(FieldError(field="request", message="must be HTTP/1.1")))
+        if self._is_answering() and self._is_at_a_head():
+            # It comes after a request that was good: that one's answer must not be taken for this.
+            self.cycle.keep_alive = False
+        else:
+            self._refuse(InvalidInput(FieldError(field="request", message="must be HTTP/1.1")))
 
     def _received(self) -> None:
         self._receiving = False
@@ -75,9 +79,15 @@ class Protocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_at_a_head(self) -> bool:
+        """Whether a request was begun that the application does not know of yet."""
+        return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+
     def _give_up(self) -> None:
-        head_begun = self.scope is not None
-        if head_begun and (self.cycle is None or self.cycle.scope is not self.scope):
+        if self._is_at_a_head() and not self._is_answering():
             self._refuse(RequestTimeout())
         else:  # nothing was asked, or all that is missing is a body that nobody waits for
             self.transport.close()

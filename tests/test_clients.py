@@ -134,6 +134,20 @@ def test_what_is_no_http_is_answered_in_the_form_of_all_errors(
     assert connection.recv(65536) == b""
 
 
+def test_what_is_no_http_does_not_overtake_the_answer_before(connection: socket.socket) -> None:
+    connection.sendall(HEAD + BODY + b"\r\n\r\n???\r\n\r\n")
+    answered = b""
+    while part := connection.recv(65536):
+        answered += part
+    assert answered.startswith(b"HTTP/1.1 201 ")
+    assert answered.count(b"HTTP/1.1") == 1
+
+
+def test_a_body_that_is_no_chunk_is_refused(connection: socket.socket) -> None:
+    connection.sendall(HEAD.replace(b"Content-Length: 16", b"Transfer-Encoding: chunked") + b"x")
+    assert told(connection.recv(65536)) == (400, NO_HTTP)
+
+
 def leaving(client: httpx.Client, method: str, path: str) -> socket.socket:
     """A request that is sent whole, on a connection that the caller closes."""
     where = client.base_url

@@ -32,7 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     target = os.environ.get("FAULTS_REPORT")
-    if target and report.rows and exitstatus == pytest.ExitCode.OK:
+    whole = not session.config.option.keyword
+    if target and whole and exitstatus == pytest.ExitCode.OK:
         Path(target).write_text(report.page())
 
 

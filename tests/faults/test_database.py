@@ -29,7 +29,7 @@ def users(service: Service) -> Iterator[Load]:
 
 def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
     """Lets the users go on for a while; /health said so in time, before and after."""
-    time.sleep(3)
+    time.sleep(2)
     users.stop()
     ledger = users.ledger
     assert max(took for _, took, _ in ledger.health) < 2
@@ -76,11 +76,11 @@ def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Set
 def test_a_database_that_is_frozen(database: Postgres, users: Load, settle: Settle) -> None:
     with frozen(database.folder):
         since = time.monotonic()
-        time.sleep(8)
+        time.sleep(7)
         until = time.monotonic()
     seen = assert_healthy_again(users, time.monotonic())
     assert_was_unhealthy(users, since, until)
-    settle("Postgres frozen for 8 s (SIGSTOP)", users.ledger, **seen)
+    settle("Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
 
 def test_a_database_without_a_connection_to_spare(
@@ -110,7 +110,7 @@ def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle)
     )
     most = 0
     with locked_tasks(database.url):
-        until = time.monotonic() + 8
+        until = time.monotonic() + 7
         while time.monotonic() < until:
             most = max(most, int(str(database.sql(waiting)[0][0])))
             time.sleep(0.2)
@@ -118,7 +118,7 @@ def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle)
     assert {status for _, _, status in users.ledger.health} == {200}
     # Ten connections, each with one statement that waits: those that were given up were ended.
     assert 0 < most <= 11
-    settle("table locked for 8 s", users.ledger, most_statements_waiting=most, **seen)
+    settle("table locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
 
 
 def test_connections_that_the_server_closes_when_idle(

@@ -73,8 +73,7 @@ def hanging(serve: Serve, database: Postgres, **settings: Any) -> Iterator[Any]:
                 yield service, users
 
 
-@SIGNALS
-@pytest.mark.parametrize("patience", [6, 1])
+@pytest.mark.parametrize(("number", "patience"), [(signal.SIGTERM, 6), (signal.SIGINT, 1)])
 def test_a_signal_while_the_database_hangs(
     serve: Serve, database: Postgres, settle: Settle, number: signal.Signals, patience: int
 ) -> None:
