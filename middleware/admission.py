@@ -23,8 +23,8 @@ class Admission:
         self._concurrent = self._free = concurrent
         self._max_waiting = max_waiting
         self._waiting: deque[asyncio.Future[None]] = deque()
-        # While somebody waits: since when, and how many turns there have been.
-        self._since = 0.0
+        # How many turns there have been since a request had to wait; nothing if the last had not.
+        self._since: float | None = None
         self._turns = 0.0
         self._refused = 0
 
@@ -32,6 +32,7 @@ class Admission:
         """Waits for a turn. Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT."""
         if self._free > 0:
             self._free -= 1
+            self._since = None
             return
         loop = asyncio.get_running_loop()
         if len(self._waiting) >= min(self._max_waiting, self._turns_in_time(loop.time())):
@@ -64,7 +65,7 @@ class Admission:
 
     def _turns_in_time(self, now: float) -> float:
         """How many turns MAX_WAIT has, as far as that can be told from those that were."""
-        if not self._waiting:
+        if self._since is None:
             self._since, self._turns = now, 0.0
         measured = now - self._since
         if measured < MEASURED:

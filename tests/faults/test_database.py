@@ -41,7 +41,8 @@ def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
 
 def assert_was_unhealthy(users: Load, since: float, until: float) -> None:
     """From 2 seconds after `since` on, /health said 503 all the time."""
-    said = {status for began, _, status in users.ledger.health if since + 2 < began < until}
+    health = users.ledger.health
+    said = {status for began, took, status in health if since + 2 < began and began + took < until}
     assert said == {503}
 
 

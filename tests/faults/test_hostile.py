@@ -26,7 +26,7 @@ from tests.test_malformed import PIECES, malformed, mangled
 
 HERE = Path(__file__).parent
 SEED = 2026
-EXAMPLES = 50  # of each operation, in each phase
+EXAMPLES = 30  # of each operation, in each phase
 REQUESTS = 2000
 
 MALICE: tuple[Any, ...] = (
@@ -55,7 +55,7 @@ def test_schemathesis_finds_nothing(service: Service, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     [cases] = re.findall(r"(\d+) generated", done.stdout)
     [operations] = re.findall(r"Tested: (\d+)", done.stdout)
-    assert int(cases) > 500
+    assert int(cases) > 400
     report.remark(
         "schemathesis, all checks, over the OpenAPI document",
         {"requests": int(cases), "operations": int(operations), "failures": 0},
