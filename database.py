@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import psycopg2
 from fastapi import Depends, Request
+from psycopg2.errors import ReadOnlySqlTransaction
 from sqlalchemy import ClauseElement
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -42,6 +43,10 @@ def prepare(statement: ClauseElement) -> str:
     return str(statement.compile(dialect=driver.DIALECT))
 
 
+# For the log: after these it is the caller who must look whether a write happened.
+UNKNOWN = "no answer to the statement, which may or may not have happened"
+
+
 class ConnectionLost(DatabaseUnavailable):
     """The connection broke while a statement was under way, which may or may not have happened."""
 
@@ -57,32 +62,39 @@ class Session(AsyncSession):
     async def fetch(self, sql: str, parameters: Mapping[str, Any], *, retry: bool) -> list[Row]:
         """The rows of one statement, in one round trip and one transaction.
 
-        `retry` says that it changes nothing, so that it may be sent once more if its connection
-        turns out to be dead. Raises DatabaseUnavailable, and psycopg2.Error for the rest.
+        `retry` says that it changes nothing, so that it may be sent once more, on a fresh
+        connection, if its own turns out to be dead. Raises DatabaseUnavailable, and psycopg2.Error
+        for the rest.
         """
         try:
             return await self._fetch_once(sql, parameters)
         except ConnectionLost:
             if not retry:
                 raise
-            return await self._fetch_once(sql, parameters)
+            return await self._fetch_once(sql, parameters, fresh=True)
 
-    async def _fetch_once(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+    async def _fetch_once(
+        self, sql: str, parameters: Mapping[str, Any], *, fresh: bool = False
+    ) -> list[Row]:
         pool: Pool = self.info["pool"]
         try:
-            connection = await pool.acquire()
+            connection = await pool.acquire(fresh=fresh)
         except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
         try:
             return await connection.fetch(sql, parameters)
         except psycopg2.Error as error:
             if connection.dead:
-                raise ConnectionLost(type(error).__name__) from error
+                raise ConnectionLost(f"{UNKNOWN}: {type(error).__name__}") from error
+            if isinstance(error, ReadOnlySqlTransaction):
+                # After a failover: these connections lead to what is a replica now.
+                connection.close()
+                pool.close()
             if is_database_at_fault(error):
                 raise DatabaseUnavailable(type(error).__name__) from error
             raise
         except TimeoutError as error:
-            raise DatabaseUnavailable("the statement took too long") from error
+            raise DatabaseUnavailable(f"{UNKNOWN}: it took too long") from error
         finally:
             pool.release(connection)
 
@@ -131,6 +143,7 @@ class Database:
             self._probe.close()
         self.pool.close()
         await self.engine.dispose()
+        await driver.last_cancelled()
 
 
 async def get_session(request: Request) -> Session:

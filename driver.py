@@ -18,6 +18,8 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
+from cancelling import cancel
+
 CONNECT_TIMEOUT = 5.0  # seconds
 STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, for a pooler passes no server setting on
 
@@ -37,6 +39,7 @@ class Connection(extensions.connection):
     busy = False
     dead = False
     waiter: asyncio.Future[None] | None = None
+    farewell: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Completes the connection. Raises psycopg2.OperationalError."""
@@ -57,8 +60,9 @@ class Connection(extensions.connection):
     async def run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
         """Executes `sql`; the rows are then in `cursor`.
 
-        Raises psycopg2.Error. A wait that is cut short, by the time-out or by cancellation, closes
-        the connection: its answer is still to come, and would be taken for the next statement's.
+        Raises psycopg2.Error. A wait that is cut short, by the time-out or by cancellation, ends
+        the statement and the connection: the answer is still to come, and would be taken for the
+        next statement's.
         """
         self.busy = True
         deadline = self.loop.call_later(STATEMENT_TIMEOUT, self._expire)
@@ -71,21 +75,37 @@ class Connection(extensions.connection):
                 else:
                     watch, forget = self._watchers(state)
                     await self._wait(watch, forget, self.socket)
+            self.busy = False
         except psycopg2.Error:
+            self.busy = False
             if self.closed:
                 self._mark_dead()
             raise
         except BaseException:
-            self.close()
+            self._mark_dead()
+            self.farewell = self.loop.create_task(self._cancel_and_close())
+            _farewells.add(self.farewell)
+            self.farewell.add_done_callback(_farewells.discard)
             raise
         finally:
-            self.busy = False
             deadline.cancel()
 
+    def is_alive(self) -> bool:
+        """Whether a statement can be sent, as far as can be known without sending it."""
+        return not self.dead and not self._has_something_to_read()
+
     def close(self) -> None:
-        """Closes at once, without waiting for the server."""
+        """Closes at once, without waiting for the server, unless it is about to be closed."""
         self._mark_dead()
-        super().close()
+        if self.farewell is None:
+            super().close()
+
+    async def _cancel_and_close(self) -> None:
+        """In this order, for a pooler forgets whose statement it was once its client is gone."""
+        try:
+            await cancel(self)
+        finally:
+            super().close()
 
     def _watchers(self, state: int) -> tuple[Callable[..., Any], Callable[[int], Any]]:
         if state == extensions.POLL_READ:
@@ -122,6 +142,15 @@ class Connection(extensions.connection):
         if not self.dead:
             self.dead = True
             self.loop.remove_reader(self.socket)
+
+
+# Statements that are being cancelled. The event loop itself keeps only weak references to tasks.
+_farewells: set[asyncio.Task[None]] = set()
+
+
+async def last_cancelled() -> None:
+    """Waits until every statement that was given up is cancelled, CANCEL_TIMEOUT at most."""
+    await asyncio.gather(*_farewells, return_exceptions=True)
 
 
 class Cursor(extensions.cursor):

@@ -1,5 +1,6 @@
 """Every error that the service answers, and the one place where an exception becomes an answer."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -97,6 +98,13 @@ class MethodNotAllowed(APIError):
         self.headers = {"Allow": ", ".join(sorted(allowed))}  # type: ignore[misc]
 
 
+class RequestTimeout(APIError):
+    status = 408
+    code = "REQUEST_TIMEOUT"
+    detail = "The request did not arrive in time."
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
 class PayloadTooLarge(APIError):
     status = 413
     code = "PAYLOAD_TOO_LARGE"
@@ -188,7 +196,7 @@ def field_errors(error: ValidationError, place: tuple[str, ...]) -> list[FieldEr
     ]
 
 
-def api_error(error: Exception, app: FastAPI, path: str) -> APIError:
+def api_error(error: BaseException, app: FastAPI, path: str) -> APIError:
     """What is answered to any exception of a request for `path`."""
     if isinstance(error, APIError):
         return error
@@ -196,6 +204,10 @@ def api_error(error: Exception, app: FastAPI, path: str) -> APIError:
         known = {404: NotFound(), 405: MethodNotAllowed(_methods_at(app, path))}
         invalid = InvalidInput(FieldError(field="body", message=str(error.detail)))
         return known.get(error.status_code, invalid)
+    if isinstance(error, asyncio.CancelledError):  # only the end of the service cancels a request
+        return DatabaseUnavailable(
+            "the service stopped first; a write may or may not have happened"
+        )
     if is_database_at_fault(error):
         return DatabaseUnavailable(type(error).__name__)
     return InternalError(type(error).__name__)

@@ -23,8 +23,8 @@ class Pool:
         self._slots = asyncio.Semaphore(size + overflow)
         self._idle: list[Connection] = []
 
-    async def acquire(self) -> Connection:
-        """A live connection, the last one that was given back if there is one.
+    async def acquire(self, *, fresh: bool = False) -> Connection:
+        """A live connection: the last one that was given back if there is one, or a `fresh` one.
 
         Raises TimeoutError if none comes free in time, and what connecting raises.
         """
@@ -36,8 +36,13 @@ class Pool:
         try:
             while self._idle:
                 connection = self._idle.pop()
-                if not connection.dead:
+                # A write must not be repeated once it may have reached the server. A connection
+                # that the server has closed is found out here, before a byte of the statement is
+                # sent, and whatever is to be sent goes to another one. After that nobody can tell:
+                # that the kernel took the bytes says nothing about who read them.
+                if connection.is_alive() and not fresh:
                     return connection
+                connection.close()
             return await self._connect()
         except BaseException:
             self._slots.release()

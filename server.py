@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,8 @@ from workers import Workers
 with without("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn
 
+    from protocol import Protocol
+
 ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
 BACKLOG = 2048  # connections that may wait to be accepted
 
@@ -27,6 +30,7 @@ BACKLOG = 2048  # connections that may wait to be accepted
 def run(app: FastAPI) -> None:
     """Serves `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
     settings: Settings = app.state.settings
+    _allow_many_connections()
     # A stop that was asked for is no failure. uvicorn takes these signals over while it serves, and
     # raises them again at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +70,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,
@@ -77,6 +81,13 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     config.load()
     _return_unused_memory()
     return config
+
+
+def _allow_many_connections() -> None:
+    """Each connection is an open file, of which a process gets 1,024 unless it asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _return_unused_memory() -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import deque
+from math import inf
 from typing import NamedTuple
 
 from errors import DatabaseUnavailable, Overloaded
+from logs import logger
 
 MAX_WAIT = 2.0  # seconds
+MEASURED = 1.0  # seconds of waiting in a row, before the pace of turns says anything
 
 
 class Waiting(NamedTuple):
@@ -19,26 +22,29 @@ class Waiting(NamedTuple):
 class Admission:
     """Lets `concurrent` requests in at once, as many as there are connections.
 
-    The others wait in order, before they cost much memory, and are told so when `max_waiting` wait
-    already or their turn does not come in time. A semaphore with a time-out does the same at a
-    kilobyte more for each that waits: here one timer serves them all, as who came first gives up
-    first.
+    The others wait in order, before they cost much memory. Who could not have a turn in time, at
+    the pace of the last seconds, is told at once, and so is everybody when `max_waiting` wait. A
+    semaphore with a time-out does less at a kilobyte more for each that waits: here one timer
+    serves them all, as who came first gives up first.
     """
 
     def __init__(self, concurrent: int, max_waiting: int) -> None:
-        self._free = concurrent
+        self._concurrent = self._free = concurrent
         self._max_waiting = max_waiting
         self._waiting: deque[Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        # How many turns there have been since a request had to wait; nothing if the last had not.
+        self._since: float | None = None
+        self._turns = 0.0
+        self._refused = 0
 
     async def __aenter__(self) -> None:
         """Waits for a turn. Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT."""
         if self._free > 0:
             self._free -= 1
+            self._since = None
             return
-        if len(self._waiting) >= self._max_waiting:
-            raise Overloaded(f"{len(self._waiting)} requests wait already")
-        turn = self._enqueue()
+        turn = self._enqueue(asyncio.get_running_loop())
         try:
             await turn
         except asyncio.CancelledError:
@@ -49,15 +55,40 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         self._next()
 
-    def _enqueue(self) -> asyncio.Future[None]:
-        loop = asyncio.get_running_loop()
-        waiting = Waiting(loop.create_future(), loop.time() + MAX_WAIT)
+    def _enqueue(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        now = loop.time()
+        if len(self._waiting) >= min(self._max_waiting, self._turns_in_time(now)):
+            self._count_refusal(loop)
+            raise Overloaded
+        waiting = Waiting(loop.create_future(), now + MAX_WAIT)
         self._waiting.append(waiting)
         if self._timer is None:
-            self._timer = loop.call_at(waiting.deadline, self._give_up)
+            self._timer = loop.call_at(waiting.deadline, self._give_up, loop)
         return waiting.turn
 
+    def _count_refusal(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A line of the log for each would take as long as the request."""
+        if not self._refused:
+            loop.call_later(1, self._log_refusals)
+        self._refused += 1
+
+    def _log_refusals(self) -> None:
+        logger.warning("503 OVERLOADED, %d times within a second", self._refused)
+        self._refused = 0
+
+    def _turns_in_time(self, now: float) -> float:
+        """How many turns MAX_WAIT has, as far as that can be told from those that were."""
+        if self._since is None:
+            self._since, self._turns = now, 0.0
+        measured = now - self._since
+        if measured < MEASURED:
+            return inf
+        if measured > 2 * MAX_WAIT:  # so that what is long past counts for less and less
+            self._since, self._turns = now - measured / 2, self._turns / 2
+        return max(self._concurrent, MAX_WAIT * self._turns / (now - self._since))
+
     def _next(self) -> None:
+        self._turns += 1
         while self._waiting:
             turn = self._waiting.popleft().turn
             if not turn.done():
@@ -65,13 +96,12 @@ class Admission:
                 return
         self._free += 1
 
-    def _give_up(self) -> None:
+    def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tells those whose time is over, and comes again when the next one's is."""
-        loop = asyncio.get_running_loop()
         self._timer = None
         while self._waiting and self._waiting[0].deadline <= loop.time():
             turn = self._waiting.popleft().turn
             if not turn.done():
                 turn.set_exception(DatabaseUnavailable("no connection came free in time"))
         if self._waiting:
-            self._timer = loop.call_at(self._waiting[0].deadline, self._give_up)
+            self._timer = loop.call_at(self._waiting[0].deadline, self._give_up, loop)

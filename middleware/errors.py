@@ -6,12 +6,15 @@ import time
 from contextlib import suppress
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import logs
-from errors import APIError, api_error
+from errors import APIError, Overloaded, api_error
+
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 LINGER_TIME = 2.0  # seconds
 LINGER_SIZE = 2 * 1024 * 1024  # bytes
@@ -38,13 +41,15 @@ class ErrorsMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if scope["method"] in WRITES and status < 400 and _has_hung_up(receive):
+                    _log_unheard(message, scope)
             await send(message)
 
         try:
             await self.app(scope, receive, observed)
         except ClientDisconnect:
             logs.logger.info("the client went away", extra=logs.about(scope))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             app: FastAPI = scope["app"]
             answer = api_error(error, app, scope["path"])
             _log(error, answer, scope)
@@ -56,19 +61,50 @@ class ErrorsMiddleware:
             logs.logger.info("%d in %.1f ms", status, milliseconds, extra=logs.about(scope))
 
 
-def _log(error: Exception, answer: APIError, scope: Scope) -> None:
-    """Logs what somebody should look at: a refused caller, a database in trouble, a bug."""
+def _has_hung_up(receive: Receive) -> bool:
+    """Whether the client is gone, as far as the server knows.
+
+    `receive` would wait for that; here it may go as far as it gets at once. Starlette's
+    `Request.is_disconnected` takes two turns of the event loop for it, and one message only.
+    """
+    while True:
+        step = receive().__await__()
+        try:
+            step.send(None)
+        except StopIteration as received:
+            if received.value["type"] == "http.disconnect":
+                return True
+        else:
+            step.close()
+            return False
+
+
+def _log_unheard(message: Message, scope: Scope) -> None:
+    """Says that a write happened whose answer nobody heard, and what it made."""
+    headers = Headers(raw=message["headers"])
+    made = f" (made {headers['location']})" if "location" in headers else ""
+    text = "%d%s, but the client had gone before it was told"
+    logs.logger.warning(text, message["status"], made, extra=logs.about(scope))
+
+
+def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
+    """Logs what somebody should look at: a refused caller, a database in trouble, a bug.
+
+    Overload is logged once a second by middleware/admission.py.
+    """
     if answer.status == 500:
         logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.about(scope))
-    elif answer.status in (401, 403, 503):
+    elif answer.status in (401, 403, 503) and not isinstance(answer, Overloaded):
         logs.logger.warning(
             "%d %s: %s", answer.status, answer.code, answer.reason, extra=logs.about(scope)
         )
 
 
 async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:
+    if isinstance(answer, Overloaded):
+        scope.setdefault("state", {})["overloaded"] = True  # for protocol.py
     response = JSONResponse(answer.body(), answer.status, answer.headers)
-    if answer.status == 413:
+    if answer.status in (408, 413):
         await _answer_before_the_end(response, receive, send)
     else:
         await response(scope, receive, send)

@@ -1,5 +1,6 @@
 """From a request to its operation: FastAPI's routes, documented as ever, on a shorter way."""
 
+import asyncio
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -10,29 +11,37 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from auth import get_current_user
-from errors import PayloadTooLarge
+from errors import PayloadTooLarge, RequestTimeout
 from middleware.admission import Admission
 from routes.arguments import Arguments
 
 MAX_BODY = 64 * 1024  # bytes
+BODY_TIMEOUT = 10.0  # seconds
 
 
 class BoundedRequest(Request):
-    """A request whose body is bounded."""
+    """A request whose body is bounded, in size and in time."""
 
     async def body(self) -> bytes:
-        """The whole body. Raises PayloadTooLarge without reading on."""
+        """The whole body. Raises PayloadTooLarge without reading on, and RequestTimeout."""
         if not hasattr(self, "_body"):
-            declared = self.headers.get("content-length", "")
-            if declared.isdecimal() and int(declared) > MAX_BODY:
-                raise PayloadTooLarge
-            body = b""
-            async for chunk in self.stream():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise PayloadTooLarge
-            self._body = body
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT):
+                    self._body = await self._received()
+            except TimeoutError:
+                raise RequestTimeout from None
         return self._body
+
+    async def _received(self) -> bytes:
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > MAX_BODY:
+            raise PayloadTooLarge
+        body = b""
+        async for chunk in self.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise PayloadTooLarge
+        return body
 
 
 class Route(APIRoute):

@@ -77,7 +77,7 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
-    | errors.documented(errors.PayloadTooLarge)
+    | errors.documented(errors.RequestTimeout, errors.PayloadTooLarge)
     | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}},
     operation_id="createTask",
     summary="Create a task",
@@ -105,7 +105,7 @@ async def get_task(user_id: CurrentUser, task_id: TaskId, session: SessionDep) -
 @router.put(
     "/{task_id}",
     response_model=TaskResponse,
-    responses=ONE_TASK | errors.documented(errors.PayloadTooLarge),
+    responses=ONE_TASK | errors.documented(errors.RequestTimeout, errors.PayloadTooLarge),
     operation_id="updateTask",
     summary="Update a task",
 )

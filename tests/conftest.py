@@ -33,6 +33,7 @@ from config import Settings  # noqa: E402
 from development import running_postgres  # noqa: E402
 from driver import libpq_parameters  # noqa: E402
 from main import create_app  # noqa: E402
+from protocol import Protocol  # noqa: E402
 from tokens import make_token  # noqa: E402
 
 
@@ -73,7 +74,9 @@ def make_settings(url: URL, **others: Any) -> Settings:
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """Serves `app` on a free port in a thread of its own; gives its base URL."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, loop="uvloop", ws="none")
+    config = uvicorn.Config(
+        app, http=Protocol, log_config=None, access_log=False, loop="uvloop", ws="none"
+    )
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))

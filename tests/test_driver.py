@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+import cancelling
 import database
 import driver
 from database import Database, Session
@@ -150,6 +151,23 @@ def test_a_backend_killed_while_idle_is_known_dead_before_it_is_used(run: Run, u
     run(work())
 
 
+def test_a_backend_killed_a_moment_ago_is_known_dead_before_the_loop_can_tell(
+    run: Run, url: URL
+) -> None:
+    """What is sent then is sent once, on another connection, be it a write or not."""
+
+    async def work() -> None:
+        async with opened(url, 1) as session:
+            for _ in range(5):
+                pid = await backend(session)
+                sql(
+                    url, "SELECT pg_terminate_backend(%s, 2000)", pid
+                )  # keeps the loop from running
+                assert await backend(session) != pid
+
+    run(work())
+
+
 def test_a_backend_killed_in_mid_query_is_an_error_and_replaced(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url, 1) as session:
@@ -199,10 +217,63 @@ def test_a_statement_that_does_not_end_is_given_up_with_its_connection(
             with pytest.raises(TimeoutError):
                 await connection.fetch("SELECT pg_sleep(0.6)")
             assert 0.15 < time.perf_counter() - start < 0.5
-            assert (connection.dead, connection.closed) == (True, 1)
+            assert connection.dead
+            await driver.last_cancelled()
+            assert connection.closed == 1
             pid = await backend(session)
             with pytest.raises(DatabaseUnavailable):
                 await fetch(session, "SELECT pg_sleep(0.6)")
+            assert await backend(session) != pid
+
+    run(work())
+
+
+def test_a_statement_that_was_given_up_is_ended_in_the_server(
+    run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.2)
+    running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(31)'"
+
+    async def work() -> None:
+        async with opened(url, 2) as session:
+            for give_up in (0.1, 1.0):  # by cancellation, and by the time-out
+                with pytest.raises((TimeoutError, DatabaseUnavailable)):
+                    async with asyncio.timeout(give_up):
+                        await fetch(session, "SELECT pg_sleep(31)")
+                start = time.perf_counter()
+                while await asyncio.to_thread(sql, url, running) != [(0,)]:
+                    assert time.perf_counter() - start < 5
+                    await asyncio.sleep(0.02)
+
+    run(work())
+
+
+def test_a_cancel_request_that_nobody_answers_is_given_up(
+    run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancelling, "CANCEL_TIMEOUT", 0.2)
+    monkeypatch.setattr(cancelling._libpq, "PQcancelPoll", lambda _: cancelling.READING)
+
+    async def work() -> None:
+        pool = Database(url, 1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await fetch(pool.session(), "SELECT pg_sleep(0.5)")
+        start = time.perf_counter()
+        await pool.close()
+        assert 0.1 < time.perf_counter() - start < 1
+
+    run(work())
+
+
+def test_a_connection_that_turned_read_only_is_not_used_again(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with opened(url, 2) as session:
+            await asyncio.gather(expect(session, 1), expect(session, 2))
+            pid = await backend(session)
+            await fetch(session, "SET default_transaction_read_only = on")
+            with pytest.raises(DatabaseUnavailable):
+                await fetch(session, "CREATE TABLE not_here ()")
             assert await backend(session) != pid
 
     run(work())

@@ -27,7 +27,7 @@ INPUT = {
     503: {"DATABASE_UNAVAILABLE", "OVERLOADED", "AUTH_UNAVAILABLE"},
 }
 ABSENT = {404: {"TASK_NOT_FOUND"}}
-BODY = {413: {"PAYLOAD_TOO_LARGE"}}
+BODY = {408: {"REQUEST_TIMEOUT"}, 413: {"PAYLOAD_TOO_LARGE"}}
 
 # operation: its path and method, its success, and its errors with their codes
 OPERATIONS: dict[str, tuple[str, str, int, str | None, dict[int, set[str]]]] = {

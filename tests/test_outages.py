@@ -92,6 +92,26 @@ def test_nobody_waits_for_a_busy_database_longer_than_promised(postgres: URL) ->
         assert client.get(TASKS).status_code == 200
 
 
+def test_who_could_not_be_served_in_time_is_told_at_once(postgres: URL) -> None:
+    """Nobody had a turn for a second; as many may wait as have connections, and no more."""
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, db_pool_size=2) as client,
+        ThreadPoolExecutor() as threads,
+        locked_tasks(url) as release,
+    ):
+        hanging = [threads.submit(client.get, TASKS) for _ in range(2)]
+        eventually(lambda: len(backends_that_wait(url)) == 2)
+        waiting = [threads.submit(client.get, TASKS) for _ in range(2)]
+        time.sleep(1.2)
+        refused, seconds = timed(lambda: client.get(TASKS))
+        assert_told(refused, OVERLOADED)
+        assert seconds < 0.5
+        release()
+        assert {request.result().status_code for request in hanging + waiting} == {200}
+        assert client.get(TASKS).status_code == 200
+
+
 def test_a_request_that_waits_is_served_when_its_turn_comes(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,

@@ -1,0 +1,58 @@
+"""libpq's cancel request, on the event loop.
+
+Who gives up on a statement leaves the server at work on it, with its locks. Since version 17 libpq
+can ask for its end without blocking, over the same address and TLS as the connection's own
+(https://www.postgresql.org/docs/current/libpq-cancel.html). psycopg2 knows only the older call,
+which knows no TLS, and blocks a thread, and the end of the process, for as long as the server is
+frozen. But it gives its raw connection away for such a use
+(https://www.psycopg.org/docs/connection.html#connection.pgconn_ptr).
+"""
+
+import asyncio
+import ctypes
+
+from psycopg2 import _psycopg
+from psycopg2.extensions import connection as Connection
+
+CANCEL_TIMEOUT = 1.0  # seconds
+READING, WRITING = 1, 2  # PostgresPollingStatusType
+
+_libpq = ctypes.CDLL(_psycopg.__file__)  # its symbols are found through the module that links it
+_libpq.PQcancelCreate.restype = ctypes.c_void_p
+_libpq.PQcancelCreate.argtypes = [ctypes.c_void_p]
+for _name in ("PQcancelStart", "PQcancelPoll", "PQcancelSocket", "PQcancelFinish"):
+    getattr(_libpq, _name).argtypes = [ctypes.c_void_p]
+
+
+async def cancel(connection: Connection) -> None:
+    """Asks the server to end the statement of `connection`, which must still be open.
+
+    It is a request: the server may be past it, or not there, and PgBouncer drops it while the
+    statement still waits for a server (https://github.com/pgbouncer/pgbouncer/issues/1222). Takes
+    CANCEL_TIMEOUT at most.
+    """
+    request = _libpq.PQcancelCreate(connection.pgconn_ptr)
+    try:
+        async with asyncio.timeout(CANCEL_TIMEOUT):
+            if _libpq.PQcancelStart(request):
+                while (state := _libpq.PQcancelPoll(request)) in (READING, WRITING):
+                    await _ready(_libpq.PQcancelSocket(request), state)
+    except TimeoutError:
+        pass
+    finally:
+        _libpq.PQcancelFinish(request)
+
+
+async def _ready(socket: int, state: int) -> None:
+    """Waits until `socket` can be read or written."""
+    loop = asyncio.get_running_loop()
+    reading = state == READING
+    watch, forget = (
+        (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
+    )
+    ready = asyncio.Event()
+    watch(socket, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        forget(socket)

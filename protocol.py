@@ -1,0 +1,102 @@
+"""HTTP as uvicorn speaks it, with an end to its patience.
+
+By itself it waits for ever for a request that was begun, and for a client to take its answer
+(https://github.com/Kludex/uvicorn/issues/157).
+"""
+
+import asyncio
+import json
+import socket
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from errors import APIError, InvalidInput, RequestTimeout
+from schemas import FieldError
+
+# Longer than a body may take (routes/route.py), so that its own answer comes first.
+REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
+ANSWER_TIMEOUT = 20_000  # milliseconds without a byte of an answer taken
+RETRY_AFTER = 1.0  # seconds, as the answer OVERLOADED says
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    _receiving = True
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere a proxy must see to it
+            # The kernel then ends the connection, also after we have closed our side of it.
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ANSWER_TIMEOUT
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._received()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._receiving and self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._receiving = True
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._received()
+
+    def on_response_complete(self) -> None:
+        """Who was told to come back later is not listened to until then.
+
+        A thousand clients who ask again at once would leave no time for those who are served.
+        """
+        super().on_response_complete()
+        if "overloaded" in self.cycle.scope["state"] and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self.loop.call_later(RETRY_AFTER, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP in the form of our errors."""
+        if self._is_answering() and self._is_at_a_head():
+            # It comes after a request that was good: that one's answer must not be taken for this.
+            self.cycle.keep_alive = False
+        else:
+            self._refuse(InvalidInput(FieldError(field="request", message="must be HTTP/1.1")))
+
+    def _received(self) -> None:
+        self._receiving = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_at_a_head(self) -> bool:
+        """Whether a request was begun that the application does not know of yet."""
+        return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+
+    def _give_up(self) -> None:
+        if self._is_at_a_head() and not self._is_answering():
+            self._refuse(RequestTimeout())
+        else:  # nothing was asked, or all that is missing is a body that nobody waits for
+            self.transport.close()
+
+    def _refuse(self, error: APIError) -> None:
+        """Answers what never became a request, and hangs up."""
+        body = json.dumps(error.body()).encode()
+        head = (
+            b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        ) % len(body)
+        self.transport.write(STATUS_LINE[error.status] + head + body)
+        self.transport.close()

@@ -1,0 +1,81 @@
+"""A Postgres and a service of their own for tests that break them, and the table that comes of it.
+
+With FAULTS_REPORT set to a file, a whole run that passes writes it: see scripts/test-faults.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.faults import report
+from tests.faults.load import Ledger, balance
+from tests.faults.servers import Postgres, postgres
+from tests.processes import Service, started
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # which would have a line for each request
+
+Serve = Callable[..., AbstractContextManager[Service]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.faults)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    target = os.environ.get("FAULTS_REPORT")
+    whole = not session.config.option.keyword
+    if target and whole and exitstatus == pytest.ExitCode.OK:
+        Path(target).write_text(report.page())
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def serve(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """Starts a service on `database`, which it migrates."""
+
+    def serve(url: URL | None = None, **settings: Any) -> AbstractContextManager[Service]:
+        defaults = {
+            "database_url": (url or database.tasks).render_as_string(False),
+            "access_log": "false",
+        }
+        return started(tmp_path_factory.mktemp("service"), **{**defaults, **settings})
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def service(serve: Serve) -> Iterator[Service]:
+    """One that all tests of a file share: none of them may make it need a restart."""
+    with serve() as service:
+        yield service.starts()
+        assert service.stops() == 0
+        assert "Traceback" not in "\n".join(service.lines)
+
+
+@pytest.fixture
+def settle(database: Postgres) -> Callable[..., dict[str, Any]]:
+    """Compares a ledger with the table, notes it in the report, and holds the service to it."""
+
+    def settle(done: str, ledger: Ledger, *, url: URL | None = None, **seen: Any) -> dict[str, Any]:
+        counted = balance(ledger, url or database.url)
+        report.note(done, ledger, {**counted, **seen})
+        assert ledger.dishonest == []
+        assert counted["acknowledged"] == counted["found"] > 0
+        assert (counted["lost"], counted["duplicated"]) == (0, 0)
+        return counted
+
+    return settle

@@ -1,0 +1,299 @@
+"""Clients that misbehave, and one among them who does not and is served all the same."""
+
+import asyncio
+import random
+import resource
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults import report
+from tests.faults.conftest import Serve
+from tests.faults.load import TASKS
+from tests.faults.servers import Postgres
+from tests.faults.wire import Answer, Connection, answer, request
+from tests.processes import Service, until
+
+MILK = {"title": "Buy milk"}
+OURS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'task-management-api' AND (state <> 'idle' OR %s)
+"""
+POOL = 10 + 1  # connections of the pool, and the health check's
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def memory(service: Service) -> float:
+    """MB of 10^6 bytes."""
+    return float(psutil.Process(service.process.pid).memory_info().rss / 1e6)
+
+
+def peak(service: Service) -> float:
+    """The most since `forget_peak`, in MB."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+def forget_peak(service: Service) -> None:
+    Path(f"/proc/{service.process.pid}/clear_refs").write_text("5")  # proc(5)
+
+
+async def opened(service: Service) -> Streams:
+    return await asyncio.open_connection("127.0.0.1", service.port)
+
+
+def assert_whole(service: Service, database: Postgres) -> None:
+    """Nothing is stuck: no statement, no connection too many, no turn, and it serves."""
+    with service.client() as client:
+        for _ in range(2 * POOL):
+            assert client.get(f"{TASKS}?limit=1").status_code == 200
+        assert client.get("/health").status_code == 200
+    until(lambda: database.sql(OURS, False) == [(0,)], "the last statement", 10)
+    [(connections,)] = database.sql(OURS, True)
+    assert int(str(connections)) <= POOL
+
+
+async def good_client(service: Service, misbehaving: Awaitable[None]) -> Counter[int]:
+    """What a client among the others is answered meanwhile, 20 times a second."""
+    answers: Counter[int] = Counter()
+    others = asyncio.ensure_future(misbehaving)
+    connection, text = Connection(service.port), request("GET", f"{TASKS}?limit=1")
+    while not others.done():
+        answers[(await connection.ask(text)).status] += 1
+        await asyncio.sleep(0.05)
+    connection.close()
+    await others
+    return answers
+
+
+@pytest.fixture
+def among(service: Service, database: Postgres) -> Callable[..., None]:
+    """Runs misbehaving clients, and notes what they, and the one who behaves, saw of it."""
+
+    def among(done: str, misbehaving: Callable[[], Awaitable[dict[str, object]]]) -> None:
+        seen: dict[str, object] = {}
+
+        async def work() -> None:
+            seen.update(await misbehaving())
+
+        forget_peak(service)
+        before = memory(service)
+        good = asyncio.run(good_client(service, work()))
+        grown = peak(service) - before
+        assert_whole(service, database)
+        report.remark(
+            done,
+            seen | {"MB more at most": grown, "answers to a good client": dict(good)},
+            fives=good[503],
+        )
+        assert set(good) == {200}
+        assert grown < 60
+
+    return among
+
+
+def test_who_leaves_at_any_byte(
+    among: Callable[..., None], service: Service, database: Postgres
+) -> None:
+    """What they wrote happened wholly or not at all, and is in the log if nobody heard of it."""
+    text = request("POST", TASKS, "mallory", {"title": "Buy milk"}).replace(b"alice", b"mallory")
+    dice = random.Random(4)
+    cuts = [*range(1, len(text)), *[len(text)] * 200]
+
+    async def leave(cut: int) -> None:
+        with suppress(OSError):
+            _, writer = await opened(service)
+            writer.write(text[:cut])
+            await writer.drain()
+            await asyncio.sleep(dice.random() * 0.004)
+            writer.transport.abort()
+
+    async def misbehaving() -> dict[str, object]:
+        for start in range(0, len(cuts), 20):
+            await asyncio.gather(*(leave(cut) for cut in cuts[start : start + 20]))
+        await asyncio.sleep(0.5)
+        rows = database.sql("SELECT count(*) FROM tasks WHERE user_id = 'mallory'")
+        [(made,)] = rows
+        assert 0 <= int(str(made)) <= 200
+        log = "\n".join(service.lines)
+        assert "Traceback" not in log
+        assert "had gone before it was told" in log
+        told = log.count("but the client had gone before it was told")
+        return {"requests": len(cuts), "tasks made": made, "lines of the log about them": told}
+
+    among("clients leave at every byte of a request, and 200 after the last", misbehaving)
+
+
+async def trickled(streams: Streams, text: bytes) -> tuple[float, Answer | None]:
+    """Sends a byte a second; gives when, and with what, the service had enough of it."""
+    reader, writer = streams
+    began = time.monotonic()
+    sending = asyncio.ensure_future(trickle(writer, text))
+    try:
+        async with asyncio.timeout(40):
+            got = await answer(reader)
+            return time.monotonic() - began, got
+    except (OSError, EOFError):  # a TimeoutError is an OSError
+        return time.monotonic() - began, None
+    finally:
+        sending.cancel()
+        writer.transport.abort()
+
+
+async def trickle(writer: asyncio.StreamWriter, text: bytes) -> None:
+    with suppress(OSError):
+        for byte in text:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(1)
+
+
+def test_who_sends_a_byte_a_second(among: Callable[..., None], service: Service) -> None:
+    """Their number is that of all connections to the database, and of all who may wait for one."""
+    text = request("POST", TASKS, "alice", MILK)
+    head, _, body = text.partition(b"\r\n\r\n")
+
+    async def one(sent: bytes, rest: bytes) -> tuple[float, Answer | None]:
+        streams = await opened(service)
+        streams[1].write(sent)
+        return await trickled(streams, rest)
+
+    async def misbehaving() -> dict[str, object]:
+        heads = [one(b"", text) for _ in range(200)]
+        bodies = [one(head + b"\r\n\r\n", body + b" " * 40) for _ in range(200)]
+        ends = await asyncio.gather(*heads, *bodies)
+        statuses = Counter(got.status if got else 0 for _, got in ends)
+        slowest = max(seconds for seconds, _ in ends)
+        assert statuses == {408: 400}
+        assert all(got and got.json["code"] == "REQUEST_TIMEOUT" for _, got in ends)
+        assert slowest < 20
+        return {"answers to them": dict(statuses), "seconds until the last": slowest}
+
+    among("400 clients send a byte a second: half of them heads, half bodies", misbehaving)
+
+
+def test_who_never_reads_the_answer(
+    among: Callable[..., None], service: Service, database: Postgres
+) -> None:
+    """Each asks for 20 MB, and takes nothing of it."""
+    fill = (
+        "INSERT INTO tasks (user_id, title, description)"
+        " SELECT 'hoarder', 'Task ' || n, repeat('d', 1000) FROM generate_series(1, 16000) AS n"
+    )
+    database.sql(fill)
+    text = request("GET", "/api/hoarder/tasks", "hoarder")
+
+    async def misbehaving() -> dict[str, object]:
+        deaf = [await opened(service) for _ in range(20)]
+        for _, writer in deaf:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(text)
+        began = time.monotonic()
+        process = psutil.Process(service.process.pid)
+        listener_and_good_client = 2
+        while len(process.net_connections("tcp")) > listener_and_good_client:
+            assert time.monotonic() - began < 60
+            await asyncio.sleep(1)
+        took = time.monotonic() - began
+        for _, writer in deaf:
+            writer.transport.abort()
+        return {"clients": len(deaf), "seconds until it let go of them": took}
+
+    among("20 clients ask for 20 MB each and never read", misbehaving)
+
+
+@pytest.mark.parametrize("framing", ["declared", "chunked"])
+def test_who_sends_200_mb(among: Callable[..., None], service: Service, framing: str) -> None:
+    size, piece = 200_000_000, b" " * 65536
+    head = request("POST", TASKS, "alice", b"").replace(
+        b"Content-Length: 0",
+        b"Content-Length: %d" % size if framing == "declared" else b"Transfer-Encoding: chunked",
+    )
+    part = piece if framing == "declared" else b"10000\r\n" + piece + b"\r\n"
+
+    async def one(listens: bool) -> tuple[int, int]:
+        """How much was taken, and the status that was told while it was sent or afterwards."""
+        reader, writer = await opened(service)
+        writer.write(head)
+        answering = asyncio.ensure_future(answer(reader))
+        sent = 0
+        with suppress(OSError):
+            while sent < size and not (listens and answering.done()):
+                writer.write(part)
+                await writer.drain()
+                sent += len(piece)
+        status = 0
+        with suppress(OSError, EOFError):
+            status = (await answering).status
+        writer.transport.abort()
+        return sent, status
+
+    async def misbehaving() -> dict[str, object]:
+        listening = await asyncio.gather(*(one(True) for _ in range(10)))
+        deaf = await asyncio.gather(*(one(False) for _ in range(10)))
+        most = max(sent for sent, _ in listening + deaf)
+        assert {status for _, status in listening} == {413}
+        assert {status for _, status in deaf} <= {413, 0}  # which the cut may have overtaken
+        assert most < 20_000_000
+        statuses = Counter(status for _, status in listening + deaf)
+        return {"answers to them": dict(statuses), "MB taken of each at most": most / 1e6}
+
+    among(f"20 clients send 200 MB each ({framing})", misbehaving)
+
+
+def test_five_thousand_connections(among: Callable[..., None], service: Service) -> None:
+    """Most say nothing, some ask."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(5000, hard - 1000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    text = request("GET", f"{TASKS}?limit=1")
+
+    async def misbehaving() -> dict[str, object]:
+        streams: list[Streams] = []
+        for _ in range(count // 100):
+            streams += await asyncio.gather(*(opened(service) for _ in range(100)))
+        connections = len(psutil.Process(service.process.pid).net_connections("tcp"))
+        statuses: Counter[int] = Counter()
+        for reader, writer in streams[::10]:
+            writer.write(text)
+            statuses[(await answer(reader)).status] += 1
+        for _, writer in streams:
+            writer.transport.abort()
+        assert connections >= count
+        assert set(statuses) == {200}
+        return {"connections": count, "answers to every tenth": dict(statuses)}
+
+    try:
+        among("5,000 connections at once", misbehaving)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_more_connections_than_files(serve: Serve, database: Postgres) -> None:
+    with serve() as service:
+        service.starts()
+        psutil.Process(service.process.pid).rlimit(psutil.RLIMIT_NOFILE, (150, 150))
+
+        async def crowd() -> int:
+            async def one() -> Streams | None:
+                with suppress(OSError):
+                    return await opened(service)
+                return None
+
+            streams = [got for got in await asyncio.gather(*(one() for _ in range(300))) if got]
+            await asyncio.sleep(1)
+            for _, writer in streams:
+                writer.transport.abort()
+            return len(streams)
+
+        taken = asyncio.run(crowd())
+        assert service.process.poll() is None
+        assert_whole(service, database)
+        assert service.stops() == 0
+    report.remark("300 connections where a process may have 150 files", {"connected": taken})

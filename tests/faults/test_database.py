@@ -1,0 +1,184 @@
+"""A database that misbehaves, under load, and one service that goes through all of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import pytest
+
+from tests.faults.conftest import Serve
+from tests.faults.load import Load, load
+from tests.faults.servers import KILL_ALL, Postgres, postgres
+from tests.processes import Service, frozen
+from tests.support import connect, eventually, locked_tasks
+
+Settle = Callable[..., dict[str, Any]]
+
+KILL_OTHERS = """
+SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND application_name <> 'tests'
+"""
+
+SLOWEST = 8.0  # seconds: 5 for the statement, 2 for a connection, and a busy machine
+
+
+@pytest.fixture
+def users(service: Service) -> Iterator[Load]:
+    with load(service.port) as users:
+        time.sleep(1)
+        yield users
+
+
+def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
+    """Lets the users go on for a while; /health said so in time, before and after."""
+    time.sleep(2)
+    users.stop()
+    ledger = users.ledger
+    assert max(took for _, took, _ in ledger.health) < 2
+    healthy = ledger.healthy_after(came_back)
+    assert healthy < 5
+    assert ledger.slowest < SLOWEST
+    return {"seconds from its return to healthy": healthy}
+
+
+def assert_was_unhealthy(users: Load, since: float, until: float) -> None:
+    """From 2 seconds after `since` on, /health said 503 all the time."""
+    health = users.ledger.health
+    said = {status for began, took, status in health if since + 2 < began and began + took < until}
+    assert said == {503}
+
+
+def test_every_connection_is_killed(database: Postgres, users: Load, settle: Settle) -> None:
+    killed = 0
+    for _ in range(10):
+        [(count,)] = database.sql(KILL_ALL)
+        killed += int(str(count))
+        time.sleep(0.3)
+    seen = assert_healthy_again(users, time.monotonic())
+    assert killed > 20
+    settle("every connection killed, ten times", users.ledger, killed=killed, **seen)
+
+
+def test_a_fast_restart(database: Postgres, users: Load, settle: Settle) -> None:
+    database.restart()
+    seen = assert_healthy_again(users, time.monotonic())
+    settle("Postgres restarted (fast)", users.ledger, **seen)
+
+
+def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Settle) -> None:
+    database.goes_down()
+    since = time.monotonic()
+    time.sleep(10)
+    until = time.monotonic()
+    database.start()
+    seen = assert_healthy_again(users, time.monotonic())
+    assert_was_unhealthy(users, since, until)
+    settle("Postgres stopped for 10 s", users.ledger, **seen)
+
+
+def test_a_database_that_is_frozen(database: Postgres, users: Load, settle: Settle) -> None:
+    with frozen(database.folder):
+        since = time.monotonic()
+        time.sleep(7)
+        until = time.monotonic()
+    seen = assert_healthy_again(users, time.monotonic())
+    assert_was_unhealthy(users, since, until)
+    settle("Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
+
+
+def test_a_database_without_a_connection_to_spare(
+    database: Postgres, service: Service, users: Load, settle: Settle
+) -> None:
+    def take_all() -> None:
+        with suppress(psycopg2.OperationalError):
+            while True:
+                hoard.enter_context(closing(connect(database.url)))
+
+    with ExitStack() as hoard:
+        first = hoard.enter_context(closing(connect(database.url)))
+        take_all()
+        process = psutil.Process(service.process.pid)
+        process.suspend()  # for a moment, lest it be faster to connect again
+        with first.cursor() as cursor:
+            cursor.execute(KILL_OTHERS)
+        take_all()
+        process.resume()
+        since = time.monotonic()
+        time.sleep(4)
+        until = time.monotonic()
+    seen = assert_healthy_again(users, time.monotonic())
+    assert_was_unhealthy(users, since, until)
+    assert users.ledger.answers[503] > 0
+    settle("Postgres out of connections for 4 s", users.ledger, **seen)
+
+
+def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle) -> None:
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name <> 'tests' AND wait_event_type = 'Lock'"
+    )
+    most = 0
+    with locked_tasks(database.url):
+        until = time.monotonic() + 7
+        while time.monotonic() < until:
+            most = max(most, int(str(database.sql(waiting)[0][0])))
+            time.sleep(0.2)
+    seen = assert_healthy_again(users, time.monotonic())
+    assert {status for _, _, status in users.ledger.health} == {200}
+    # Ten connections, each with one statement that waits: those that were given up were ended.
+    assert 0 < most <= 11
+    settle("table locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
+
+
+def test_connections_that_the_server_closes_when_idle(
+    database: Postgres, service: Service, settle: Settle
+) -> None:
+    with load(service.port, connections=6, pause=1.0, writes=1.0) as users:
+        database.configure("idle_session_timeout", "300")
+        time.sleep(6)
+        database.configure("idle_session_timeout", "0")
+    seen = assert_healthy_again(users, time.monotonic() - 4)
+    assert users.ledger.answers[503] == 0
+    settle("idle connections closed by the server after 0.3 s (Neon: 5 min)", users.ledger, **seen)
+
+
+def test_a_failover(serve: Serve, tmp_path: Path, database: Postgres, settle: Settle) -> None:
+    """The primary turns read-only and lives on; clients are led to a standby, promoted late."""
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'task-management-api'"
+    with postgres(tmp_path / "old") as old, serve(old.tasks) as service:
+        service.starts()
+        new = Postgres(tmp_path / "new")
+        with ExitStack() as stack:
+            stack.callback(new.stop)
+            new.follow(old)
+            users = stack.enter_context(load(service.port))
+            time.sleep(1)
+            old.configure("default_transaction_read_only", "on")
+            time.sleep(1)
+            new.catches_up_with(old)
+            old.leads_to(new)
+            time.sleep(3)
+            refused = users.ledger.answers[503]
+            new.control("promote")
+            promoted = time.monotonic()
+            eventually(lambda: users.ledger.answers[201] > 0)
+            told = users.ledger.answers[201]
+            eventually(lambda: users.ledger.answers[201] > told + 50, 5)
+            seconds = time.monotonic() - promoted
+            users.stop()
+            assert refused > 0
+            assert users.ledger.answers[200] > 0
+            [(left,)] = old.sql(ours)
+            assert int(str(left)) <= 1  # the health check's
+            settle(
+                "primary read-only for good, clients led to a hot standby, promoted after 3 s",
+                users.ledger,
+                url=new.url,
+                seconds_from_promotion_to_50_writes=seconds,
+                connections_left_on_the_old_primary=left,
+            )
+        assert service.stops() == 0
