@@ -73,7 +73,11 @@ def sql(url: URL, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 def connect(url: URL) -> psycopg2.extensions.connection:
     connection = psycopg2.connect(
-        host=url.query.get("host"), user="postgres", dbname=url.database, application_name="tests"
+        host=url.query.get("host"),
+        port=url.port,
+        user="postgres",
+        dbname=url.database,
+        application_name="tests",
     )
     connection.autocommit = True
     return connection
