@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from config import ROOT
+from tests.parts import browser
 from tests.parts import neon as neons
 from tests.parts.neon import Neon
 from tests.parts.parts import BY_NAME, need, table, used
@@ -18,6 +20,12 @@ def neon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neon]:
     need("PostgreSQL", "PgBouncer", "libpq")
     with neons.neon(tmp_path_factory.mktemp("neon")) as neon:
         yield neon
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as chromium:
+        yield chromium
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
