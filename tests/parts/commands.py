@@ -34,7 +34,7 @@ RULES = {
     r"scripts/check": r"\g<0>",
     r"scripts/test": rf"\g<0> -q {ONE_FILE} --cov-fail-under=0",
     r"scripts/test-slow": r"\g<0> -q tests/test_workers.py -k two_workers",
-    r"(RECORD=1 )?scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
+    r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
     r"\.ci/run": r"bash -n \g<0>",  # it runs this very test
     r"uv run --group bench benchmarks/run\.py( .*)?": (
         r"\g<0> --quick --sections start --contenders floor --output $(mktemp -d)"

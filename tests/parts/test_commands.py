@@ -107,7 +107,8 @@ def test_a_documented_command_does_what_it_says(
         folder = copy.parent / "frontend"
         (folder / "src").mkdir(parents=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(CLIENTS / name, folder)
+            shutil.copy(CLIENTS / name, folder)  # so that it gets the versions of the lock
+        shutil.copytree(CLIENTS / "node_modules", folder / "node_modules", symlinks=True)
     if "localhost:8000" in script:
         with served(copy, variables):
             output = run(script, folder, variables)
