@@ -151,7 +151,7 @@ def _check_values(parameters: dict[str, Any]) -> None:
     try:
         psycopg2.connect(**nowhere, async_=1).close()
     except psycopg2.OperationalError as error:
-        if not str(error).startswith("connection to server"):
+        if "/dev/null" not in str(error):  # in whatever language, it did not even get there
             invalid = re.match(r'invalid "?([a-z_]+)"? ', str(error))
             name = invalid[1] if invalid else "value"
             raise ValueError(f"has a {name} that Postgres's client does not accept") from None

@@ -16,7 +16,7 @@ A multi-user task service. Send the token that Better Auth gave your frontend as
 """
 # Put your own here.
 CONTACT = {"name": "API support", "url": "https://example.com/support"}
-LICENSE = {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"}
+LICENSE = {"name": "Proprietary", "url": "https://example.com/license"}
 SERVERS = [{"url": "/", "description": "This service"}]
 TAGS = [
     {"name": "tasks", "description": "The tasks of one user."},

@@ -39,6 +39,7 @@ RULES = {
     r"uv run --group bench benchmarks/run\.py( .*)?": (
         r"\g<0> --quick --sections start --contenders floor --output $(mktemp -d)"
     ),
+    r"uv run --group bench benchmarks/guard\.py": r"timeout 20 \g<0> || [ $? = 124 ]",
 }
 
 

@@ -16,7 +16,7 @@ import pytest
 from config import ROOT
 
 CLIENTS = ROOT / "tests/clients"
-POSTGRES = Path("/usr/lib/postgresql/15/bin")
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql/bin"))
 
 
 class Part(NamedTuple):
@@ -63,7 +63,7 @@ PARTS = [
     Part(
         "PostgreSQL",
         _program(POSTGRES / "postgres"),
-        "apt-get install postgresql-15",
+        "apt-get install postgresql",
         "TLS (`require`, `verify-full`), SCRAM-SHA-256, `channel_binding=require`; migrations",
     ),
     Part(
