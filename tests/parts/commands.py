@@ -17,7 +17,7 @@ FENCE = re.compile(r"^```(?:sh|bash|shell|zsh|console)[^\n]*\n(.*?)^```$", re.M 
 INLINE = re.compile(r"`((?:\w+=\S+ )*(?:uv|uvx|npm|npx|node|pip|python3?|cp|curl|apt-get) [^`]+)`")
 SCRIPT = re.compile(r"`((?:\w+=\S+ )*(?:scripts|\.ci)/[\w-]+[^`/]*)`")
 
-ONE_FILE = "tests/test_validation.py"
+ONE_FILE = "tests/test_cors.py"
 SERVED = """ & server=$!
 curl --retry 60 --retry-delay 1 --retry-all-errors --output /dev/null localhost:$PORT/health
 kill -TERM $server

@@ -23,7 +23,7 @@ from tests.support import sql
 pytestmark = pytest.mark.parts
 
 ALL = list(documented())
-TIME_LIMIT = 240  # seconds; for benchmarks and type checks, on a busy machine
+TIME_LIMIT = 600  # seconds; for benchmarks and type checks, on a busy machine
 
 
 @pytest.fixture
