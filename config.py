@@ -7,7 +7,7 @@ import tempfile
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 
 import weburl
+from driver import libpq_parameters
 
 ROOT = Path(__file__).resolve().parent
 SECRET_LENGTH = 32  # characters, at least
@@ -178,14 +179,33 @@ def postgres_url(value: str) -> URL:
         raise ValueError("must start with postgresql:// or postgres://")
     try:
         url = make_url(value).set(drivername="postgresql")
-        parameters = url.translate_connect_args(username="user", database="dbname")
-        options = {name: ",".join(values) for name, values in url.normalized_query.items()}
-        make_dsn(**parameters, **options)
+        parameters = libpq_parameters(url)
+        make_dsn(**parameters)
     except psycopg2.ProgrammingError:
         raise ValueError("has a parameter that Postgres's client does not know") from None
     except Exception:  # whatever the parser finds wrong, its message would quote the password
         raise ValueError("must look like postgresql://user:password@host/database") from None
+    _check_values(parameters)
     return url
+
+
+def _check_values(parameters: dict[str, Any]) -> None:
+    """Lets libpq check them, as it does before it connects: here to a socket that can't be.
+
+    Raises ValueError, which names a parameter but quotes none.
+    """
+    hosts = str(parameters.get("host", "")).split(",")
+    nowhere = {**parameters, "host": ",".join(["/dev/null"] * len(hosts)), "hostaddr": ""}
+    try:
+        psycopg2.connect(**nowhere, async_=1).close()
+    except psycopg2.OperationalError as error:
+        if "/dev/null" not in str(error):  # in whatever language, it did not even get there
+            invalid = re.match(r'invalid "?([a-z_]+)"? ', str(error))
+            name = invalid[1] if invalid else "value"
+            raise ValueError(f"has a {name} that Postgres's client does not accept") from None
+    certificate = str(parameters.get("sslrootcert", "system"))
+    if certificate != "system" and not Path(certificate).is_file():
+        raise ValueError("names a file in sslrootcert that is not there")
 
 
 def _is_valid_port(origin: str) -> bool:

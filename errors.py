@@ -158,6 +158,15 @@ def is_database_at_fault(error: BaseException | None) -> bool:
     return isinstance(getattr(error, "orig", error), _DATABASE_AT_FAULT)
 
 
+def codes(model: type[ErrorResponse]) -> list[str]:
+    """Every `code` that `model` is answered with: a client that knows them can tell them apart."""
+    return sorted({error.code for error in _kinds(APIError) if error.model is model})
+
+
+def _kinds(error: type[APIError]) -> list[type[APIError]]:
+    return [kind for child in error.__subclasses__() for kind in (child, *_kinds(child))]
+
+
 def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can answer `errors`, for the OpenAPI document."""
     responses: dict[int | str, dict[str, Any]] = {}

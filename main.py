@@ -64,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=openapi.VERSION,
         description=openapi.DESCRIPTION,
         contact=openapi.CONTACT,
+        license_info=openapi.LICENSE,
         servers=openapi.SERVERS,
         openapi_tags=openapi.TAGS,
         docs_url=None,  # routes/docs.py

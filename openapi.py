@@ -4,6 +4,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from errors import codes
+from schemas import ErrorResponse, ValidationErrorResponse
+
 TITLE = "Task Management API"
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -13,6 +16,7 @@ A multi-user task service. Send the token that Better Auth gave your frontend as
 """
 # Put your own here.
 CONTACT = {"name": "API support", "url": "https://example.com/support"}
+LICENSE = {"name": "Proprietary", "url": "https://example.com/license"}
 SERVERS = [{"url": "/", "description": "This service"}]
 TAGS = [
     {"name": "tasks", "description": "The tasks of one user."},
@@ -29,8 +33,11 @@ def document(app: FastAPI) -> dict[str, Any]:
                 operation["responses"].pop("422", None)  # FastAPI's; ours is a 400
                 for parameter in operation.get("parameters", ()):
                     _without_null(parameter)
+        models = schema["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(name, None)
+            models.pop(name, None)
+        for model in (ErrorResponse, ValidationErrorResponse):
+            models[model.__name__]["properties"]["code"]["enum"] = codes(model)
     return app.openapi_schema or {}
 
 

@@ -13,6 +13,8 @@ from schemas import HealthResponse, LiveResponse, UnhealthyResponse
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
 
+NO_TOKEN: dict[str, Any] = {"security": []}
+
 
 @router.head("", include_in_schema=False)
 @router.get(
@@ -25,6 +27,7 @@ router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
             "headers": {"Retry-After": {"schema": {"type": "string"}}},
         }
     },
+    openapi_extra=NO_TOKEN,
     operation_id="getHealth",
     summary="Check the service and its database",
 )
@@ -46,6 +49,7 @@ async def health(request: Request) -> Response:
 @router.get(
     "/live",
     response_model=LiveResponse,
+    openapi_extra=NO_TOKEN,
     operation_id="getLiveness",
     summary="Check the process alone",
 )

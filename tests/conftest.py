@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -97,8 +98,14 @@ def app(settings: Settings) -> FastAPI:
 
 
 @pytest.fixture(scope="session")
-def base_url(app: FastAPI) -> Iterator[str]:
-    with serving(app) as url:
+def base_url(app: FastAPI, postgres: URL) -> Iterator[str]:
+    with serving(app) as url, closing(connect(postgres)) as connection:
+        with connection.cursor() as cursor:
+            while True:  # on a busy machine the first attempt to migrate may take too long
+                cursor.execute("SELECT to_regclass('tasks')")
+                if cursor.fetchone() != (None,):
+                    break
+                time.sleep(0.1)
         yield url
 
 

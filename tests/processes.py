@@ -4,6 +4,7 @@ import atexit
 import functools
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -254,8 +255,8 @@ def _reachable_wheel() -> Path:
 
 
 @contextmanager
-def temporary_postgres(programs: Path, folder: Path) -> Iterator[URL]:
-    """A Postgres of any version, for as long as the context."""
+def temporary_postgres(programs: Path, folder: Path, *options: str) -> Iterator[URL]:
+    """A Postgres of any version, for as long as the context; `options` are the server's."""
     socket_folder = Path(tempfile.gettempdir()) / f"tasks-test-{secrets.token_hex(8)}"
     data = folder / "data"
 
@@ -267,8 +268,9 @@ def temporary_postgres(programs: Path, folder: Path) -> Iterator[URL]:
     for private in (data, socket_folder):
         development._private(private)
     control("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-N")
-    options = f"-k {socket_folder} -c listen_addresses= -c fsync=off"
-    control("pg_ctl", "start", "-w", "-s", "-l", str(folder / "log"), "-o", options)
+    words = ("-k", str(socket_folder), "-c", "listen_addresses=", "-c", "fsync=off", *options)
+    log = str(folder / "log")
+    control("pg_ctl", "start", "-w", "-s", "-l", log, "-o", shlex.join(words))
     try:
         yield URL.create(
             "postgresql", "postgres", database="postgres", query={"host": str(socket_folder)}

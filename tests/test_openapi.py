@@ -81,7 +81,7 @@ def example_of(schema: Any, document: Any) -> Any:
 def test_it_is_served_and_names_the_service(anonymous: httpx.Client, document: Any) -> None:
     assert anonymous.get("/openapi.json").json() == document
     assert document["openapi"].startswith("3.1")
-    assert document["info"].keys() >= {"title", "version", "description", "contact"}
+    assert document["info"].keys() >= {"title", "version", "description", "contact", "license"}
     assert document["servers"] == [{"url": "/", "description": "This service"}]
 
 
@@ -126,6 +126,14 @@ def test_every_example_of_an_error_is_what_would_be_answered(document: Any, name
             assert model.model_validate(example["value"]).model_dump() == example["value"]
 
 
+def test_a_client_can_tell_every_code_apart(document: Any) -> None:
+    models = document["components"]["schemas"]
+    invalid = models["ValidationErrorResponse"]["properties"]["code"]["enum"]
+    other = models["ErrorResponse"]["properties"]["code"]["enum"]
+    assert invalid == ["VALIDATION_ERROR"]
+    assert sorted(invalid + other) == sorted(ERRORS)
+
+
 @each_operation
 def test_every_operation_on_tasks_asks_for_the_bearer_token(document: Any, name: str) -> None:
     scheme = document["components"]["securitySchemes"]["bearerToken"]
@@ -135,7 +143,7 @@ def test_every_operation_on_tasks_asks_for_the_bearer_token(document: Any, name:
 
 def test_health_needs_no_token_and_documents_both_answers(document: Any) -> None:
     health, live = document["paths"]["/health"]["get"], document["paths"]["/health/live"]["get"]
-    assert "security" not in {**health, **live}
+    assert health["security"] == live["security"] == []
     assert set(live["responses"]) == {"200"}
     assert model_of(health["responses"]["200"]) == "HealthResponse"
     assert model_of(health["responses"]["503"]) == "UnhealthyResponse"

@@ -199,6 +199,49 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(
     assert len(text) < 5 or text not in sentence
 
 
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("sslmode=nonsense", "has a sslmode that Postgres's client does not accept"),
+        ("sslmode=Require", "has a sslmode that Postgres's client does not accept"),
+        ("channel_binding=yes", "has a channel_binding that Postgres's client does not accept"),
+        (
+            "sslmode=require&ssl_min_protocol_version=TLSv9",
+            "has a ssl_min_protocol_version that Postgres's client does not accept",
+        ),
+        (
+            "sslmode=require&sslrootcert=system",  # libpq takes this with verify-full only
+            "has a value that Postgres's client does not accept",
+        ),
+        (
+            "sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
+            "names a file in sslrootcert that is not there",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "MIGRATION_DATABASE_URL"])
+def test_a_value_that_libpq_would_refuse_is_found_before_anything_connects(
+    environment: pytest.MonkeyPatch, name: str, query: str, complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        read(environment, **{name: f"{URL}?{query}"})
+    assert str(exit_.value) == f"Configuration error: {name} {complaint}."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{URL}?sslmode=verify-full&sslrootcert=system",
+        f"{URL}?sslmode=verify-full&sslrootcert={__file__}",
+        f"{URL}?hostaddr=192.0.2.1",
+        "postgresql://owner@/tasks?host=a.example:6543&host=b.example:6544",
+        "postgresql:///tasks?host=/run/postgresql",
+    ],
+)
+def test_a_value_that_libpq_takes_is_taken(environment: pytest.MonkeyPatch, url: str) -> None:
+    assert read(environment, DATABASE_URL=url).database_url is not None
+
+
 def test_no_error_about_a_setting_quotes_it() -> None:
     with pytest.raises(ValidationError) as error:
         Settings(

@@ -13,23 +13,14 @@ import httpx
 from sqlalchemy.engine import URL
 
 from tests.conftest import SECRET
+from tests.parts.parts import need
 from tests.processes import PATIENCE, free_port
-from tests.support import NO_TLS, missing
+from tests.support import NO_TLS
 
 HERE = Path(__file__).parent
 # What the documentation shows, and what the tests need besides.
 SHOWN = ("migrate.ts", "auth-client.ts", "tasks.ts")
 HARNESS = ("frontend.ts", "visitor.ts", "package.json", "tsconfig.json")
-
-
-def require_node() -> None:
-    """Skips the test, or in CI fails it, if Node or Better Auth is not installed."""
-    node = shutil.which("node")
-    version = subprocess.check_output([node, "--version"], text=True) if node else "v0"
-    if int(version[1:].split(".")[0]) < 20:
-        missing("Node 20 or later", "https://nodejs.org/en/download")
-    if not (HERE / "node_modules/better-auth").exists():
-        missing("Better Auth", "npm ci --prefix tests/better_auth")
 
 
 class User:
@@ -85,7 +76,7 @@ class Frontend:
 @contextmanager
 def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[Frontend]:
     """A frontend made of the documented files of `mode`; frontend.ts says what can be `wanted`."""
-    require_node()
+    need("Node.js", "Better Auth")
     for file in (*SHOWN, *HARNESS, f"{mode}/auth.ts"):
         shutil.copy(HERE / file, folder)
     (folder / "node_modules").symlink_to(HERE / "node_modules")

@@ -20,7 +20,7 @@ from tests.support import database_of_its_own, service
 from tests.test_auth import INVALID_TOKEN, TOKEN_EXPIRED
 from tests.test_jwks import Clock
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.parts
 
 FORBIDDEN = {"detail": "These are not your tasks.", "code": "FORBIDDEN"}
 MODES = ("key_set", "shared_secret")

@@ -1,0 +1,34 @@
+"""A headless Chromium that reaches this machine and nothing else."""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from config import ROOT
+from tests.parts.parts import need
+
+CHROMIUM = "/usr/bin/chromium"
+DOMAIN = "tasks.example.com"  # Swagger UI behaves otherwise on localhost
+SCREENSHOTS = ROOT / "docs/screenshots"
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    need("Chromium", "Playwright")
+    playwright = importlib.import_module("playwright.sync_api")
+    rules = f"--host-resolver-rules=MAP {DOMAIN} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=CHROMIUM, args=[rules, "--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+def screenshot(page: Any, name: str) -> None:
+    """With RECORD=1, what is seen of `page` becomes a picture of the documentation."""
+    if os.environ.get("RECORD") == "1":
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")

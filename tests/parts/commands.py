@@ -1,0 +1,112 @@
+"""The commands that the documentation tells people to type, and how a test runs each.
+
+A rule covers the lines that its pattern matches. What goes on for long it makes end by itself: a
+service is stopped once it has served, and of a suite or a benchmark the smallest piece is run.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from config import ROOT
+from tests.conftest import SECRET
+from tests.parts.neon import Neon
+
+FENCE = re.compile(r"^```(?:sh|bash|shell|zsh|console)[^\n]*\n(.*?)^```$", re.M | re.S)
+INLINE = re.compile(r"`((?:\w+=\S+ )*(?:uv|uvx|npm|npx|node|pip|python3?|cp|curl|apt-get) [^`]+)`")
+SCRIPT = re.compile(r"`((?:\w+=\S+ )*(?:scripts|\.ci)/[\w-]+[^`/]*)`")
+
+ONE_FILE = "tests/test_cors.py"
+SERVED = """ & server=$!
+curl --retry 60 --retry-delay 1 --retry-all-errors --output /dev/null localhost:$PORT/health
+kill -TERM $server
+wait $server"""
+
+RULES = {
+    r"export .*|curl .*|cp .*|uv sync .*|npx .*": r"\g<0>",
+    r"npm install .*": r"\g<0> --no-audit --no-fund",
+    r"uv run auth\.py \w+": r"\g<0>",
+    r"(\w+=\S+ )*uv run (--no-dev )?alembic upgrade head": r"\g<0>",
+    r"uv run alembic revision .*": r"uv run alembic upgrade head; \g<0>",
+    r"(\w+=\S+ )*uv run (--no-dev )?main\.py": rf"\g<0>{SERVED}",
+    r"uv run pytest": rf"\g<0> -q {ONE_FILE}",
+    r"scripts/check": r"\g<0>",
+    r"scripts/test": rf"\g<0> -q {ONE_FILE} --cov-fail-under=0",
+    r"scripts/test-slow": r"\g<0> -q tests/test_workers.py -k two_workers",
+    r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
+    r"\.ci/run": r"bash -n \g<0>",  # it runs this very test
+    r"uv run --group bench benchmarks/run\.py( .*)?": (
+        r"\g<0> --quick --sections start --contenders floor --output $(mktemp -d)"
+    ),
+    r"uv run --group bench benchmarks/guard\.py": r"timeout 20 \g<0> || [ $? = 124 ]",
+}
+
+
+class Commands(NamedTuple):
+    """What stands in one place of a document."""
+
+    document: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+    @property
+    def lines(self) -> list[str]:
+        """The commands, without comments; one that goes on over several lines is one."""
+        joined = re.sub(r"\\\n\s*", "", self.text)
+        lines = (re.sub(r"\s+#.*|^#.*", "", line).strip() for line in joined.splitlines())
+        return [line for line in lines if line]
+
+    def runnable(self) -> str:
+        """A script that ends. Raises KeyError for a command that no rule covers."""
+        return "\n".join(_by_rule(line) for line in self.lines)
+
+
+def _by_rule(line: str) -> str:
+    for pattern, replacement in RULES.items():
+        if match := re.fullmatch(pattern, line):
+            return match.expand(replacement)
+    raise KeyError(f"no rule in tests/parts/commands.py covers: {line}")
+
+
+def documents() -> list[Path]:
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / ".env.example",
+        ROOT / "benchmarks/README.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
+
+
+def documented() -> Iterator[Commands]:
+    """Every block of commands, and every command within a sentence, unless all of it was before."""
+    seen: set[str] = set()
+    for path in documents():
+        for commands in commands_of(str(path.relative_to(ROOT)), path.read_text()):
+            if not seen.issuperset(commands.lines):
+                seen.update(commands.lines)
+                yield commands
+
+
+def commands_of(document: str, text: str) -> Iterator[Commands]:
+    for pattern in (FENCE, INLINE, SCRIPT):
+        for match in pattern.finditer(text):
+            yield Commands(document, text.count("\n", 0, match.start()) + 1, match[1])
+
+
+def filled(script: str, neon: Neon) -> str:
+    """`script` with what a person puts in place of `…`."""
+    values = {
+        # PgBouncer offers no channel binding.
+        r"(?<!_)DATABASE_URL": f"{neon.pooled}?sslmode=require",
+        "MIGRATION_DATABASE_URL": f"{neon.direct}?sslmode=require&channel_binding=require",
+        "BETTER_AUTH_SECRET": SECRET,
+    }
+    for name, value in values.items():
+        script = re.sub(rf"({name})=(…|'[^']*…[^']*')", rf"\1='{value}'", script)
+    assert "…" not in script, script
+    return script

@@ -1,0 +1,36 @@
+"""What the tests of these parts share, and the table of what they used."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config import ROOT
+from tests.parts import browser
+from tests.parts import neon as neons
+from tests.parts.neon import Neon
+from tests.parts.parts import BY_NAME, need, table, used
+
+PAGE = ROOT / "docs/real-parts.md"
+
+
+@pytest.fixture(scope="session")
+def neon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neon]:
+    need("PostgreSQL", "PgBouncer", "libpq")
+    with neons.neon(tmp_path_factory.mktemp("neon")) as neon:
+        yield neon
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as chromium:
+        yield chromium
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """With RECORD=1, writes into the page which parts were used, if all were and all went well."""
+    if os.environ.get("RECORD") == "1" and exitstatus == 0 and used == set(BY_NAME):
+        before, begin, rest = PAGE.read_text().partition("<!-- written by RECORD=1 -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        PAGE.write_text(f"{before}{begin}\n{table()}\n\n{end}{after}")

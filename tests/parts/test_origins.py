@@ -1,0 +1,200 @@
+"""Pages of an allowed and of another origin, which call the service with `fetch` in a browser."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from main import create_app
+from tests.conftest import SECRET, make_settings, serving
+from tests.support import (
+    DATABASE_UNAVAILABLE,
+    INTERNAL_ERROR,
+    claims,
+    database_of_its_own,
+    forge,
+    proxy,
+    sql,
+)
+from tokens import make_token
+
+pytestmark = pytest.mark.parts
+
+# What a script of the page sees of an answer, or the name of what `fetch` threw.
+CALL = """async ([method, url, token, body]) => {
+    const headers = {};
+    if (token) headers.Authorization = `Bearer ${token}`;
+    if (body !== null) headers["Content-Type"] = "application/json";
+    try {
+        const answer = await fetch(url, {method, headers, body, credentials: "include"});
+        const text = await answer.text();
+        const seen = {status: answer.status, headers: Object.fromEntries(answer.headers)};
+        return {...seen, body: text ? JSON.parse(text) : null};
+    } catch (error) {
+        return {thrown: error.name};
+    }
+}"""
+BLOCKED = {"thrown": "TypeError"}
+
+Answer = dict[str, Any]
+
+
+class Page(BaseHTTPRequestHandler):
+    """A frontend: an empty page, all of whose scripts come from the test."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>A frontend</title>")
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def origins() -> Iterator[tuple[str, str]]:
+    """Two origins of pages: one that will be allowed, and another."""
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Page) for _ in range(2)]
+    threads = [threading.Thread(target=server.serve_forever) for server in servers]
+    for thread in threads:
+        thread.start()
+    allowed, other = (f"http://127.0.0.1:{server.server_port}" for server in servers)
+    yield allowed, other
+    for server, thread in zip(servers, threads, strict=True):
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Frontend:
+    """A page in the browser, and the service that it calls."""
+
+    def __init__(self, page: Any, service: str) -> None:
+        self._page = page
+        self._service = service
+
+    def call(
+        self, method: str, path: str, token: str | None = None, body: str | None = None
+    ) -> Answer:
+        answer: Answer = self._page.evaluate(CALL, [method, self._service + path, token, body])
+        return answer
+
+
+Visit = Callable[[str, URL], Frontend]
+
+
+@pytest.fixture
+def visit(chromium: Any, origins: tuple[str, str]) -> Iterator[Visit]:
+    """Opens a page of an origin, beside a service that allows the first."""
+    with ExitStack() as stack:
+
+        def visit(origin: str, url: URL) -> Frontend:
+            settings = make_settings(url, environment="production", allowed_origins=origins[0])
+            base_url = stack.enter_context(serving(create_app(settings)))
+            context = stack.enter_context(closing(chromium.new_context()))
+            page = context.new_page()
+            page.goto(origin)
+            return Frontend(page, base_url)
+
+        yield visit
+
+
+@pytest.fixture
+def database(postgres: URL) -> Iterator[URL]:
+    with database_of_its_own(postgres) as url:
+        yield url
+
+
+def code(answer: Answer) -> tuple[int, str]:
+    return answer["status"], answer["body"]["code"]
+
+
+def test_a_page_of_an_allowed_origin_calls_every_operation(
+    visit: Visit, origins: tuple[str, str], database: URL
+) -> None:
+    page, token = visit(origins[0], database), make_token("alice", SECRET)
+    created = page.call("POST", "/api/alice/tasks", token, '{"title": "Buy milk"}')
+    task = created["body"]
+    path = f"/api/alice/tasks/{task['id']}"
+    assert (created["status"], created["headers"]["location"]) == (201, path)
+    assert page.call("GET", path, token)["body"] == task
+    listed = page.call("GET", "/api/alice/tasks?status=pending&limit=5", token)
+    assert listed["body"] == {"tasks": [task], "count": 1, "next_cursor": None}
+    updated = page.call("PUT", path, token, '{"title": "Buy oat milk"}')
+    assert (updated["status"], updated["body"]["title"]) == (200, "Buy oat milk")
+    toggled = page.call("PATCH", f"{path}/complete", token)
+    assert (toggled["status"], toggled["body"]["completed"]) == (200, True)
+    removed = page.call("DELETE", path, token)
+    assert (removed["status"], removed["body"]) == (204, None)
+    assert page.call("GET", "/health")["body"]["status"] == "healthy"
+
+
+def test_a_page_of_an_allowed_origin_reads_every_error(
+    visit: Visit, origins: tuple[str, str], database: URL
+) -> None:
+    page, token = visit(origins[0], database), make_token("alice", SECRET)
+    tasks = "/api/alice/tasks"
+
+    invalid = page.call("POST", tasks, token, '{"title": " "}')
+    assert code(invalid) == (400, "VALIDATION_ERROR")
+    assert invalid["body"]["errors"][0]["field"] == "body.title"
+
+    anonymous = page.call("GET", tasks)
+    assert code(anonymous) == (401, "NOT_AUTHENTICATED")
+    assert anonymous["headers"]["www-authenticate"] == "Bearer"
+    assert code(page.call("GET", tasks, f"{token}x")) == (401, "INVALID_TOKEN")
+    expired = forge({**claims("alice"), "exp": 1})
+    assert code(page.call("GET", tasks, expired)) == (401, "TOKEN_EXPIRED")
+
+    assert code(page.call("GET", "/api/bob/tasks", token)) == (403, "FORBIDDEN")
+    for method, path in [("GET", ""), ("PUT", ""), ("DELETE", ""), ("PATCH", "/complete")]:
+        answer = page.call(method, f"{tasks}/1{path}", token, "{}" if method == "PUT" else None)
+        assert code(answer) == (404, "TASK_NOT_FOUND")
+    assert code(page.call("GET", "/nothing")) == (404, "NOT_FOUND")
+
+    wrong = page.call("DELETE", tasks, token)
+    assert code(wrong) == (405, "METHOD_NOT_ALLOWED")
+    assert wrong["headers"]["allow"] == "GET, POST"
+
+    large = '{"title": "' + "x" * 70_000 + '"}'
+    assert code(page.call("POST", tasks, token, large)) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_a_page_of_an_allowed_origin_reads_what_is_wrong_on_our_side(
+    visit: Visit, origins: tuple[str, str], postgres: URL
+) -> None:
+    token = make_token("alice", SECRET)
+    with database_of_its_own(postgres, tables=False) as url:
+        answer = visit(origins[0], url).call("GET", "/api/alice/tasks", token)
+        assert (answer["status"], answer["body"]) == (500, INTERNAL_ERROR)
+    with proxy(postgres) as closed:
+        answer = visit(origins[0], closed.url).call("GET", "/api/alice/tasks", token)
+        assert (answer["status"], answer["body"]) == (503, DATABASE_UNAVAILABLE)
+        assert answer["headers"]["retry-after"] == "1"
+
+
+def test_a_page_of_another_origin_reads_nothing_and_changes_nothing(
+    visit: Visit, origins: tuple[str, str], database: URL
+) -> None:
+    page, token = visit(origins[1], database), make_token("alice", SECRET)
+    sql(database, "INSERT INTO tasks (user_id, title) VALUES ('alice', 'Buy milk')")
+    before = sql(database, "SELECT * FROM tasks")
+    [(task,)] = sql(database, "SELECT id FROM tasks")
+    path = f"/api/alice/tasks/{task}"
+    calls: list[tuple[str, str, str | None]] = [
+        ("GET", "/api/alice/tasks", None),
+        ("POST", "/api/alice/tasks", '{"title": "Buy bread"}'),
+        ("GET", path, None),
+        ("PUT", path, '{"title": "Buy bread"}'),
+        ("PATCH", f"{path}/complete", None),
+        ("DELETE", path, None),
+    ]
+    for method, url, body in calls:
+        assert page.call(method, url, token, body) == BLOCKED
+        assert page.call(method, url, None, body) == BLOCKED  # an error is not for it either
+    assert page.call("GET", "/health") == BLOCKED
+    assert sql(database, "SELECT * FROM tasks") == before
