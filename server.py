@@ -3,11 +3,13 @@
 import asyncio
 import ctypes
 import gc
+import re
 import resource
 import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -24,6 +26,8 @@ with without("watchfiles", "yaml"):  # for its own reloader and configuration fi
     from protocol import Protocol
 
 ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
+CODE_FROM_FILES = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp .* /", re.MULTILINE)  # proc(5)
+MADV_DONTNEED = 4
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
@@ -91,10 +95,18 @@ def _allow_many_connections() -> None:
 
 
 def _return_unused_memory() -> None:
-    """Gives back what importing left unused: some 4 MB."""
+    """Gives back what importing took and serving does not need: some 15 MB.
+
+    What of the programs' own code was run once lies in memory for as long as the kernel likes; it
+    comes back from the file when it is run again (madvise(2), MADV_DONTNEED).
+    """
     gc.collect()
-    with suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError, AttributeError):  # not Linux, or not glibc
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        for start, end in CODE_FROM_FILES.findall(Path("/proc/self/maps").read_text()):
+            first, last = int(start, 16), int(end, 16)
+            libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), MADV_DONTNEED)
 
 
 def _greet(settings: Settings, port: int) -> None:
