@@ -126,7 +126,7 @@ def test_the_database_counts_as_connected(service: Service) -> None:
 
 
 def test_the_pooler_shares_few_connections_among_many_processes(neon: Neon, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"db_pool_size": 50, "web_concurrency": 2}
+    settings: dict[str, Any] = {"db_pool_size": 15, "web_concurrency": 2}
     url = strings(neon)["pooled"]
     with started(tmp_path, environment="production", database_url=url, **settings) as service:
         service.starts()
