@@ -112,6 +112,13 @@ class PayloadTooLarge(APIError):
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
+class HeadersTooLarge(APIError):
+    status = 431
+    code = "HEADERS_TOO_LARGE"
+    detail = "The path and the headers are larger than 64 KiB."
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
 class InternalError(APIError):
     status = 500
     code = "INTERNAL_ERROR"
@@ -149,6 +156,7 @@ _DATABASE_AT_FAULT = (
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
     postgres.ReadOnlySqlTransaction,
+    postgres.UndefinedTable,  # not migrated yet
     TimeoutError,
 )
 

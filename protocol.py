@@ -1,7 +1,8 @@
 """HTTP as uvicorn speaks it, with an end to its patience.
 
 By itself it waits for ever for a request that was begun, and for a client to take its answer
-(https://github.com/Kludex/uvicorn/issues/157).
+(https://github.com/Kludex/uvicorn/issues/157); and it takes heads, and bodies that nobody reads,
+however large.
 """
 
 import asyncio
@@ -10,12 +11,14 @@ import socket
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from errors import APIError, InvalidInput, RequestTimeout
+from errors import APIError, HeadersTooLarge, InvalidInput, RequestTimeout
+from middleware.errors import LINGER_SIZE
 from schemas import FieldError
 
 # Longer than a body may take (routes/route.py), so that its own answer comes first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 ANSWER_TIMEOUT = 20_000  # milliseconds without a byte of an answer taken
+MAX_HEAD = 64 * 1024  # bytes, give or take what comes at once
 RETRY_AFTER = 1.0  # seconds, as the answer OVERLOADED says
 
 
@@ -24,6 +27,8 @@ class Protocol(HttpToolsProtocol):
 
     _receiving = True
     _deadline: asyncio.TimerHandle | None = None
+    _head = 0  # bytes of a head that is not complete
+    _unread = 0  # bytes of a body after its answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -42,10 +47,21 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._receiving and self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
+        self._head = self._head + len(data) if self._is_at_a_head() else 0
+        if self._head > MAX_HEAD and not self.transport.is_closing():
+            self._refuse(HeadersTooLarge())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._receiving = True
+        self._unread = 0
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._unread += len(body)
+            if self._unread > LINGER_SIZE:
+                self.transport.close()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

@@ -65,7 +65,7 @@ def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
     workers = Workers(
         lambda listener: uvicorn.Server(config).run([listener]),
         settings.web_concurrency,
-        settings.shutdown_timeout + 1,
+        settings.shutdown_timeout + 2,  # what still runs in the database is cancelled then
     )
     workers.run(listener)
 

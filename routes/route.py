@@ -32,10 +32,14 @@ class BoundedRequest(Request):
                 raise RequestTimeout from None
         return self._body
 
-    async def _received(self) -> bytes:
+    def check_length(self) -> None:
+        """Raises PayloadTooLarge if a longer body is declared, whether anybody reads it or not."""
         declared = self.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > MAX_BODY:
             raise PayloadTooLarge
+
+    async def _received(self) -> bytes:
+        self.check_length()
         body = b""
         async for chunk in self.stream():
             body += chunk
@@ -96,6 +100,8 @@ class TaskRoute(Route):
         await get_current_user(request, request.path_params["user_id"])
         if self.arguments.takes_body:
             await request.body()
+        else:
+            request.check_length()
         admission: Admission = request.app.state.admission
         async with admission:
             return await super().answer(request)

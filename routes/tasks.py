@@ -21,6 +21,7 @@ ALWAYS = (
     errors.InvalidToken,
     errors.TokenExpired,
     errors.Forbidden,
+    errors.PayloadTooLarge,
     errors.InternalError,
     errors.DatabaseUnavailable,
     errors.Overloaded,
@@ -77,7 +78,7 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
-    | errors.documented(errors.RequestTimeout, errors.PayloadTooLarge)
+    | errors.documented(errors.RequestTimeout)
     | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}},
     operation_id="createTask",
     summary="Create a task",
@@ -105,7 +106,7 @@ async def get_task(user_id: CurrentUser, task_id: TaskId, session: SessionDep) -
 @router.put(
     "/{task_id}",
     response_model=TaskResponse,
-    responses=ONE_TASK | errors.documented(errors.RequestTimeout, errors.PayloadTooLarge),
+    responses=ONE_TASK | errors.documented(errors.RequestTimeout),
     operation_id="updateTask",
     summary="Update a task",
 )

@@ -1,5 +1,6 @@
 """A body of more than 64 KiB is refused before its end, whether its length is declared or not."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -119,3 +120,56 @@ def test_an_endless_body_is_not_read(
             connection.sendall(frame % (b" " * LIMIT))
             sent += LIMIT
     assert sent < 1000 * LIMIT
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
+def test_a_body_that_nobody_asked_for_is_refused_too(
+    method: str, connection: socket.socket, alice: str, create: Create
+) -> None:
+    path = f"/api/{alice}/tasks/{create()['id']}" + ("/complete" if method == "PATCH" else "")
+    connection.sendall(head(method, path, alice, DECLARED))
+    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_who_still_sends_is_told_before_the_connection_closes(
+    connection: socket.socket, alice: str
+) -> None:
+    connection.sendall(head("POST", f"/api/{alice}/tasks", alice, f"Content-Length: {20 * LIMIT}"))
+    for _ in range(20):
+        connection.sendall(b" " * LIMIT)
+    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_after_an_answer_the_rest_of_a_body_is_not_read_for_ever(
+    connection: socket.socket, alice: str
+) -> None:
+    anonymous = head("POST", f"/api/{alice}/tasks", alice, DECLARED).replace(b"Bearer", b"Nobody")
+    connection.sendall(anonymous)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+    sent = 0
+    with suppress(ConnectionError):
+        while sent < 1000 * LIMIT:
+            connection.sendall(b" " * LIMIT)
+            sent += LIMIT
+    assert sent < 1000 * LIMIT
+
+
+@pytest.mark.parametrize("field", [b"X-%d: %b\r\n", b"%.0d%b"])
+def test_a_head_without_end_is_refused(field: bytes, connection: socket.socket) -> None:
+    connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: ")
+    with suppress(ConnectionError):
+        for number in range(100):
+            connection.sendall(field % (number, b"x" * LIMIT))
+    assert number < 99
+    received = answer(connection)
+    assert not received or received.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_head_that_is_too_large_is_told_so(connection: socket.socket) -> None:
+    connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: " + b"x" * LIMIT)
+    received = answer(connection)
+    assert received.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(received.partition(b"\r\n\r\n")[2]) == {
+        "detail": "The path and the headers are larger than 64 KiB.",
+        "code": "HEADERS_TOO_LARGE",
+    }
