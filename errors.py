@@ -105,6 +105,12 @@ class RequestTimeout(APIError):
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
+class PreconditionFailed(APIError):
+    status = 412
+    code = "PRECONDITION_FAILED"
+    detail = "The task has changed since you read it; read it again."
+
+
 class PayloadTooLarge(APIError):
     status = 413
     code = "PAYLOAD_TOO_LARGE"

@@ -27,6 +27,7 @@ INPUT = {
     503: {"DATABASE_UNAVAILABLE", "OVERLOADED", "AUTH_UNAVAILABLE"},
 }
 ABSENT = {404: {"TASK_NOT_FOUND"}}
+STALE = {412: {"PRECONDITION_FAILED"}}
 BODY = {408: {"REQUEST_TIMEOUT"}, 413: {"PAYLOAD_TOO_LARGE"}}
 
 # operation: its path and method, its success, and its errors with their codes
@@ -34,9 +35,9 @@ OPERATIONS: dict[str, tuple[str, str, int, str | None, dict[int, set[str]]]] = {
     "listTasks": (TASKS, "get", 200, "TaskListResponse", INPUT),
     "createTask": (TASKS, "post", 201, "TaskResponse", INPUT | BODY),
     "getTask": (TASK, "get", 200, "TaskResponse", INPUT | ABSENT),
-    "updateTask": (TASK, "put", 200, "TaskResponse", INPUT | ABSENT | BODY),
-    "deleteTask": (TASK, "delete", 204, None, INPUT | ABSENT),
-    "toggleTask": (TASK + "/complete", "patch", 200, "TaskResponse", INPUT | ABSENT),
+    "updateTask": (TASK, "put", 200, "TaskResponse", INPUT | ABSENT | STALE | BODY),
+    "deleteTask": (TASK, "delete", 204, None, INPUT | ABSENT | STALE),
+    "toggleTask": (TASK + "/complete", "patch", 200, "TaskResponse", INPUT | ABSENT | STALE),
 }
 HEADERS = {201: "Location", 401: "WWW-Authenticate", 503: "Retry-After"}
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
@@ -97,7 +98,8 @@ def test_every_operation_has_a_name_and_a_summary_of_its_own(document: Any) -> N
 def test_an_operation_documents_every_answer_it_can_give(document: Any, name: str) -> None:
     _, _, success, model, failures = OPERATIONS[name]
     answers = operation(document, name)["responses"]
-    assert set(answers) == {str(status) for status in (success, *failures)}
+    unchanged = {"304"} if name == "getTask" else set()
+    assert set(answers) == {str(status) for status in (success, *failures)} | unchanged
     if model is None:
         assert "content" not in answers[str(success)]
     else:
@@ -111,6 +113,9 @@ def test_an_operation_documents_every_answer_it_can_give(document: Any, name: st
     for status, header in HEADERS.items():
         if str(status) in answers:
             assert header in answers[str(status)]["headers"]
+    for code in {str(success), *unchanged}:
+        assert ("ETag" in answers[code].get("headers", {})) == (model == "TaskResponse")
+    assert "content" not in answers.get("304", {})
 
 
 @each_operation
@@ -140,6 +145,26 @@ def test_health_needs_no_token_and_documents_both_answers(document: Any) -> None
     assert model_of(health["responses"]["200"]) == "HealthResponse"
     assert model_of(health["responses"]["503"]) == "UnhealthyResponse"
     assert "`DATABASE_UNAVAILABLE`" in health["responses"]["503"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("getTask", "If-None-Match"),
+        ("updateTask", "If-Match"),
+        ("deleteTask", "If-Match"),
+        ("toggleTask", "If-Match"),
+    ],
+)
+def test_a_condition_is_an_optional_header(document: Any, name: str, header: str) -> None:
+    [found] = [
+        parameter
+        for parameter in operation(document, name)["parameters"]
+        if parameter["in"] == "header"
+    ]
+    assert (found["name"], found["required"]) == (header, False)
+    for value, valid in {"*": True, 'W/"a", "b,c"': True, "": False, "*, *": False}.items():
+        assert bool(re.search(found["schema"]["pattern"], value)) is valid
 
 
 def test_there_is_no_422_and_413_only_where_a_body_is(document: Any) -> None:

@@ -1,0 +1,50 @@
+"""The request headers, besides the token's, that the task routes understand."""
+
+import re
+from typing import Annotated
+
+from fastapi import Header
+from pydantic import PlainValidator, WithJsonSchema
+
+# RFC 9110, sections 8.8.3 (an entity tag) and 5.6.1 (a list may have empty elements).
+ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}(?:[ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
+
+
+def _entity_tags(value: str) -> list[str]:
+    if not re.fullmatch(ENTITY_TAGS, value):
+        raise ValueError('must be * or a list of entity tags, each in quotes: "…", "…"')
+    return ["*"] if value == "*" else re.findall(ENTITY_TAG, value)
+
+
+def _strong(value: str) -> frozenset[str] | None:
+    """Those that a strong comparison may find equal (section 8.8.3.2), so no weak ones.
+
+    `*` asks only that the task is there, which is no condition on a task that is.
+    """
+    tags = _entity_tags(value)
+    return None if tags == ["*"] else frozenset(tag for tag in tags if not tag.startswith("W/"))
+
+
+def _weak(value: str) -> frozenset[str]:
+    """All of them as a weak comparison sees them. `*` stands for itself."""
+    return frozenset(tag.removeprefix("W/") for tag in _entity_tags(value))
+
+
+_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^(?:{ENTITY_TAGS})$"})
+
+IfMatch = Annotated[
+    Annotated[frozenset[str], PlainValidator(_strong), _SCHEMA] | None,
+    Header(
+        alias="If-Match",
+        description="Do it only if the task's `ETag` is one of these, which is to say: if nobody "
+        "has changed the task since it was read.",
+    ),
+]
+IfNoneMatch = Annotated[
+    Annotated[frozenset[str], PlainValidator(_weak), _SCHEMA] | None,
+    Header(
+        alias="If-None-Match",
+        description="Answer 304 without a body if the task's `ETag` is one of these.",
+    ),
+]
