@@ -105,6 +105,12 @@ class RequestTimeout(APIError):
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
+class IdempotencyKeyReused(APIError):
+    status = 409
+    code = "IDEMPOTENCY_KEY_REUSED"
+    detail = "This Idempotency-Key was used for another body; take a new one."
+
+
 class PreconditionFailed(APIError):
     status = 412
     code = "PRECONDITION_FAILED"

@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import Header
 from pydantic import PlainValidator, WithJsonSchema
 
+from models import IDEMPOTENCY_KEY_LENGTH
+
 # RFC 9110, sections 8.8.3 (an entity tag) and 5.6.1 (a list may have empty elements).
 ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}(?:[ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
@@ -46,5 +48,28 @@ IfNoneMatch = Annotated[
     Header(
         alias="If-None-Match",
         description="Answer 304 without a body if the task's `ETag` is one of these.",
+    ),
+]
+
+
+def _key(value: str) -> str:
+    if not re.fullmatch(f"[!-~]{{1,{IDEMPOTENCY_KEY_LENGTH}}}", value):
+        raise ValueError(f"must be 1 to {IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
+    return value
+
+
+_KEY_SCHEMA = {
+    "type": "string",
+    "pattern": "^[!-~]+$",
+    "maxLength": IDEMPOTENCY_KEY_LENGTH,
+    "examples": ["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+}
+
+IdempotencyKey = Annotated[
+    Annotated[str, PlainValidator(_key), WithJsonSchema(_KEY_SCHEMA)] | None,
+    Header(
+        alias="Idempotency-Key",
+        description="A new one, such as a UUID, for every task that is to be created; the same one "
+        "for every retry. It is kept for 24 hours.",
     ),
 ]

@@ -10,7 +10,8 @@ import errors
 from auth import CurrentUser
 from database import Row, SessionDep
 from routes import statements
-from routes.headers import IfMatch, IfNoneMatch
+from routes.headers import IdempotencyKey, IfMatch, IfNoneMatch
+from routes.idempotency import create_once
 from routes.pages import CHUNK, decode_cursor, page_json, read_page, whole_list_json
 from routes.route import TaskRoute
 from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
@@ -37,6 +38,13 @@ ETAG = {
         "schema": {"type": "string"},
         "example": '"2026-01-09T12:30:45.123456Z"',
     }
+}
+CREATED_HEADERS = {
+    "Location": {"schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "There if an earlier request with this key had created the task.",
+        "schema": {"type": "string", "const": "true"},
+    },
 }
 
 router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=TaskRoute)
@@ -112,17 +120,37 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
-    | errors.documented(errors.RequestTimeout, errors.PayloadTooLarge)
-    | {201: {"headers": {"Location": {"schema": {"type": "string"}}} | ETAG}},
+    | errors.documented(
+        errors.TaskNotFound,
+        errors.RequestTimeout,
+        errors.IdempotencyKeyReused,
+        errors.PayloadTooLarge,
+    )
+    | {201: {"headers": CREATED_HEADERS | ETAG}},
     operation_id="createTask",
     summary="Create a task",
 )
-async def create_task(user_id: CurrentUser, session: SessionDep, task: TaskCreate) -> Response:
-    """Creates a task, which is not completed yet."""
-    values = {"user_id": user_id, **task.model_dump()}
-    [(body, etag, task_id)] = await session.fetch(statements.CREATE, values, retry=False)
+async def create_task(
+    user_id: CurrentUser,
+    session: SessionDep,
+    task: TaskCreate,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Creates a task, which is not completed yet.
+
+    With an `Idempotency-Key` a request may be sent again until it is answered: whoever was first
+    has created the task, and the others are answered the same task as it is by then, or 404 if it
+    was deleted since.
+    """
+    replayed = {}
+    if idempotency_key is None:
+        values = {"user_id": user_id, **task.model_dump()}
+        [(body, etag, task_id)] = await session.fetch(statements.CREATE, values, retry=False)
+    else:
+        body, etag, task_id, again = await create_once(session, user_id, task, idempotency_key)
+        replayed = {"Idempotency-Replayed": "true"} if again else {}
     location = f"/api/{quote(user_id, safe='')}/tasks/{task_id}"
-    return json_response(body, 201, Location=location, ETag=etag)
+    return json_response(body, 201, Location=location, ETag=etag, **replayed)
 
 
 @router.get(

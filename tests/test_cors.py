@@ -77,7 +77,13 @@ def assert_readable(answer: httpx.Response, readable: bool, kind: str) -> None:
         assert answer.headers["access-control-allow-credentials"] == "true", kind
         assert "Origin" in answer.headers["vary"], kind
         exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-        assert exposed >= {"Location", "ETag", "Retry-After", "WWW-Authenticate"}, kind
+        assert exposed >= {
+            "Location",
+            "ETag",
+            "Idempotency-Replayed",
+            "Retry-After",
+            "WWW-Authenticate",
+        }, kind
 
 
 STATUSES = {
@@ -134,6 +140,7 @@ def preflight(
         "authorization,content-type",
         "authorization,if-none-match",
         "authorization,content-type,if-match",
+        "authorization,content-type,idempotency-key",
     ],
 )
 def test_a_preflight_of_the_frontend_needs_no_token(

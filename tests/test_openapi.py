@@ -27,13 +27,14 @@ INPUT = {
     503: {"DATABASE_UNAVAILABLE", "OVERLOADED", "AUTH_UNAVAILABLE"},
 }
 ABSENT = {404: {"TASK_NOT_FOUND"}}
+REUSED = {409: {"IDEMPOTENCY_KEY_REUSED"}}
 STALE = {412: {"PRECONDITION_FAILED"}}
 BODY = {408: {"REQUEST_TIMEOUT"}, 413: {"PAYLOAD_TOO_LARGE"}}
 
 # operation: its path and method, its success, and its errors with their codes
 OPERATIONS: dict[str, tuple[str, str, int, str | None, dict[int, set[str]]]] = {
     "listTasks": (TASKS, "get", 200, "TaskListResponse", INPUT),
-    "createTask": (TASKS, "post", 201, "TaskResponse", INPUT | BODY),
+    "createTask": (TASKS, "post", 201, "TaskResponse", INPUT | ABSENT | REUSED | BODY),
     "getTask": (TASK, "get", 200, "TaskResponse", INPUT | ABSENT),
     "updateTask": (TASK, "put", 200, "TaskResponse", INPUT | ABSENT | STALE | BODY),
     "deleteTask": (TASK, "delete", 204, None, INPUT | ABSENT | STALE),
@@ -157,14 +158,28 @@ def test_health_needs_no_token_and_documents_both_answers(document: Any) -> None
     ],
 )
 def test_a_condition_is_an_optional_header(document: Any, name: str, header: str) -> None:
-    [found] = [
-        parameter
-        for parameter in operation(document, name)["parameters"]
-        if parameter["in"] == "header"
-    ]
+    found = header_of(document, name)
     assert (found["name"], found["required"]) == (header, False)
     for value, valid in {"*": True, 'W/"a", "b,c"': True, "": False, "*, *": False}.items():
         assert bool(re.search(found["schema"]["pattern"], value)) is valid
+
+
+def header_of(document: Any, name: str) -> Any:
+    """The one header among the parameters of an operation."""
+    parameters = operation(document, name)["parameters"]
+    [found] = [parameter for parameter in parameters if parameter["in"] == "header"]
+    return found
+
+
+def test_the_key_of_a_create_is_an_optional_header(document: Any) -> None:
+    found = header_of(document, "createTask")
+    assert (found["name"], found["required"]) == ("Idempotency-Key", False)
+    schema = found["schema"]
+    assert (schema["type"], schema["maxLength"]) == ("string", 255)
+    for value, valid in {"!~": True, schema["examples"][0]: True, "": False, "a b": False}.items():
+        assert bool(re.search(schema["pattern"], value)) is valid
+    created = operation(document, "createTask")["responses"]["201"]
+    assert set(created["headers"]) == {"Location", "ETag", "Idempotency-Replayed"}
 
 
 def test_there_is_no_422_and_413_only_where_a_body_is(document: Any) -> None:

@@ -96,6 +96,18 @@ def test_an_operation_is_one_statement(
     assert ";" not in statement
 
 
+def test_a_create_with_a_key_is_one_statement_and_so_is_a_retry(
+    client: httpx.Client, alice: str, log: StatementLog
+) -> None:
+    headers = {"Idempotency-Key": alice}
+    for _ in range(2):
+        answer = client.post(f"/api/{alice}/tasks", json={"title": "Tea"}, headers=headers)
+        [statement] = log.statements()
+        assert answer.status_code == 201
+        assert statement.startswith("WITH ")
+        assert ";" not in statement
+
+
 CONDITIONAL: list[tuple[str, str, Any, str, int, int]] = [
     ("GET", "", None, "If-None-Match", 304, 200),
     ("PUT", "", {"title": "Tea"}, "If-Match", 200, 412),
