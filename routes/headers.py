@@ -20,16 +20,16 @@ def _entity_tags(value: str) -> list[str]:
 
 
 def _strong(value: str) -> frozenset[str] | None:
-    """Those that a strong comparison may find equal (section 8.8.3.2), so no weak ones.
+    """The tags for a strong comparison (section 8.8.3.2): a weak one equals none of ours.
 
     `*` asks only that the task is there, which is no condition on a task that is.
     """
     tags = _entity_tags(value)
-    return None if tags == ["*"] else frozenset(tag for tag in tags if not tag.startswith("W/"))
+    return None if tags == ["*"] else frozenset(tags)
 
 
 def _weak(value: str) -> frozenset[str]:
-    """All of them as a weak comparison sees them. `*` stands for itself."""
+    """The tags for a weak comparison. `*` stands for itself."""
     return frozenset(tag.removeprefix("W/") for tag in _entity_tags(value))
 
 

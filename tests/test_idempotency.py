@@ -240,6 +240,22 @@ def test_expired_keys_go_with_the_requests_that_come(
     assert left == [(39,), (29,), (23,), (23,)]
 
 
+def test_an_expired_key_that_another_holds_is_passed_over(
+    database: Connection, post: Post, bob: str, key: str
+) -> None:
+    database.autocommit = False
+    with database.cursor() as cursor:
+        statement = "INSERT INTO idempotency_keys VALUES (%s, 'old', '', 1, now() - interval '1 y')"
+        cursor.execute(statement, (bob,))
+        database.commit()
+        cursor.execute("SELECT key FROM idempotency_keys WHERE user_id = %s FOR UPDATE", (bob,))
+        assert post().status_code == 201
+        database.rollback()
+        assert post(key=f"{key}2").status_code == 201
+        cursor.execute("SELECT key FROM idempotency_keys WHERE user_id = %s", (bob,))
+        assert cursor.fetchall() == []
+
+
 def test_expired_keys_that_are_used_again_at_once_block_nobody(
     base_url: str, alice: str, key: str, post: Post, cursor: Cursor, count: Callable[[], int]
 ) -> None:
@@ -380,6 +396,27 @@ def test_an_answer_that_was_lost_after_the_task_was_created_is_found_again(postg
         assert (answer.status_code, answer.json()["title"]) == (201, "Buy milk")
         assert answer.headers["idempotency-replayed"] == "true"
         assert client.get(TASKS).json()["tasks"] == [answer.json()]
+
+
+@pytest.fixture
+def limited_role(postgres: URL) -> Iterator[str]:
+    """A role of the database that owns nothing."""
+    role = f"role_{secrets.token_hex(4)}"
+    sql(postgres, f"CREATE ROLE {role} LOGIN")
+    yield role
+    sql(postgres, f"DROP ROLE {role}")
+
+
+def test_the_service_may_run_as_a_role_that_does_not_own_the_tables(
+    postgres: URL, limited_role: str
+) -> None:
+    with database_of_its_own(postgres) as url:
+        rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, idempotency_keys TO"
+        sql(url, f"{rights} {limited_role}; GRANT USAGE ON SEQUENCE tasks_id_seq TO {limited_role}")
+        with service(url.set(username=limited_role)) as client:
+            answers = [client.post(TASKS, json=MILK, headers=HEADERS) for _ in range(2)]
+            assert_replayed(answers[1], answers[0])
+            assert client.delete(answers[0].headers["location"]).status_code == 204
 
 
 def test_the_log_never_holds_a_key(postgres: URL) -> None:
