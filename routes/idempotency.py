@@ -19,7 +19,7 @@ _AS_NEW_IF_EXPIRED = ", ".join(
 
 # A key names the id that its task has or would have had. Whoever comes second waits for the first
 # and then gets that id instead of its own: DO NOTHING would not wait, nor return it. Only who gets
-# its own creates the task. What is kept of a request is a digest, and the title goes with the task.
+# its own creates the task. What is kept of a body is its digest.
 #
 # Some expired keys of anybody go at the same time, more than come, so that the table stays as small
 # as the requests of a day. They go after the key was claimed, which EXISTS sees to, and those that
