@@ -33,7 +33,13 @@ def _weak(value: str) -> frozenset[str]:
     return frozenset(tag.removeprefix("W/") for tag in _entity_tags(value))
 
 
-_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^(?:{ENTITY_TAGS})$"})
+_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "pattern": f"^(?:{ENTITY_TAGS})$",
+        "examples": ['"2026-01-09T12:30:45.123456Z"'],
+    }
+)
 
 IfMatch = Annotated[
     Annotated[frozenset[str], PlainValidator(_strong), _SCHEMA] | None,
