@@ -62,9 +62,9 @@ class Session(AsyncSession):
     async def fetch(self, sql: str, parameters: Mapping[str, Any], *, retry: bool) -> list[Row]:
         """The rows of one statement, in one round trip and one transaction.
 
-        `retry` says that it changes nothing, so that it may be sent once more, on a fresh
-        connection, if its own turns out to be dead. Raises DatabaseUnavailable, and psycopg2.Error
-        for the rest.
+        `retry` says that it changes nothing, or nothing more the second time, so that it may be
+        sent once more, on a fresh connection, if its own turns out to be dead. Raises
+        DatabaseUnavailable, and psycopg2.Error for the rest.
         """
         try:
             return await self._fetch_once(sql, parameters)

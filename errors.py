@@ -105,6 +105,18 @@ class RequestTimeout(APIError):
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
+class IdempotencyKeyReused(APIError):
+    status = 409
+    code = "IDEMPOTENCY_KEY_REUSED"
+    detail = "This Idempotency-Key was used for another body; take a new one."
+
+
+class PreconditionFailed(APIError):
+    status = 412
+    code = "PRECONDITION_FAILED"
+    detail = "The task has changed since you read it; read it again."
+
+
 class PayloadTooLarge(APIError):
     status = 413
     code = "PAYLOAD_TOO_LARGE"
@@ -156,7 +168,6 @@ _DATABASE_AT_FAULT = (
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
     postgres.ReadOnlySqlTransaction,
-    postgres.UndefinedTable,  # not migrated yet
     TimeoutError,
 )
 

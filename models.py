@@ -1,13 +1,24 @@
-"""The table `tasks`, its rules and its indexes."""
+"""The tables, their rules and their indexes."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, String, Text, false, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    false,
+    func,
+)
 from sqlmodel import Field, SQLModel
 
 USER_ID_LENGTH = 255
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 1000
+IDEMPOTENCY_KEY_LENGTH = 255
 
 
 class Task(SQLModel, table=True):
@@ -53,3 +64,19 @@ for order, key in ORDERS.items():
             tasks.c.id,
             postgresql_where=condition,
         )
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """That a user's request was done, for whoever sends it again; nothing of what was in it."""
+
+    __tablename__ = "idempotency_keys"
+
+    user_id: str = Field(primary_key=True, sa_type=Text)
+    key: str = Field(primary_key=True, sa_type=String(IDEMPOTENCY_KEY_LENGTH))
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+    task_id: int = Field(sa_type=BigInteger)
+    created_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
+
+
+idempotency_keys = SQLModel.metadata.tables["idempotency_keys"]
+Index("idempotency_keys_by_created", idempotency_keys.c.created_at)

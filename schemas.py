@@ -184,7 +184,7 @@ class ErrorResponse(BaseModel):
 class FieldError(BaseModel):
     """One thing that is wrong with the input."""
 
-    field: Annotated[str, Field(description="Where, from `body`, `query` or `path` on.")]
+    field: Annotated[str, Field(description="Where, from `body`, `query`, `path` or `header` on.")]
     message: Annotated[str, Field(description="What is wrong with it.")]
 
 

@@ -10,8 +10,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from errors import OriginNotAllowed
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-REQUEST_HEADERS = ("Authorization", "Content-Type")
-RESPONSE_HEADERS = ("Location", "Retry-After", "WWW-Authenticate", "Allow")
+REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+)
+RESPONSE_HEADERS = (
+    "Location",
+    "ETag",
+    "Idempotency-Replayed",
+    "Retry-After",
+    "WWW-Authenticate",
+    "Allow",
+)
 
 
 class CORSMiddleware(StarletteCORSMiddleware):

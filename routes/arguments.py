@@ -69,12 +69,27 @@ class BodyArgument:
         return self._validate(value)
 
 
+class HeaderArgument:
+    """A header, which may be absent: its value is None then."""
+
+    def __init__(self, marker: params.Header, annotation: Any) -> None:
+        assert marker.alias is not None
+        self.place: tuple[str, ...] = ("header", marker.alias)
+        self._name = marker.alias.lower().encode()
+        self._validate = TypeAdapter(annotation).validator.validate_python
+
+    async def value(self, request: Request) -> Any:
+        lines = [value for name, value in request.scope["headers"] if name == self._name]
+        # Several lines are one list (RFC 9110, section 5.3).
+        return self._validate(b", ".join(lines).decode("latin-1")) if lines else None
+
+
 class Arguments:
     """Makes the arguments of `operation` as FastAPI would, but for one kind of signature.
 
     FastAPI's general solver of dependencies takes as long as the whole statement. Known here are
-    the request, parts of the path, one model for the query, one for the body, and dependencies on
-    the request and on parts of the path.
+    the request, parts of the path, one model for the query, one for the body, optional headers, and
+    dependencies on the request and on parts of the path.
     """
 
     def __init__(self, operation: Callable[..., Any]) -> None:
@@ -86,7 +101,7 @@ class Arguments:
             self._add(name, hints[name])
 
     def _add(self, name: str, annotation: Any) -> None:
-        kinds = (params.Depends, params.Path, params.Query)
+        kinds = (params.Depends, params.Path, params.Query, params.Header)
         markers = [
             part for part in getattr(annotation, "__metadata__", ()) if isinstance(part, kinds)
         ]
@@ -100,6 +115,8 @@ class Arguments:
             self._arguments[name] = PathArgument(name, annotation)
         elif isinstance(marker, params.Query):
             self._arguments[name] = QueryArgument(annotation)
+        elif isinstance(marker, params.Header):
+            self._arguments[name] = HeaderArgument(marker, annotation)
         else:
             self._arguments[name] = BodyArgument(annotation)
             self.takes_body = True

@@ -6,12 +6,16 @@ fields are those of TaskResponse: the schema that is documented is the one that 
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
+    Delete,
     Text,
+    Update,
+    any_,
     bindparam,
     case,
     delete,
@@ -27,20 +31,23 @@ from database import prepare
 from models import FILTERS, tasks
 from schemas import Order, Sort, Status, TaskResponse
 
-RFC3339_UTC = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {0}"""
+RFC3339_UTC = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 columns = tasks.c
 
 
 def _field(name: str) -> str:
     is_time = TaskResponse.model_fields[name].annotation is datetime
-    return RFC3339_UTC.format(name) if is_time else f"tasks.{name}"
+    return f"{RFC3339_UTC.format(name)} AS {name}" if is_time else f"tasks.{name}"
 
 
 _FIELDS = ", ".join(_field(name) for name in TaskResponse.model_fields)
 TASK_JSON: ColumnElement[str] = literal_column(
     f"(SELECT row_to_json(task) FROM (SELECT {_FIELDS}) AS task)::text"  # noqa: S608
 )
+# Strong, as `updated_at` is later after every change (RFC 9110, section 8.8.1). It is that time in
+# quotes, so that whoever has a task out of a list has its entity tag too.
+ETAG: ColumnElement[str] = literal_column(f"""('"' || {RFC3339_UTC.format("updated_at")} || '"')""")
 
 USER_ID = bindparam("user_id", type_=Text)
 OWN_TASK = (columns.id == bindparam("task_id"), columns.user_id == USER_ID)
@@ -50,7 +57,24 @@ NEXT_UPDATE = func.greatest(
     func.clock_timestamp(), columns.updated_at + literal_column("interval '1 microsecond'")
 )
 
-GET = prepare(select(TASK_JSON).where(*OWN_TASK))
+
+class Change(NamedTuple):
+    """A statement that changes a task, and the same for a task whose ETag is one of `if_match`."""
+
+    always: str
+    if_match: str
+
+
+def _change(statement: Update | Delete) -> Change:
+    """Postgres asks a condition anew of a row that another changed meanwhile: only one can win.
+
+    (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED)
+    """
+    is_current = any_(bindparam("if_match", type_=ARRAY(Text))) == ETAG
+    return Change(prepare(statement), prepare(statement.where(is_current)))
+
+
+GET = prepare(select(TASK_JSON, ETAG).where(*OWN_TASK))
 
 CREATE = prepare(
     insert(tasks)
@@ -60,10 +84,10 @@ CREATE = prepare(
         description=bindparam("description"),
         completed=false(),
     )
-    .returning(TASK_JSON, columns.id)
+    .returning(TASK_JSON, ETAG, columns.id)
 )
 
-UPDATE = prepare(
+UPDATE = _change(
     update(tasks)
     .where(*OWN_TASK)
     .values(
@@ -75,22 +99,20 @@ UPDATE = prepare(
         completed=func.coalesce(bindparam("completed"), columns.completed),
         updated_at=NEXT_UPDATE,
     )
-    .returning(TASK_JSON)
+    .returning(TASK_JSON, ETAG)
 )
 
-TOGGLE = prepare(
+TOGGLE = _change(
     update(tasks)
     .where(*OWN_TASK)
     .values(completed=~columns.completed, updated_at=NEXT_UPDATE)
-    .returning(TASK_JSON)
+    .returning(TASK_JSON, ETAG)
 )
 
-DELETE = prepare(delete(tasks).where(*OWN_TASK).returning(columns.id))
+DELETE = _change(delete(tasks).where(*OWN_TASK).returning(columns.id))
 
 # Asked only after one of the above found nothing: is it the task of another user?
-FOREIGN = prepare(
-    select(columns.id).where(columns.id == bindparam("task_id"), columns.user_id != USER_ID)
-)
+FOREIGN = prepare(select(columns.user_id != USER_ID).where(columns.id == bindparam("task_id")))
 
 
 @lru_cache

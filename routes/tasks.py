@@ -8,8 +8,10 @@ from fastapi.responses import StreamingResponse
 
 import errors
 from auth import CurrentUser
-from database import SessionDep
+from database import Row, SessionDep
 from routes import statements
+from routes.headers import IdempotencyKey, IfMatch, IfNoneMatch
+from routes.idempotency import create_once
 from routes.pages import CHUNK, decode_cursor, page_json, read_page, whole_list_json
 from routes.route import TaskRoute
 from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
@@ -29,6 +31,22 @@ ALWAYS = (
 )
 COLLECTION = errors.documented(*ALWAYS)
 ONE_TASK = errors.documented(*ALWAYS, errors.TaskNotFound)
+CHANGE = errors.documented(*ALWAYS, errors.TaskNotFound, errors.PreconditionFailed)
+
+ETAG = {
+    "ETag": {
+        "description": "The version of the task: its `updated_at`, in quotes.",
+        "schema": {"type": "string"},
+        "example": '"2026-01-09T12:30:45.123456Z"',
+    }
+}
+CREATED_HEADERS = {
+    "Location": {"schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "There if an earlier request with this key had created the task.",
+        "schema": {"type": "string", "const": "true"},
+    },
+}
 
 router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=TaskRoute)
 
@@ -38,20 +56,45 @@ def json_response(body: str | bytes, status: int = 200, **headers: str) -> Respo
     return Response(body, status, headers, media_type="application/json")
 
 
+def task_response(row: Row) -> Response:
+    """The answer of a task and its ETag."""
+    body, etag = row
+    return json_response(body, ETag=etag)
+
+
 async def own_task(
     sql: str, user_id: str, task_id: int, session: SessionDep, *, retry: bool = False, **values: Any
-) -> str:
-    """What `sql` returns of a task of the user. Raises TaskNotFound or Forbidden.
+) -> Row:
+    """What `sql` returns of a task of the user.
 
-    Every statement asks for the task and its owner at once. Only when it found nothing is there a
-    second one, which tells a task of somebody else from none.
+    Every statement asks for the task, its owner and its condition at once. Only when it found
+    nothing is there a second one, which tells why. Raises TaskNotFound, Forbidden or
+    PreconditionFailed.
     """
     values |= {"user_id": user_id, "task_id": task_id}
     for row in await session.fetch(sql, values, retry=retry):
-        return str(row[0])
-    if await session.fetch(statements.FOREIGN, values, retry=True):
-        raise errors.Forbidden("the task is another user's")
+        return row
+    for (foreign,) in await session.fetch(statements.FOREIGN, values, retry=True):
+        if foreign:
+            raise errors.Forbidden("the task is another user's")
+        if "if_match" in values:
+            raise errors.PreconditionFailed
     raise errors.TaskNotFound
+
+
+async def change_task(
+    change: statements.Change,
+    user_id: str,
+    task_id: int,
+    session: SessionDep,
+    if_match: frozenset[str] | None,
+    **values: Any,
+) -> Row:
+    """What `change` returns of a task of the user. Raises what `own_task` does."""
+    if if_match is None:
+        return await own_task(change.always, user_id, task_id, session, **values)
+    values["if_match"] = list(if_match)
+    return await own_task(change.if_match, user_id, task_id, session, **values)
 
 
 @router.get(
@@ -78,70 +121,107 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
-    | errors.documented(errors.RequestTimeout)
-    | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}},
+    | errors.documented(errors.TaskNotFound, errors.RequestTimeout, errors.IdempotencyKeyReused)
+    | {201: {"headers": CREATED_HEADERS | ETAG}},
     operation_id="createTask",
     summary="Create a task",
 )
-async def create_task(user_id: CurrentUser, session: SessionDep, task: TaskCreate) -> Response:
-    """Creates a task, which is not completed yet."""
-    values = {"user_id": user_id, **task.model_dump()}
-    [(body, task_id)] = await session.fetch(statements.CREATE, values, retry=False)
+async def create_task(
+    user_id: CurrentUser,
+    session: SessionDep,
+    task: TaskCreate,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Creates a task, which is not completed yet.
+
+    With an `Idempotency-Key` a request may be sent again until it is answered: whoever was first
+    has created the task, and the others are answered the same task as it is by then, or 404 if it
+    was deleted since.
+    """
+    replayed = {}
+    if idempotency_key is None:
+        values = {"user_id": user_id, **task.model_dump()}
+        [(body, etag, task_id)] = await session.fetch(statements.CREATE, values, retry=False)
+    else:
+        body, etag, task_id, again = await create_once(session, user_id, task, idempotency_key)
+        replayed = {"Idempotency-Replayed": "true"} if again else {}
     location = f"/api/{quote(user_id, safe='')}/tasks/{task_id}"
-    return json_response(body, 201, Location=location)
+    return json_response(body, 201, Location=location, ETag=etag, **replayed)
 
 
 @router.get(
     "/{task_id}",
     response_model=TaskResponse,
-    responses=ONE_TASK,
+    responses=ONE_TASK
+    | {
+        200: {"headers": ETAG},
+        304: {"description": "The caller has this version already.", "headers": ETAG},
+    },
     operation_id="getTask",
     summary="Get a task",
 )
-async def get_task(user_id: CurrentUser, task_id: TaskId, session: SessionDep) -> Response:
+async def get_task(
+    user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_none_match: IfNoneMatch = None
+) -> Response:
     """One task of the user."""
-    return json_response(await own_task(statements.GET, user_id, task_id, session, retry=True))
+    body, etag = await own_task(statements.GET, user_id, task_id, session, retry=True)
+    if if_none_match and not if_none_match.isdisjoint(("*", etag)):
+        return Response(status_code=304, headers={"ETag": etag})
+    return json_response(body, ETag=etag)
 
 
 @router.put(
     "/{task_id}",
     response_model=TaskResponse,
-    responses=ONE_TASK | errors.documented(errors.RequestTimeout),
+    responses=CHANGE | errors.documented(errors.RequestTimeout) | {200: {"headers": ETAG}},
     operation_id="updateTask",
     summary="Update a task",
 )
 async def update_task(
-    user_id: CurrentUser, task_id: TaskId, session: SessionDep, task: TaskUpdate
+    user_id: CurrentUser,
+    task_id: TaskId,
+    session: SessionDep,
+    task: TaskUpdate,
+    if_match: IfMatch = None,
 ) -> Response:
     """Changes the fields that are sent and no others; with none, only answers the task."""
     changes = task.model_dump()
     if not changes:
-        return json_response(await own_task(statements.GET, user_id, task_id, session, retry=True))
+        row = await own_task(statements.GET, user_id, task_id, session, retry=True)
+        if if_match is not None and row[1] not in if_match:
+            raise errors.PreconditionFailed
+        return task_response(row)
     changes["has_description"] = "description" in changes
     values = {"title": None, "description": None, "completed": None} | changes
-    return json_response(await own_task(statements.UPDATE, user_id, task_id, session, **values))
+    return task_response(
+        await change_task(statements.UPDATE, user_id, task_id, session, if_match, **values)
+    )
 
 
 @router.delete(
     "/{task_id}",
     status_code=204,
-    responses=ONE_TASK,
+    responses=CHANGE,
     operation_id="deleteTask",
     summary="Delete a task",
 )
-async def delete_task(user_id: CurrentUser, task_id: TaskId, session: SessionDep) -> Response:
+async def delete_task(
+    user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
+) -> Response:
     """Deletes a task for good."""
-    await own_task(statements.DELETE, user_id, task_id, session)
+    await change_task(statements.DELETE, user_id, task_id, session, if_match)
     return Response(status_code=204)
 
 
 @router.patch(
     "/{task_id}/complete",
     response_model=TaskResponse,
-    responses=ONE_TASK,
+    responses=CHANGE | {200: {"headers": ETAG}},
     operation_id="toggleTask",
     summary="Toggle completion",
 )
-async def toggle_task(user_id: CurrentUser, task_id: TaskId, session: SessionDep) -> Response:
+async def toggle_task(
+    user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
+) -> Response:
     """Completes a pending task, and makes a completed one pending."""
-    return json_response(await own_task(statements.TOGGLE, user_id, task_id, session))
+    return task_response(await change_task(statements.TOGGLE, user_id, task_id, session, if_match))

@@ -195,6 +195,10 @@ class Proxy:
         """Takes connections and data, and passes nothing on."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
+    def cut(self) -> None:
+        """Cuts the connections that are open, and with them what is held; takes new ones."""
+        self._do(self._cut())
+
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
 
@@ -211,9 +215,13 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             self._server = None
+        await self._cut()
+
+    async def _cut(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
+        self._flowing.set()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_unix_connection(self._socket)

@@ -77,7 +77,13 @@ def assert_readable(answer: httpx.Response, readable: bool, kind: str) -> None:
         assert answer.headers["access-control-allow-credentials"] == "true", kind
         assert "Origin" in answer.headers["vary"], kind
         exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-        assert exposed >= {"Location", "Retry-After", "WWW-Authenticate"}, kind
+        assert exposed >= {
+            "Location",
+            "ETag",
+            "Idempotency-Replayed",
+            "Retry-After",
+            "WWW-Authenticate",
+        }, kind
 
 
 STATUSES = {
@@ -126,7 +132,17 @@ def preflight(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("headers", [None, "authorization", "authorization,content-type"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None,
+        "authorization",
+        "authorization,content-type",
+        "authorization,if-none-match",
+        "authorization,content-type,if-match",
+        "authorization,content-type,idempotency-key",
+    ],
+)
 def test_a_preflight_of_the_frontend_needs_no_token(
     anonymous: httpx.Client, method: str, headers: str | None
 ) -> None:

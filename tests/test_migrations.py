@@ -30,23 +30,25 @@ from tests.processes import (
 from tests.support import backends_that_wait, connect, database_of_its_own, sql
 
 # What a table is, but for the OIDs: a description of every column, constraint and index.
-DESCRIPTION = """
-SELECT 'column', attnum::text, attname, format_type(atttypid, atttypmod),
+TABLES = "ANY ('{tasks,idempotency_keys}'::regclass[])"
+DESCRIPTION = f"""
+SELECT 'column', attrelid::regclass || '.' || attnum, attname, format_type(atttypid, atttypmod),
        concat_ws(' ', attnotnull, attidentity, collname), pg_get_expr(adbin, adrelid)
 FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
      LEFT JOIN pg_collation ON pg_collation.oid = attcollation
-WHERE attrelid = 'tasks'::regclass AND attnum > 0
+WHERE attrelid = {TABLES} AND attnum > 0
 UNION ALL
 SELECT 'constraint', conname, contype::text, pg_get_constraintdef(oid), convalidated::text, NULL
-FROM pg_constraint WHERE conrelid = 'tasks'::regclass
+FROM pg_constraint WHERE conrelid = {TABLES}
 UNION ALL
 SELECT 'index', relname, pg_get_indexdef(oid), '', '', NULL
-FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = 'tasks'::regclass
+FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = {TABLES}
 UNION ALL
 SELECT 'sequence', sequencename, data_type::text, start_value::text, increment_by::text, NULL
 FROM pg_sequences
 ORDER BY 1, 2
 """
+HEAD = "0002"
 NOTHING = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
 
 Alembic = Callable[..., str]
@@ -156,7 +158,7 @@ def test_a_migration_does_not_wait_for_a_lock_for_ever(empty_18: URL, alembic: A
             alembic("downgrade", "base", migration_database_url=empty_18)
         assert isinstance(failure.value.orig, psycopg2.errors.LockNotAvailable)
         cursor.execute("SELECT version_num FROM alembic_version")
-        assert cursor.fetchone() == ("0001",)
+        assert cursor.fetchone() == (HEAD,)
 
 
 def test_two_that_migrate_at_once_do_no_harm(empty_18: URL) -> None:
@@ -177,7 +179,7 @@ def test_two_that_migrate_at_once_do_no_harm(empty_18: URL) -> None:
     for process in both:
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said.decode()
-    assert sql(empty_18, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert sql(empty_18, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
 def test_the_migrations_own_url_goes_before_the_services(
@@ -195,7 +197,7 @@ def test_without_any_url_it_migrates_the_development_database(
 ) -> None:
     alembic("upgrade", "head", data_dir=tmp_path)
     with running_postgres(tmp_path / "postgres") as url:
-        assert sql(url, "SELECT version_num FROM alembic_version") == [("0001",)]
+        assert sql(url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
 SERVE = """
@@ -218,4 +220,4 @@ def test_the_service_migrates_at_start_and_carries_nothing_of_alembic(
     url = empty_18.render_as_string(False)
     served = run("-c", SERVE, database_url=url, data_dir=tmp_path)
     assert served.stdout.splitlines()[-1:] == ["[]"], served.stderr
-    assert sql(empty_18, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert sql(empty_18, "SELECT version_num FROM alembic_version") == [(HEAD,)]

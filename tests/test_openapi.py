@@ -28,16 +28,18 @@ INPUT = {
     503: {"DATABASE_UNAVAILABLE", "OVERLOADED", "AUTH_UNAVAILABLE"},
 }
 ABSENT = {404: {"TASK_NOT_FOUND"}}
+REUSED = {409: {"IDEMPOTENCY_KEY_REUSED"}}
+STALE = {412: {"PRECONDITION_FAILED"}}
 BODY = {408: {"REQUEST_TIMEOUT"}}
 
 # operation: its path and method, its success, and its errors with their codes
 OPERATIONS: dict[str, tuple[str, str, int, str | None, dict[int, set[str]]]] = {
     "listTasks": (TASKS, "get", 200, "TaskListResponse", INPUT),
-    "createTask": (TASKS, "post", 201, "TaskResponse", INPUT | BODY),
+    "createTask": (TASKS, "post", 201, "TaskResponse", INPUT | ABSENT | REUSED | BODY),
     "getTask": (TASK, "get", 200, "TaskResponse", INPUT | ABSENT),
-    "updateTask": (TASK, "put", 200, "TaskResponse", INPUT | ABSENT | BODY),
-    "deleteTask": (TASK, "delete", 204, None, INPUT | ABSENT),
-    "toggleTask": (TASK + "/complete", "patch", 200, "TaskResponse", INPUT | ABSENT),
+    "updateTask": (TASK, "put", 200, "TaskResponse", INPUT | ABSENT | STALE | BODY),
+    "deleteTask": (TASK, "delete", 204, None, INPUT | ABSENT | STALE),
+    "toggleTask": (TASK + "/complete", "patch", 200, "TaskResponse", INPUT | ABSENT | STALE),
 }
 HEADERS = {201: "Location", 401: "WWW-Authenticate", 503: "Retry-After"}
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
@@ -98,7 +100,8 @@ def test_every_operation_has_a_name_and_a_summary_of_its_own(document: Any) -> N
 def test_an_operation_documents_every_answer_it_can_give(document: Any, name: str) -> None:
     _, _, success, model, failures = OPERATIONS[name]
     answers = operation(document, name)["responses"]
-    assert set(answers) == {str(status) for status in (success, *failures)}
+    unchanged = {"304"} if name == "getTask" else set()
+    assert set(answers) == {str(status) for status in (success, *failures)} | unchanged
     if model is None:
         assert "content" not in answers[str(success)]
     else:
@@ -112,6 +115,9 @@ def test_an_operation_documents_every_answer_it_can_give(document: Any, name: st
     for status, header in HEADERS.items():
         if str(status) in answers:
             assert header in answers[str(status)]["headers"]
+    for code in {str(success), *unchanged}:
+        assert ("ETag" in answers[code].get("headers", {})) == (model == "TaskResponse")
+    assert "content" not in answers.get("304", {})
 
 
 @each_operation
@@ -149,6 +155,40 @@ def test_health_needs_no_token_and_documents_both_answers(document: Any) -> None
     assert model_of(health["responses"]["200"]) == "HealthResponse"
     assert model_of(health["responses"]["503"]) == "UnhealthyResponse"
     assert "`DATABASE_UNAVAILABLE`" in health["responses"]["503"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("getTask", "If-None-Match"),
+        ("updateTask", "If-Match"),
+        ("deleteTask", "If-Match"),
+        ("toggleTask", "If-Match"),
+    ],
+)
+def test_a_condition_is_an_optional_header(document: Any, name: str, header: str) -> None:
+    found = header_of(document, name)
+    assert (found["name"], found["required"]) == (header, False)
+    for value, valid in {"*": True, 'W/"a", "b,c"': True, "": False, "*, *": False}.items():
+        assert bool(re.search(found["schema"]["pattern"], value)) is valid
+
+
+def header_of(document: Any, name: str) -> Any:
+    """The one header among the parameters of an operation."""
+    parameters = operation(document, name)["parameters"]
+    [found] = [parameter for parameter in parameters if parameter["in"] == "header"]
+    return found
+
+
+def test_the_key_of_a_create_is_an_optional_header(document: Any) -> None:
+    found = header_of(document, "createTask")
+    assert (found["name"], found["required"]) == ("Idempotency-Key", False)
+    schema = found["schema"]
+    assert (schema["type"], schema["maxLength"]) == ("string", 255)
+    for value, valid in {"!~": True, schema["examples"][0]: True, "": False, "a b": False}.items():
+        assert bool(re.search(schema["pattern"], value)) is valid
+    created = operation(document, "createTask")["responses"]["201"]
+    assert set(created["headers"]) == {"Location", "ETag", "Idempotency-Replayed"}
 
 
 def test_there_is_no_422_and_408_only_where_a_body_is(document: Any) -> None:

@@ -96,6 +96,52 @@ def test_an_operation_is_one_statement(
     assert ";" not in statement
 
 
+def test_a_create_with_a_key_is_one_statement_and_so_is_a_retry(
+    client: httpx.Client, alice: str, log: StatementLog
+) -> None:
+    headers = {"Idempotency-Key": alice}
+    for _ in range(2):
+        answer = client.post(f"/api/{alice}/tasks", json={"title": "Tea"}, headers=headers)
+        [statement] = log.statements()
+        assert answer.status_code == 201
+        assert statement.startswith("WITH ")
+        assert ";" not in statement
+
+
+CONDITIONAL: list[tuple[str, str, Any, str, int, int]] = [
+    ("GET", "", None, "If-None-Match", 304, 200),
+    ("PUT", "", {"title": "Tea"}, "If-Match", 200, 412),
+    ("PUT", "", {}, "If-Match", 200, 412),
+    ("PATCH", "/complete", None, "If-Match", 200, 412),
+    ("DELETE", "", None, "If-Match", 204, 412),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "header", "same", "other"), CONDITIONAL)
+def test_a_condition_is_part_of_the_one_statement(
+    method: str,
+    path: str,
+    body: Any,
+    header: str,
+    same: int,
+    other: int,
+    client: httpx.Client,
+    alice: str,
+    create: Create,
+    log: StatementLog,
+) -> None:
+    """Why a change was not made is asked after it was not; what is only read is known already."""
+    task = create()
+    url = f"/api/{alice}/tasks/{task['id']}{path}"
+    log.statements()
+    etags = {'"another"': other, f'"{task["updated_at"]}"': same}
+    for etag, status in etags.items():
+        answer = client.request(method, url, json=body, headers={header: etag})
+        assert answer.status_code == status
+        expected = 2 if status == 412 and body != {} else 1
+        assert len(log.statements()) == expected
+
+
 def test_a_page_after_a_cursor_is_one_statement_without_an_offset(
     client: httpx.Client, alice: str, create: Create, log: StatementLog
 ) -> None:
@@ -230,6 +276,6 @@ def test_times_are_utc_whatever_the_session_s_zone(
     with database.cursor() as cursor:
         cursor.execute("SET TimeZone = 'Asia/Kolkata'")
         cursor.execute(statements.GET, {"task_id": task["id"], "user_id": alice})
-        [body] = cursor.fetchone() or [""]
+        body, *_ = cursor.fetchone() or [""]
     assert TaskResponse.model_validate_json(body) == TaskResponse(**task)
     assert task["created_at"] in body

@@ -1,0 +1,83 @@
+"""Creating a task once, however often its request is sent.
+
+The header is that of https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
+"""
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import errors
+from database import Session
+from routes.statements import ETAG, GET, TASK_JSON
+from schemas import TaskCreate
+
+_EXPIRED = "{0}.created_at < now() - interval '24 hours'"
+_AS_NEW_IF_EXPIRED = ", ".join(
+    f"{name} = CASE WHEN {_EXPIRED.format('kept')} THEN excluded.{name} ELSE kept.{name} END"
+    for name in ("fingerprint", "task_id", "created_at")
+)
+
+# A key names the id that its task has or would have had. Whoever comes second waits for the first
+# and then gets that id instead of its own: DO NOTHING would not wait, nor return it. Only who gets
+# its own creates the task. What is kept of a body is its digest.
+#
+# Some expired keys of anybody go at the same time, more than come, so that the table stays as small
+# as the requests of a day. They go after the key was claimed, which EXISTS sees to, and those that
+# another holds are passed over: nobody ever waits while others wait for them.
+#
+# In SQL, as SQLAlchemy has no OVERRIDING SYSTEM VALUE.
+CREATE_ONCE = f"""\
+WITH next AS (
+    SELECT nextval(pg_get_serial_sequence('tasks', 'id')) AS id
+), claim AS (
+    INSERT INTO idempotency_keys AS kept (user_id, key, fingerprint, task_id)
+    SELECT %(user_id)s, %(key)s, %(fingerprint)s, id FROM next
+    ON CONFLICT (user_id, key) DO UPDATE SET {_AS_NEW_IF_EXPIRED}
+    RETURNING task_id, fingerprint
+), task AS (
+    INSERT INTO tasks (id, user_id, title, description) OVERRIDING SYSTEM VALUE
+    SELECT id, %(user_id)s, %(title)s, %(description)s FROM next JOIN claim ON id = task_id
+    RETURNING {TASK_JSON} AS json, {ETAG} AS etag
+), forgotten AS (
+    DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+        SELECT user_id, key FROM idempotency_keys
+        WHERE {_EXPIRED.format("idempotency_keys")} AND EXISTS (SELECT FROM claim)
+            AND (user_id, key) <> (%(user_id)s, %(key)s)
+        ORDER BY created_at LIMIT 10 FOR UPDATE SKIP LOCKED
+    )
+)
+SELECT coalesce(task.json, {TASK_JSON}), coalesce(task.etag, {ETAG}), claim.task_id,
+    task.json IS NULL, claim.fingerprint = %(fingerprint)s
+FROM claim
+LEFT JOIN task ON true
+LEFT JOIN tasks ON tasks.id = claim.task_id AND tasks.user_id = %(user_id)s
+"""  # noqa: S608
+
+
+class Created(NamedTuple):
+    """A task as its JSON, and whether an earlier request had created it."""
+
+    body: str
+    etag: str
+    id: int
+    replayed: bool
+
+
+async def create_once(session: Session, user_id: str, task: TaskCreate, key: str) -> Created:
+    """Creates a task, or gives the one that was created under this key, as it is now.
+
+    Raises IdempotencyKeyReused if that was for another body, TaskNotFound if it was deleted since.
+    A second time does nothing more, so a lost connection is no reason to give up.
+    """
+    # Without defaults, so that a later field which is not sent makes no other body of this one.
+    fingerprint = sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
+    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, **task.model_dump()}
+    [(body, etag, task_id, replayed, same)] = await session.fetch(CREATE_ONCE, values, retry=True)
+    if not same:
+        raise errors.IdempotencyKeyReused
+    if etag is not None:
+        return Created(body, etag, task_id, replayed)
+    # It was committed while the statement waited, which does not see it, or it was deleted.
+    for body, etag in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
+        return Created(body, etag, task_id, replayed)
+    raise errors.TaskNotFound
