@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg2
 from psycopg2.extensions import make_dsn
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 
 import weburl
@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     access_log: bool | None = None
+    slow_request_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 500
     db_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     db_max_overflow: Annotated[int, Field(ge=0, le=1000)] = 0
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 2000
@@ -262,10 +263,18 @@ def _sentence(error: ValidationError) -> str:
     )
 
 
+def _pass_on_opentelemetry_settings() -> None:
+    """Puts those of `.env` into the environment, for OpenTelemetry reads that and nothing else."""
+    for name, value in DotEnvSettingsSource(Settings, case_sensitive=True).env_vars.items():
+        if name.startswith("OTEL_") and value:
+            os.environ.setdefault(name, value)
+
+
 @lru_cache
 def get_settings() -> Settings:
     """The settings of this process. A wrong one ends it with a sentence that names the setting."""
     try:
+        _pass_on_opentelemetry_settings()
         return Settings()
     except ValidationError as error:
         raise SystemExit(_sentence(error)) from None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Annotated, Any
 
 import psycopg2
@@ -17,6 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 import driver
 from errors import DatabaseUnavailable, is_database_at_fault
 from pool import Pool
+from times import Times
 
 POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
 HEALTH_TIMEOUT = 1.5  # seconds for the whole of a health check
@@ -77,10 +79,15 @@ class Session(AsyncSession):
         self, sql: str, parameters: Mapping[str, Any], *, fresh: bool = False
     ) -> list[Row]:
         pool: Pool = self.info["pool"]
+        times: Times = self.info["times"]
+        asked = perf_counter()
         try:
             connection = await pool.acquire(fresh=fresh)
         except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
+        finally:
+            lent = perf_counter()
+            times.connection += lent - asked
         try:
             return await connection.fetch(sql, parameters)
         except psycopg2.Error as error:
@@ -97,6 +104,7 @@ class Session(AsyncSession):
             raise DatabaseUnavailable(f"{UNKNOWN}: it took too long") from error
         finally:
             pool.release(connection)
+            times.database += perf_counter() - lent
 
 
 class Database:
@@ -119,13 +127,14 @@ class Database:
         dialect.release = self.pool.release
         self._probe: driver.Connection | None = None
         self._probing = asyncio.Lock()
+        self.connection_class = driver.Connection
 
     async def _connect(self) -> driver.Connection:
-        return await driver.connect(**self._parameters)
+        return await driver.connect(kind=self.connection_class, **self._parameters)
 
-    def session(self) -> Session:
-        """A session on this database."""
-        return Session(self.engine, info={"pool": self.pool})
+    def session(self, times: Times | None = None) -> Session:
+        """A session on this database, which adds what it takes to `times`."""
+        return Session(self.engine, info={"pool": self.pool, "times": times or Times()})
 
     async def check(self) -> None:
         """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable."""
@@ -149,7 +158,7 @@ class Database:
 async def get_session(request: Request) -> Session:
     """A session on the database of the app."""
     database: Database = request.app.state.database
-    return database.session()
+    return database.session(request.scope.get("times"))
 
 
 SessionDep = Annotated[Session, Depends(get_session)]

@@ -165,13 +165,13 @@ class Cursor(extensions.cursor):
         """Called by SQLAlchemy's asyncio layer; the rows are in memory, nothing is open."""
 
 
-async def connect(**parameters: Any) -> Connection:
-    """A new connection; `parameters` are libpq's.
+async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:
+    """A new connection of the class `kind`; `parameters` are libpq's.
 
     Raises psycopg2.OperationalError, and TimeoutError after CONNECT_TIMEOUT.
     """
     connection: Connection = psycopg2.connect(
-        **parameters, async_=1, connection_factory=Connection, cursor_factory=Cursor
+        **parameters, async_=1, connection_factory=kind, cursor_factory=Cursor
     )
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.types import Scope
 
+from middleware.request_id import request_id
+
 logger = logging.getLogger("tasks")
 
 MAX_PATH = 4096  # bytes; room for a user id of 255 characters in UTF-8 and percent signs
@@ -32,12 +34,17 @@ class LineFormatter(logging.Formatter):
             record.levelname,
             _one_line(getattr(record, "user_id", None) or "-"),
             _one_line(getattr(record, "endpoint", None) or "-"),
-            _one_line(record.getMessage(), brackets=True),
+            _one_line(_message(record), brackets=True),
         )
         line = " ".join(f"[{field}]" for field in fields)
         if record.exc_info and record.exc_info[1] is not None:
-            line += "\n" + _trace(record.exc_info[1])
+            line += "\n" + stack_trace(record.exc_info[1])
         return line
+
+
+def _message(record: logging.LogRecord) -> str:
+    request = getattr(record, "request_id", None)
+    return f"{record.getMessage()} request_id={request}" if request else record.getMessage()
 
 
 def _one_line(text: str, *, brackets: bool = False) -> str:
@@ -52,7 +59,7 @@ def _one_line(text: str, *, brackets: bool = False) -> str:
     )
 
 
-def _trace(error: BaseException) -> str:
+def stack_trace(error: BaseException) -> str:
     """The stack traces of `error` and its causes, less the texts that could quote a caller."""
     chain: list[BaseException] = []
     link: BaseException | None = error
@@ -62,21 +69,29 @@ def _trace(error: BaseException) -> str:
     return "\n".join(_one_trace(error, error.__traceback__) for error in chain)
 
 
+def name_of(error: BaseException) -> str:
+    """The name of the class of `error`, with its module."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
 def _one_trace(error: BaseException, frames: TracebackType | None) -> str:
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
     if isinstance(error, _TELLTALE):
         state = getattr(getattr(error, "orig", error), "pgcode", None)
         text = f"(text withheld, SQLSTATE {state})" if state else "(text withheld)"
     else:
         text = _one_line(str(error), brackets=True)
-    return "".join(traceback.format_tb(frames)) + f"{name}: {text}"
+    return "".join(traceback.format_tb(frames)) + f"{name_of(error)}: {text}"
 
 
 def about(scope: Scope) -> dict[str, Any]:
     """The `extra` of a log call that concerns the request of `scope`; never its query string."""
     path = (scope.get("raw_path") or scope.get("path", "").encode()).split(b"?")[0]
     shown = JWT.sub("<token>", path[:MAX_PATH].decode("latin-1"))
-    return {"user_id": scope.get("user_id"), "endpoint": f"{scope.get('method', '-')} {shown}"}
+    return {
+        "user_id": scope.get("user_id"),
+        "endpoint": f"{scope.get('method', '-')} {shown}",
+        "request_id": request_id(scope),
+    }
 
 
 def configure(level: str) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from math import inf
 
 from fastapi import FastAPI
 from sqlalchemy.engine import URL
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import logs
 import openapi
+import telemetry
 from auth import issuer_keys
 from config import Settings, get_settings
 from database import Database
@@ -25,7 +27,7 @@ with without("pydantic.v1"):  # FastAPI asks of every model whether it is of tha
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: "Application") -> AsyncIterator[None]:
     """Opens and closes what the routes need. A database that is down is no reason not to start."""
     settings: Settings = app.state.settings
     app.state.verifier = TokenVerifier(
@@ -42,17 +44,30 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         done = getattr(app.state, "migrated", False)
         async with nullcontext() if done else migrated(url, settings):
-            yield
+            with telemetry.exported(app):
+                yield
         await database.close()
 
 
 class Application(FastAPI):
     """FastAPI with our middleware in place of its own; middleware/errors.py says why."""
 
+    is_watched = False  # telemetry sets it
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """FastAPI's own starts the span; where nobody watches, it is left out of the way."""
+        if scope["type"] != "http" or self.is_watched or self.middleware_stack is None:
+            await super().__call__(scope, receive, send)
+        else:
+            scope["app"] = self
+            await self.middleware_stack(scope, receive, send)
+
     def build_middleware_stack(self) -> ASGIApp:
         """The layers around the routes, from the innermost outwards."""
         settings: Settings = self.state.settings
-        answering = ErrorsMiddleware(self.router.app, log_requests=settings.log_requests)
+        answering = ErrorsMiddleware(
+            self.router.app, settings.log_requests, settings.slow_request_ms or inf
+        )
         return CORSMiddleware(answering, allow_origins=settings.allowed_origins)
 
 
@@ -71,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry=telemetry.FASTAPI,
     )
     app.state.settings = settings
     # Here and not in lifespan, so that workers share what it imports.

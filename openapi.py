@@ -22,6 +22,13 @@ TAGS = [
     {"name": "tasks", "description": "The tasks of one user."},
     {"name": "health", "description": "For platforms and people who watch the service."},
 ]
+# Stands on every answer, so it is written here and not with each operation.
+REQUEST_ID = {
+    "description": "The id of the request: the caller's own, if it sent one of 1 to 128 "
+    "characters of A-Z, a-z, 0-9, `.`, `_` and `-`. Quote it to support.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+}
+REQUEST_ID_REFERENCE = {"$ref": "#/components/headers/X-Request-ID"}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -31,9 +38,12 @@ def document(app: FastAPI) -> dict[str, Any]:
         for path in schema["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)  # FastAPI's; ours is a 400
+                for response in operation["responses"].values():
+                    response.setdefault("headers", {})["X-Request-ID"] = REQUEST_ID_REFERENCE
                 for parameter in operation.get("parameters", ()):
                     _without_null(parameter)
         models = schema["components"]["schemas"]
+        schema["components"]["headers"] = {"X-Request-ID": REQUEST_ID}
         for name in ("HTTPValidationError", "ValidationError"):
             models.pop(name, None)
         for model in (ErrorResponse, ValidationErrorResponse):

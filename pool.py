@@ -19,9 +19,17 @@ class Pool:
     ) -> None:
         self._connect = connect
         self._size = size
+        self.limit = size + overflow
+        self.in_use = 0
+        self.timeouts = 0
         self._timeout = timeout  # seconds
-        self._slots = asyncio.Semaphore(size + overflow)
+        self._slots = asyncio.Semaphore(self.limit)
         self._idle: list[Connection] = []
+
+    @property
+    def idle(self) -> int:
+        """How many connections are open that nobody uses."""
+        return len(self._idle)
 
     async def acquire(self, *, fresh: bool = False) -> Connection:
         """A live connection: the last one that was given back if there is one, or a `fresh` one.
@@ -29,10 +37,15 @@ class Pool:
         Raises TimeoutError if none comes free in time, and what connecting raises.
         """
         if self._slots.locked():
-            async with asyncio.timeout(self._timeout):
-                await self._slots.acquire()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._slots.acquire()
+            except TimeoutError:
+                self.timeouts += 1
+                raise
         else:
             await self._slots.acquire()  # does not wait
+        self.in_use += 1
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -45,7 +58,7 @@ class Pool:
                 connection.close()
             return await self._connect()
         except BaseException:
-            self._slots.release()
+            self._give_back()
             raise
 
     def release(self, connection: Connection) -> None:
@@ -54,6 +67,10 @@ class Pool:
             connection.close()
         else:
             self._idle.append(connection)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        self.in_use -= 1
         self._slots.release()
 
     def close(self) -> None:

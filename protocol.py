@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from errors import APIError, HeadersTooLarge, InvalidInput, RequestTimeout
 from middleware.errors import LINGER_SIZE
+from middleware.request_id import new_id
 from schemas import FieldError
 
 # Longer than a body may take (routes/route.py), so that its own answer comes first.
@@ -112,7 +113,8 @@ class Protocol(HttpToolsProtocol):
         """Answers what never became a request, and hangs up."""
         body = json.dumps(error.body()).encode()
         head = (
-            b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-        ) % len(body)
+            b"content-type: application/json\r\nconnection: close\r\n"
+            b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n"
+        ) % (new_id().encode(), len(body))
         self.transport.write(STATUS_LINE[error.status] + head + body)
         self.transport.close()

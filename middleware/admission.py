@@ -37,6 +37,13 @@ class Admission:
         self._since: float | None = None
         self._turns = 0.0
         self._refused = 0
+        self.timeouts = 0
+        self.refusals = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._waiting)
 
     async def __aenter__(self) -> None:
         """Waits for a turn. Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT."""
@@ -71,6 +78,7 @@ class Admission:
         if not self._refused:
             loop.call_later(1, self._log_refusals)
         self._refused += 1
+        self.refusals += 1
 
     def _log_refusals(self) -> None:
         logger.warning("503 OVERLOADED, %d times within a second", self._refused)
@@ -102,6 +110,7 @@ class Admission:
         while self._waiting and self._waiting[0].deadline <= loop.time():
             turn = self._waiting.popleft().turn
             if not turn.done():
+                self.timeouts += 1
                 turn.set_exception(DatabaseUnavailable("no connection came free in time"))
         if self._waiting:
             self._timer = loop.call_at(self._waiting[0].deadline, self._give_up, loop)

@@ -5,9 +5,10 @@ from collections.abc import Awaitable
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import OriginNotAllowed
+from middleware.request_id import identified
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = (
@@ -16,6 +17,9 @@ REQUEST_HEADERS = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "X-Request-ID",
+    "traceparent",
+    "tracestate",
 )
 RESPONSE_HEADERS = (
     "Location",
@@ -24,7 +28,9 @@ RESPONSE_HEADERS = (
     "Retry-After",
     "WWW-Authenticate",
     "Allow",
+    "X-Request-ID",
 )
+VARY = (b"vary", b"Origin")
 
 
 class CORSMiddleware(StarletteCORSMiddleware):
@@ -44,9 +50,11 @@ class CORSMiddleware(StarletteCORSMiddleware):
         self, scope: Scope, receive: Receive, send: Send
     ) -> Awaitable[None]:
         """Most callers are no browsers on another origin: for them there is only `Vary` to add."""
-        if scope["type"] == "http" and all(name != b"origin" for name, _ in scope["headers"]):
-            return self.app(scope, receive, _varying(send))
-        return super().__call__(scope, receive, send)
+        if scope["type"] != "http":
+            return self.app(scope, receive, send)
+        if all(name != b"origin" for name, _ in scope["headers"]):
+            return self.app(scope, receive, identified(scope, send, VARY))
+        return super().__call__(scope, receive, identified(scope, send))
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
@@ -55,12 +63,3 @@ class CORSMiddleware(StarletteCORSMiddleware):
         del response.headers["content-type"], response.headers["content-length"]
         error = OriginNotAllowed()
         return JSONResponse(error.body(), error.status, headers=response.headers)
-
-
-def _varying(send: Send) -> Send:
-    async def varying(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (b"vary", b"Origin")]
-        await send(message)
-
-    return varying

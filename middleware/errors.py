@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from math import inf
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
@@ -12,7 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import logs
+import times
 from errors import APIError, Overloaded, api_error
+from telemetry.instruments import record_error
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -27,8 +30,9 @@ class ErrorsMiddleware:
     outside of CORS, and together they made each waiting request 2.5 KB larger.
     """
 
-    def __init__(self, app: ASGIApp, log_requests: bool = False) -> None:
+    def __init__(self, app: ASGIApp, log_requests: bool = False, slow_ms: float = inf) -> None:
         self.app = app
+        self.slow_ms = slow_ms
         self.log_requests = log_requests and logs.logger.isEnabledFor(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,9 +60,11 @@ class ErrorsMiddleware:
             if status:  # some of it was sent: the server cuts it off, so that it can't pass for all
                 raise
             await _answer(answer, scope, receive, observed)
+        milliseconds = (time.perf_counter() - started) * 1000
         if self.log_requests:
-            milliseconds = (time.perf_counter() - started) * 1000
             logs.logger.info("%d in %.1f ms", status, milliseconds, extra=logs.about(scope))
+        if milliseconds >= self.slow_ms:
+            _log_slow(status, milliseconds, scope)
 
 
 def _has_hung_up(receive: Receive) -> bool:
@@ -92,12 +98,20 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
 
     Overload is logged once a second by middleware/admission.py.
     """
+    if answer.status >= 500:
+        record_error(error)
     if answer.status == 500:
         logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.about(scope))
     elif answer.status in (401, 403, 503) and not isinstance(answer, Overloaded):
         logs.logger.warning(
             "%d %s: %s", answer.status, answer.code, answer.reason, extra=logs.about(scope)
         )
+
+
+def _log_slow(status: int, milliseconds: float, scope: Scope) -> None:
+    parts = times.summary(scope, milliseconds / 1000)
+    text = "slow: %d in %.1f ms (%s)"
+    logs.logger.warning(text, status, milliseconds, parts, extra=logs.about(scope))
 
 
 async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,7 @@
 """From a request to its operation: FastAPI's routes, documented as ever, on a shorter way."""
 
 import asyncio
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -14,6 +15,7 @@ from auth import get_current_user
 from errors import PayloadTooLarge, RequestTimeout
 from middleware.admission import Admission
 from routes.arguments import Arguments
+from times import Times
 
 MAX_BODY = 64 * 1024  # bytes
 BODY_TIMEOUT = 10.0  # seconds
@@ -103,5 +105,7 @@ class TaskRoute(Route):
         else:
             request.check_length()
         admission: Admission = request.app.state.admission
+        times = request.scope["times"] = Times()
         async with admission:
+            times.granted = perf_counter()
             return await super().answer(request)

@@ -29,6 +29,8 @@ for name in (
     *("BETTER_AUTH_SECRET", "BETTER_AUTH_URL", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"),
 ):
     os.environ.pop(name, None)  # before config.py reads them
+for name in [name for name in os.environ if name.startswith("OTEL_")]:
+    del os.environ[name]
 
 from config import Settings  # noqa: E402
 from development import running_postgres  # noqa: E402

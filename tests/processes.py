@@ -63,7 +63,7 @@ def environment(**settings: object) -> dict[str, str]:
     rest = {
         name: value
         for name, value in os.environ.items()
-        if name not in ours and not name.startswith("PG")
+        if name not in ours and not name.startswith(("PG", "OTEL_"))
     }
     return rest | {name.upper(): str(value) for name, value in settings.items()}
 

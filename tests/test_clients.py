@@ -159,10 +159,10 @@ def leaving(client: httpx.Client, method: str, path: str) -> socket.socket:
 @pytest.mark.parametrize(
     ("method", "tail", "said"),
     [
-        ("POST", "", "[201 (made /api/alice/tasks/2), but the client had gone before it was told]"),
-        ("PUT", "/1", "[200, but the client had gone before it was told]"),
-        ("PATCH", "/1/complete", "[200, but the client had gone before it was told]"),
-        ("DELETE", "/1", "[204, but the client had gone before it was told]"),
+        ("POST", "", "[201 (made /api/alice/tasks/2), but the client had gone before it was told"),
+        ("PUT", "/1", "[200, but the client had gone before it was told"),
+        ("PATCH", "/1/complete", "[200, but the client had gone before it was told"),
+        ("DELETE", "/1", "[204, but the client had gone before it was told"),
     ],
 )
 def test_a_write_whose_answer_nobody_hears_is_in_the_log(

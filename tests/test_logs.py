@@ -34,7 +34,8 @@ from tests.support import (
 LINE = re.compile(
     r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\]"
     r" \[(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\]"
-    r" \[(?P<user>[^\[\]]+)\] \[(?P<endpoint>[^\[\]]+)\] \[(?P<message>.*)\]"
+    r" \[(?P<user>[^\[\]]+)\] \[(?P<endpoint>[^\[\]]+)\]"
+    r" \[(?P<message>.*?)(?: request_id=[\w.-]{1,128})?\]"
 )
 TASKS = "/api/alice/tasks"
 
@@ -52,7 +53,8 @@ def logged(call: Callable[[], httpx.Response], requests: int = 1) -> str:
     """What is logged of a call, to the line of the last request's end."""
     with recorded_log() as log:
         call()
-        eventually(lambda: len(re.findall(r"\[\d{3} in [\d.]+ ms\]\n", log.getvalue())) >= requests)
+        end = r"\[\d{3} in [\d.]+ ms request_id=[\w.-]+\]\n"
+        eventually(lambda: len(re.findall(end, log.getvalue())) >= requests)
     return log.getvalue()
 
 

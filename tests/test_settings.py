@@ -1,6 +1,7 @@
 """Every setting: what it is by default, what it may be, and the one sentence if it is wrong."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ PRODUCTION = {"ENVIRONMENT": "production", "DATABASE_URL": URL, "BETTER_AUTH_SEC
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """An environment without settings, and with an empty folder to look for `.env` in."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # reading `.env` adds to it
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.delenv(name, raising=False)
@@ -57,6 +59,7 @@ DEFAULTS: dict[str, Any] = {
     "port": 8000,
     "log_level": "info",
     "access_log": None,
+    "slow_request_ms": 500,
     "db_pool_size": 10,
     "db_max_overflow": 0,
     "max_waiting": 2000,
@@ -97,6 +100,7 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("LOG_LEVEL", "warning", "warning"),
         ("ACCESS_LOG", "true", True),
         ("ACCESS_LOG", "0", False),
+        ("SLOW_REQUEST_MS", "0", 0),
         ("DB_POOL_SIZE", "1", 1),
         ("DB_MAX_OVERFLOW", "20", 20),
         ("MAX_WAITING", "0", 0),
@@ -177,6 +181,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("PORT", ["-1", "65536", "http", "80.5"]),
     ("LOG_LEVEL", ["loud", "20"]),
     ("ACCESS_LOG", ["perhaps"]),
+    ("SLOW_REQUEST_MS", ["-1", "3600001", "soon"]),
     ("DB_POOL_SIZE", ["0", "-1", "1001", "ten"]),
     ("DB_MAX_OVERFLOW", ["-1", "1001", "ten"]),
     ("MAX_WAITING", ["-1", "100001", "ten"]),
@@ -387,6 +392,17 @@ def test_a_wrong_setting_in_the_file_is_named_too(
         read(environment)
 
 
+def test_settings_of_opentelemetry_in_the_file_reach_it_and_no_others_do(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setattr(os, "environ", {"OTEL_SERVICE_NAME": "outside"})
+    text = "OTEL_SERVICE_NAME=inside\nOTEL_EXPORTER_OTLP_ENDPOINT=http://x:4318\nPORT=9000\n"
+    (tmp_path / ".env").write_text(text)
+    get_settings.__wrapped__()
+    expected = {"OTEL_SERVICE_NAME": "outside", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:4318"}
+    assert os.environ == expected
+
+
 def test_the_file_lies_beside_the_program() -> None:
     assert Settings.model_config["env_file"] == ROOT / ".env" == Path(main.__file__).parent / ".env"
 
@@ -500,7 +516,8 @@ def test_a_pooler_gets_no_startup_options() -> None:
 def test_each_setting_is_explained_in_the_example() -> None:
     text = (ROOT / ".env.example").read_text()
     names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE)
-    assert sorted(names) == sorted(name.upper() for name in Settings.model_fields)
+    ours = [name for name in names if not name.startswith("OTEL_")]
+    assert sorted(ours) == sorted(name.upper() for name in Settings.model_fields)
     paragraphs = [
         block for block in text.split("\n\n") if re.search(r"^#?[A-Z0-9_]+=", block, re.M)
     ]

@@ -1,0 +1,86 @@
+"""Traces, metrics and logs by OpenTelemetry, if the environment asks for them.
+
+FastAPI makes the spans and metrics of requests, the rest is in instruments.py. Nothing of the SDK
+is imported, nor done for a request, unless a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is set
+(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
+
+from logs import logger
+
+if TYPE_CHECKING:
+    from main import Application
+    from telemetry.exporting import Exporting
+
+SIGNALS = ("traces", "metrics", "logs")
+MISSING = (
+    "Telemetry is asked for (OTEL_…), but its packages are not installed: "
+    "`uv sync --no-dev --extra telemetry`. The service runs without."
+)
+
+# FastAPI's log records hold the texts of exceptions, and so what a caller sent; its spans of
+# dependencies are of a way that our requests do not take; and its exporters have no limit in time
+# when the service stops.
+FASTAPI: TelemetryConfig = {"logs": False, "operation_spans": False, "auto_configure": False}
+
+
+@contextmanager
+def exported(app: "Application") -> Iterator[None]:
+    """Exports what the environment asks for meanwhile.
+
+    Nothing that is wrong with telemetry is a reason not to serve: it is logged.
+    """
+    exporting = _started(app)
+    # Somebody else's tool may have set a provider, too: FastAPI finds it.
+    provider = trace.get_tracer_provider()
+    app.is_watched = not isinstance(provider, trace.ProxyTracerProvider) or bool(exporting)
+    try:
+        yield
+    finally:
+        if exporting is not None:
+            exporting.stop()
+
+
+def _started(app: "Application") -> "Exporting | None":
+    try:
+        if signals := requested():
+            from telemetry.exporting import Exporting
+
+            return Exporting(signals, app)
+    except ImportError:
+        logger.warning(MISSING)
+    except ValueError as error:
+        logger.warning("Telemetry is off: a variable OTEL_… is wrong: %s", error)
+    return None
+
+
+def requested() -> list[str]:
+    """The signals that are to be exported. Raises ValueError for what is not supported."""
+    if _variable("OTEL_SDK_DISABLED") == "true":
+        return []
+    return [signal for signal in SIGNALS if _is_requested(signal.upper())]
+
+
+def _is_requested(signal: str) -> bool:
+    exporter = _variable(f"OTEL_{signal}_EXPORTER")
+    endpoint = _variable(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    if exporter == "none" or not (exporter or endpoint):
+        return False
+    if exporter not in ("", "otlp"):
+        raise ValueError(f"OTEL_{signal}_EXPORTER must be otlp or none")
+    protocol = _variable(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol not in ("", "http/protobuf"):
+        raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf")
+    return True
+
+
+def _variable(*names: str) -> str:
+    """The first of these variables that is not empty, in lower case."""
+    return next((value for name in names if (value := os.getenv(name, "").strip().lower())), "")

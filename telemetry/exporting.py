@@ -1,0 +1,127 @@
+"""OpenTelemetry's SDK: it collects, and sends by OTLP over HTTP, as its own settings OTEL_* say.
+
+Each signal has a queue that is bounded and a thread that sends: a collector that is slow, or not
+there, costs the requests nothing, and what does not fit is dropped.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from threading import Thread
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from database import Database
+from logs import logger
+from telemetry.instruments import LogExporter, observe_pool, traced_connection
+
+NAME = "task-management-api"
+STOP_LIMIT = 2.0  # seconds to send the rest when the service stops
+
+
+# What sends each signal. Each raises ValueError for a setting that it does not understand.
+PARTS: dict[str, Callable[[], Any]] = {
+    "traces": lambda: BatchSpanProcessor(OTLPSpanExporter()),
+    "metrics": lambda: PeriodicExportingMetricReader(OTLPMetricExporter()),
+    "logs": lambda: BatchLogRecordProcessor(OTLPLogExporter()),
+}
+
+
+def _withhold_header(record: logging.LogRecord) -> bool:
+    record.msg = "Telemetry: OTEL_EXPORTER_OTLP_HEADERS must be name=value, comma separated"
+    record.args = ()
+    return True
+
+
+# The SDK quotes a header that it can't read, and what it can't read may be a key.
+logging.getLogger("opentelemetry.util.re").addFilter(_withhold_header)
+
+
+class Provider(Protocol):
+    """What the three providers of the SDK have in common."""
+
+    def shutdown(self) -> None:
+        """Sends what is left; may take as long as the collector likes."""
+
+
+class WithoutQuery(SpanProcessor):
+    """Hides the query: a cursor holds a title, and some callers put their token there."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if "url.query" in (span.attributes or {}):
+            span.set_attribute("url.query", "REDACTED")
+
+
+class Exporting:
+    """The export of `signals` from the service `app`, until it is stopped."""
+
+    def __init__(self, signals: list[str], app: FastAPI) -> None:
+        parts = {signal: PARTS[signal]() for signal in signals}  # raises before anything is changed
+        self._providers: list[Provider] = []
+        self._handler: logging.Handler | None = None
+        # The environment's own names win. Each process is an instance.
+        defaults = {
+            "service.name": NAME,
+            "service.version": app.version,
+            "service.instance.id": str(uuid.uuid4()),
+        }
+        resource = Resource.create(defaults).merge(OTELResourceDetector().detect())
+        if "traces" in parts:
+            self._trace(resource, parts["traces"], app.state.database)
+        if "metrics" in parts:
+            self._measure(resource, parts["metrics"], app)
+        if "logs" in parts:
+            self._log(resource, parts["logs"])
+        logger.info("OpenTelemetry: %s are exported", ", ".join(signals))
+
+    def _trace(self, resource: Resource, sender: SpanProcessor, database: Database) -> None:
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(WithoutQuery())
+        provider.add_span_processor(sender)
+        trace.set_tracer_provider(provider)  # where FastAPI finds it
+        database.connection_class = traced_connection(provider.get_tracer(NAME))
+        self._providers.append(provider)
+
+    def _measure(self, resource: Resource, sender: MetricReader, app: FastAPI) -> None:
+        provider = MeterProvider([sender], resource=resource, shutdown_on_exit=False)
+        metrics.set_meter_provider(provider)
+        observe_pool(provider.get_meter(NAME), app.state.database.pool, app.state.admission)
+        self._providers.append(provider)
+
+    def _log(self, resource: Resource, sender: LogRecordProcessor) -> None:
+        provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_log_record_processor(sender)
+        self._handler = LogExporter(provider)
+        logging.getLogger().addHandler(self._handler)
+        self._providers.append(provider)
+
+    def stop(self) -> None:
+        """Sends the rest, in STOP_LIMIT seconds at most.
+
+        The SDK's own limit is that of each of its requests, times how many there are. Its threads
+        do not keep the process.
+        """
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
+        deadline = time.monotonic() + STOP_LIMIT
+        threads = [Thread(target=each.shutdown, daemon=True) for each in self._providers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            logger.warning("Not all telemetry could be sent within %g s", STOP_LIMIT)

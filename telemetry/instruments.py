@@ -1,0 +1,161 @@
+"""What is watched besides the requests: statements, connections, and the log."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import psycopg2
+from opentelemetry import trace
+from opentelemetry._logs import LoggerProvider, SeverityNumber
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
+
+import logs
+from driver import Connection
+from middleware.admission import Admission
+from pool import Pool
+
+POOL = {"db.client.connection.pool.name": "tasks"}
+# Whose lines are about sending telemetry: to send those too would never end.
+NOT_EXPORTED = ("opentelemetry", "urllib3", "requests")
+SEVERITIES = {
+    logging.DEBUG: SeverityNumber.DEBUG,
+    logging.INFO: SeverityNumber.INFO,
+    logging.WARNING: SeverityNumber.WARN,
+    logging.ERROR: SeverityNumber.ERROR,
+    logging.CRITICAL: SeverityNumber.FATAL,
+}
+
+
+def traced_connection(tracer: Tracer) -> type[Connection]:
+    """Connections whose statements are spans, under the names of the semantic conventions.
+
+    The text of a statement is a constant with placeholders; what is put there is not recorded.
+    See https://opentelemetry.io/docs/specs/semconv/database/postgresql/.
+    """
+
+    class TracedConnection(Connection):
+        async def run(self, cursor: Any, sql: Any, parameters: Any) -> None:
+            operation = str(sql).split(maxsplit=1)[0].upper()
+            attributes = {
+                "db.system.name": "postgresql",
+                "db.operation.name": operation,
+                "db.query.text": str(sql),
+            }
+            with tracer.start_as_current_span(
+                operation,
+                kind=SpanKind.CLIENT,
+                attributes=attributes,
+                record_exception=False,  # its text quotes what was sent
+                set_status_on_exception=False,
+            ) as span:
+                try:
+                    await super().run(cursor, sql, parameters)
+                except BaseException as error:
+                    span.set_status(StatusCode.ERROR)
+                    span.set_attribute("error.type", _sqlstate(error) or logs.name_of(error))
+                    raise
+
+    return TracedConnection
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    return error.pgcode if isinstance(error, psycopg2.Error) else None
+
+
+def record_error(error: BaseException) -> None:
+    """Adds `error` to the span of the request, if there is one, less what could quote a caller."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        attributes = {
+            "exception.type": logs.name_of(error),
+            "exception.stacktrace": logs.stack_trace(error),
+        }
+        span.add_event("exception", attributes)
+
+
+def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
+    """Metrics of the pool. Requests wait before it (middleware/admission.py), so both count.
+
+    See https://opentelemetry.io/docs/specs/semconv/database/database-metrics/#connection-pools.
+    """
+
+    def observe(read: Callable[[], int], **attributes: str) -> Any:
+        def observed(_: CallbackOptions) -> Iterable[Observation]:
+            yield Observation(read(), {**POOL, **attributes})
+
+        return observed
+
+    name = "db.client.connection"
+    state = f"{name}.state"
+    meter.create_observable_up_down_counter(
+        f"{name}.count",
+        [
+            observe(lambda: pool.in_use, **{state: "used"}),
+            observe(lambda: pool.idle, **{state: "idle"}),
+        ],
+        "{connection}",
+        "Connections that are open.",
+    )
+    meter.create_observable_up_down_counter(
+        f"{name}.max",
+        [observe(lambda: pool.limit)],
+        "{connection}",
+        "Connections that may be open.",
+    )
+    meter.create_observable_up_down_counter(
+        f"{name}.pending_requests",
+        [observe(lambda: admission.waiting)],
+        "{request}",
+        "Requests that wait for a connection.",
+    )
+    meter.create_observable_counter(
+        f"{name}.timeouts",
+        [observe(lambda: pool.timeouts + admission.timeouts)],
+        "{timeout}",
+        "Requests that waited for a connection in vain.",
+    )
+    meter.create_observable_counter(
+        "tasks.requests.refused",
+        [observe(lambda: admission.refusals)],
+        "{request}",
+        "Requests that were refused at once, because too many waited.",
+    )
+
+
+class LogExporter(logging.Handler):
+    """Exports the lines of the log, in parts instead of as a text, by the rules of logs.py.
+
+    The SDK's handler would export the texts of exceptions. The ids of trace and span come from the
+    request that logs.
+    """
+
+    def __init__(self, provider: LoggerProvider) -> None:
+        super().__init__()
+        self._provider = provider
+        self.addFilter(lambda record: record.name.split(".")[0] not in NOT_EXPORTED)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queues `record`; never blocks."""
+        try:
+            self._provider.get_logger(record.name).emit(
+                timestamp=int(record.created * 1e9),
+                severity_number=SEVERITIES.get(record.levelno, SeverityNumber.UNSPECIFIED),
+                severity_text=record.levelname,
+                body=record.getMessage(),
+                attributes=_attributes(record),
+            )
+        except Exception:
+            self.handleError(record)
+
+
+def _attributes(record: logging.LogRecord) -> dict[str, str]:
+    attributes = {
+        "user.id": getattr(record, "user_id", None),
+        "http.request.id": getattr(record, "request_id", None),
+        "endpoint": getattr(record, "endpoint", None),
+    }
+    if record.exc_info and (error := record.exc_info[1]) is not None:
+        attributes["exception.type"] = logs.name_of(error)
+        attributes["exception.stacktrace"] = logs.stack_trace(error)
+    return {name: value for name, value in attributes.items() if value}
