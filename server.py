@@ -19,6 +19,9 @@ from workers import Workers
 with without("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn
 
+# Seconds. A proxy's own limit, 60 as a rule, must be the shorter one: otherwise it sends a request
+# on a connection that is just being closed here, and answers 502.
+KEEP_ALIVE = 75
 LOCAL = ("127.0.0.1", "0.0.0.0")  # noqa: S104
 
 
@@ -55,8 +58,11 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         ws="none",
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        root_path=settings.root_path,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
     config.load()

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import logs
 from errors import APIError, api_error
+from middleware.headers import with_defaults
 
 LINGER_TIME = 2.0  # seconds
 LINGER_SIZE = 2 * 1024 * 1024  # bytes
@@ -38,6 +39,7 @@ class ErrorsMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = with_defaults(message.get("headers", ()))
             await send(message)
 
         try:
@@ -46,7 +48,7 @@ class ErrorsMiddleware:
             logs.logger.info("the client went away", extra=logs.about(scope))
         except Exception as error:
             app: FastAPI = scope["app"]
-            answer = api_error(error, app, scope["path"])
+            answer = api_error(error, app, scope["path"].removeprefix(scope.get("root_path", "")))
             _log(error, answer, scope)
             if status:  # some of it was sent: the server cuts it off, so that it can't pass for all
                 raise

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 import errors
@@ -81,11 +81,14 @@ async def list_tasks(
     operation_id="createTask",
     summary="Create a task",
 )
-async def create_task(user_id: CurrentUser, session: SessionDep, task: TaskCreate) -> Response:
+async def create_task(
+    request: Request, user_id: CurrentUser, session: SessionDep, task: TaskCreate
+) -> Response:
     """Creates a task, which is not completed yet."""
     values = {"user_id": user_id, **task.model_dump()}
     [(body, task_id)] = await session.fetch(statements.CREATE, values, retry=False)
-    location = f"/api/{quote(user_id, safe='')}/tasks/{task_id}"
+    root = request.scope.get("root_path", "")
+    location = f"{root}/api/{quote(user_id, safe='')}/tasks/{task_id}"
     return json_response(body, 201, Location=location)
 
 
