@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -48,6 +49,8 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
     host: str = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    root_path: str = ""
+    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode] = ()
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     access_log: bool | None = None
     slow_request_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 500
@@ -63,12 +66,12 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "forwarded_allow_ips", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("allowed_origins")
     @classmethod
@@ -80,6 +83,23 @@ class Settings(BaseSettings):
                     "them: without a path, a trailing slash, the scheme's own port or *"
                 )
         return origins
+
+    @field_validator("root_path")
+    @classmethod
+    def _path(cls, path: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path):
+            raise ValueError("must be a path such as /service, without a slash at its end")
+        return path
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            for address in {*addresses} - {"*"}:
+                ip_network(address)
+        except ValueError:
+            raise ValueError("must hold IP addresses, networks such as 10.0.0.0/8, or *") from None
+        return addresses
 
     @field_validator("database_url", "migration_database_url")
     @classmethod

@@ -29,6 +29,9 @@ ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
 CODE_FROM_FILES = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp .* /", re.MULTILINE)  # proc(5)
 MADV_DONTNEED = 4
 BACKLOG = 2048  # connections that may wait to be accepted
+# Seconds. A proxy's own limit, 60 as a rule, must be the shorter one: otherwise it sends a request
+# on a connection that is just being closed here, and answers 502.
+KEEP_ALIVE = 75
 
 
 def run(app: FastAPI) -> None:
@@ -78,8 +81,11 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         ws="none",
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        root_path=settings.root_path,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
     config.load()

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import OriginNotAllowed
+from middleware.headers import with_defaults
 from middleware.request_id import identified
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -58,6 +59,7 @@ class CORSMiddleware(StarletteCORSMiddleware):
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
+        response.raw_headers = with_defaults(response.raw_headers)
         if response.status_code < 400:
             return response
         del response.headers["content-type"], response.headers["content-length"]

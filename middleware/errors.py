@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import logs
 import times
 from errors import APIError, Overloaded, api_error
+from middleware.headers import with_defaults
 from telemetry.instruments import record_error
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -47,6 +48,7 @@ class ErrorsMiddleware:
                 status = message["status"]
                 if scope["method"] in WRITES and status < 400 and _has_hung_up(receive):
                     _log_unheard(message, scope)
+                message["headers"] = with_defaults(message.get("headers", ()))
             await send(message)
 
         try:
@@ -55,7 +57,7 @@ class ErrorsMiddleware:
             logs.logger.info("the client went away", extra=logs.about(scope))
         except (Exception, asyncio.CancelledError) as error:
             app: FastAPI = scope["app"]
-            answer = api_error(error, app, scope["path"])
+            answer = api_error(error, app, scope["path"].removeprefix(scope.get("root_path", "")))
             _log(error, answer, scope)
             if status:  # some of it was sent: the server cuts it off, so that it can't pass for all
                 raise

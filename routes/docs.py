@@ -24,6 +24,8 @@ POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
+# Large files, of which only a new release has others.
+CACHED = {"Cache-Control": "public, max-age=3600"}
 TRANSPARENT_PIXEL = (
     b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 )
@@ -63,7 +65,7 @@ async def redoc(request: Request) -> HTMLResponse:
 @router.get(ASSETS + "/redoc.standalone.js")
 async def redoc_script() -> Response:
     """ReDoc's script, less the address of the logo that it would load from its makers' host."""
-    return Response(_redoc_without_logo(), media_type="text/javascript")
+    return Response(_redoc_without_logo(), headers=CACHED, media_type="text/javascript")
 
 
 @router.get(ASSETS + "/{name}")
@@ -72,7 +74,7 @@ async def asset(name: Annotated[str, Path()]) -> Response:
     files = {path.name: path for path in STATIC.iterdir()}
     if name not in files:
         raise NotFound
-    return FileResponse(files[name])
+    return FileResponse(files[name], headers=CACHED)
 
 
 def _from_root(request: Request, path: str) -> str:

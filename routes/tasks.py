@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 import errors
@@ -127,6 +127,7 @@ async def list_tasks(
     summary="Create a task",
 )
 async def create_task(
+    request: Request,
     user_id: CurrentUser,
     session: SessionDep,
     task: TaskCreate,
@@ -145,7 +146,8 @@ async def create_task(
     else:
         body, etag, task_id, again = await create_once(session, user_id, task, idempotency_key)
         replayed = {"Idempotency-Replayed": "true"} if again else {}
-    location = f"/api/{quote(user_id, safe='')}/tasks/{task_id}"
+    root = request.scope.get("root_path", "")
+    location = f"{root}/api/{quote(user_id, safe='')}/tasks/{task_id}"
     return json_response(body, 201, Location=location, ETag=etag, **replayed)
 
 

@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from psycopg2.extensions import connection as Connection
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 SECRET = "tests-only-" + secrets.token_urlsafe(32)
 ORIGIN = "https://app.example.com"
@@ -40,9 +40,20 @@ from protocol import Protocol  # noqa: E402
 from tokens import make_token  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--partitioned", metavar="DSN", help="use this database, see tests/test_partitions.py"
+    )
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[URL]:
     """A Postgres that lives as long as the tests, and does not wait for the disk."""
+    if given := pytestconfig.getoption("--partitioned"):
+        yield make_url(given)
+        return
     with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
         with closing(connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute("ALTER SYSTEM SET synchronous_commit = off")

@@ -1,0 +1,111 @@
+"""What a task takes of disk, and what partitions cost: `uv run benchmarks/partitions.py`.
+
+The figures of docs/scaling.md. It fills a temporary Postgres with 1,000,000 tasks of 10,000 users,
+and splits them into more and more partitions. Milliseconds are medians of one statement at a time,
+on the server alone.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from population import Population
+from postgres import Server, fetch_all, find_binaries
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+
+from routes import statements  # noqa: E402
+
+SCRIPT = (ROOT / "migrations/partition.sql").read_text()
+POPULATION = Population(10_000, 100)
+COUNTS = (0, 16, 32, 64, 128)  # partitions; 0 is the table as the migrations make it
+ROUNDS = 300
+SIZES = """
+SELECT CASE WHEN c.relkind = 'i' THEN c.relname ELSE 'table' END, pg_relation_size(c.oid)
+FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+WHERE coalesce(i.indrelid, c.oid) = 'tasks'::regclass ORDER BY 2 DESC
+"""
+
+
+def prepare(server: Server, database: str) -> None:
+    """A migrated and filled database."""
+    server.execute("postgres", f"CREATE DATABASE {database}")
+    environment = os.environ | {"DATABASE_URL": server.url(database)}
+    environment.pop("MIGRATION_DATABASE_URL", None)
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stderr=subprocess.DEVNULL)
+    server.seed(database, POPULATION)
+
+
+def sizes(server: Server, database: str) -> dict[str, float]:
+    """Bytes per task, of the table and of each index."""
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute(SIZES)
+        tasks = POPULATION.users * POPULATION.tasks
+        return {name: int(size) / tasks for name, size in fetch_all(cursor)}
+
+
+def cases() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The statements, with placeholders for a person and a task of theirs."""
+    page = statements.list_tasks("all", "created", "desc", after=False)
+    update = {"title": "x", "description": None, "completed": None, "has_description": False}
+    return {
+        "get": (statements.GET, {}),
+        "page of 50": (page, {"limit": 51}),
+        "update": (statements.UPDATE.always, update),
+        "403 or 404": (statements.FOREIGN, {}),
+    }
+
+
+def milliseconds(server: Server, database: str) -> dict[str, float]:
+    """The median time of each statement, each time of another user."""
+    times: dict[str, list[float]] = {name: [] for name in cases()}
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        for turn in range(ROUNDS):
+            person = turn * 31 % POPULATION.users + 1
+            who = {"user_id": POPULATION.user_id(person), "task_id": POPULATION.task_id(person, 1)}
+            for name, (statement, values) in cases().items():
+                begin = time.perf_counter()
+                cursor.execute(statement, who | values)
+                cursor.fetchall()
+                times[name].append((time.perf_counter() - begin) * 1e3)
+    return {name: median(values) for name, values in times.items()}
+
+
+def split(server: Server, database: str, partitions: int) -> float:
+    """Partitions the table; gives the seconds that it took."""
+    script = re.sub(r"(partitions constant integer := )\d+", rf"\g<1>{partitions}", SCRIPT)
+    begin = time.perf_counter()
+    server.execute(database, script)
+    seconds = time.perf_counter() - begin
+    server.execute(database, "VACUUM ANALYZE tasks", "CHECKPOINT")
+    return seconds
+
+
+def main() -> None:
+    """Prints the tables of the page."""
+    with Server(find_binaries(None)) as server:
+        print(f"Postgres {server.version()}\n")
+        for count in COUNTS:
+            database = f"partitions_{count}"
+            prepare(server, database)
+            if count:
+                print(f"split into {count} in {split(server, database, count):.0f} s")
+            else:
+                per_task = sizes(server, database)
+                for name, size in per_task.items():
+                    print(f"{size:6.1f} bytes  {name}")
+                print(f"{sum(per_task.values()):6.1f} bytes  a task, with its indexes")
+            for name, value in milliseconds(server, database).items():
+                print(f"{value:6.2f} ms  {name}, {count or 'no'} partitions")
+            server.execute("postgres", f"DROP DATABASE {database}")
+
+
+if __name__ == "__main__":
+    main()

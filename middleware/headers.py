@@ -1,0 +1,28 @@
+"""The headers of every answer, errors included.
+
+They are OWASP's for an API
+(https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers),
+but for Strict-Transport-Security: that is a promise for a whole host, which only whoever ends TLS
+there can make, and browsers ignore it on plain HTTP (RFC 6797, section 8.1).
+"""
+
+from collections.abc import Sequence
+
+RawHeader = tuple[bytes, bytes]
+
+DEFAULTS: tuple[RawHeader, ...] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+NAMES = frozenset(name for name, _ in DEFAULTS)
+
+
+def with_defaults(headers: Sequence[RawHeader]) -> list[RawHeader]:
+    """`headers`, and of the defaults those that they don't name themselves."""
+    given = dict(headers)
+    if NAMES.isdisjoint(given):
+        return [*headers, *DEFAULTS]
+    return [*headers, *(default for default in DEFAULTS if default[0] not in given)]

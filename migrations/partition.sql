@@ -1,0 +1,68 @@
+-- Makes of `tasks` a table that is hash-partitioned by user_id; docs/scaling.md says when and how.
+--   psql "$MIGRATION_DATABASE_URL" --set ON_ERROR_STOP=1 --single-transaction --file migrations/partition.sql
+-- Reading goes on meanwhile until the last step; writing waits. It happens as a whole or not at all.
+
+SET LOCAL lock_timeout = '5s';
+LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
+
+-- Partitioned tables have identity columns from PostgreSQL 17 on only, sequences in every version.
+CREATE SEQUENCE tasks_ids AS bigint;
+SELECT setval('tasks_ids', last_value, is_called) FROM tasks_id_seq;
+
+-- What the new table's are called is free then.
+ALTER INDEX tasks_pkey RENAME TO unpartitioned_tasks_pkey;
+
+-- `id` first in the key: whether a task that was not found is another user's is asked by id alone.
+CREATE TABLE tasks_partitioned (
+    LIKE tasks INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMMENTS,
+    CONSTRAINT tasks_pkey PRIMARY KEY (id, user_id)
+) PARTITION BY HASH (user_id);
+ALTER TABLE tasks_partitioned ALTER COLUMN id SET DEFAULT nextval('tasks_ids');
+ALTER SEQUENCE tasks_ids OWNED BY tasks_partitioned.id;
+
+DO $$
+DECLARE
+    partitions constant integer := 32;
+BEGIN
+    FOR remainder IN 0 .. partitions - 1 LOOP
+        EXECUTE format(
+            'CREATE TABLE tasks_%s PARTITION OF tasks_partitioned'
+            ' FOR VALUES WITH (MODULUS %s, REMAINDER %s)',
+            remainder, partitions, remainder
+        );
+    END LOOP;
+END
+$$;
+
+INSERT INTO tasks_partitioned SELECT * FROM tasks;
+
+-- The other indexes as they are, on the new table.
+DO $$
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        SELECT schemaname, indexname, indexdef FROM pg_indexes
+        WHERE schemaname = current_schema AND tablename = 'tasks'
+            AND indexname <> 'unpartitioned_tasks_pkey'
+    LOOP
+        EXECUTE format('ALTER INDEX %I RENAME TO %I', old.indexname, 'unpartitioned_' || old.indexname);
+        EXECUTE replace(
+            old.indexdef, format(' ON %I.tasks ', old.schemaname), ' ON tasks_partitioned '
+        );
+    END LOOP;
+END
+$$;
+ANALYZE tasks_partitioned;
+
+DO $$
+BEGIN
+    IF (SELECT count(*) FROM tasks) <> (SELECT count(*) FROM tasks_partitioned) THEN
+        RAISE EXCEPTION 'not every task was copied';
+    END IF;
+END
+$$;
+
+-- From here on reading waits too; it is the matter of a moment.
+DROP TABLE tasks;
+ALTER TABLE tasks_partitioned RENAME TO tasks;

@@ -1,0 +1,213 @@
+"""The service on a table that is hash-partitioned by user_id: all of its core, and no loss on the
+way there, on the oldest and the newest Postgres at hand."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from config import ROOT
+from routes import statements
+from schemas import Order, Sort, Status
+from tests.processes import environment, postgres_versions, temporary_postgres
+from tests.support import connect, database_of_its_own, sql
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = ROOT / "migrations/partition.sql"
+CORE = (
+    "test_tasks.py",
+    "test_lists.py",
+    "test_validation.py",
+    "test_races.py",
+    "test_auth.py",
+    "test_statements.py",
+    "test_body_limit.py",
+)
+ROWS = """
+SELECT id, user_id, title, description, completed, created_at, updated_at FROM tasks ORDER BY id
+"""
+FILL = """
+INSERT INTO tasks (user_id, title, description, completed, created_at)
+SELECT 'user_' || n %% %s, md5(n::text), CASE WHEN n %% 3 = 0 THEN repeat('é', n %% 1000) END,
+    n %% 5 = 0, timestamptz '2026-01-01Z' + n * interval '7 minutes'
+FROM generate_series(1, %s) AS n
+"""
+USERS, TASKS = 400, 20_000
+
+
+VERSIONS = sorted(postgres_versions(), key=int)
+
+
+@pytest.fixture(scope="module", params=dict.fromkeys((VERSIONS[0], VERSIONS[-1])))
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    programs = postgres_versions()[request.param]
+    with temporary_postgres(programs, tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@contextmanager
+def migrated_database(server: URL) -> Iterator[URL]:
+    """A database as the migrations leave it."""
+    with database_of_its_own(server, tables=False) as url:
+        dsn = url.render_as_string(hide_password=False)
+        command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+        subprocess.run(command, cwd=ROOT, env=environment(database_url=dsn), check=True)
+        yield url
+
+
+@contextmanager
+def filled_database(server: URL) -> Iterator[URL]:
+    with migrated_database(server) as url:
+        sql(url, FILL, USERS, TASKS)
+        sql(url, "DELETE FROM tasks WHERE id > %s - 10 OR id %% 1000 = 0", TASKS)
+        sql(url, "ANALYZE tasks")
+        yield url
+
+
+@pytest.fixture
+def migrated(server: URL) -> Iterator[URL]:
+    with migrated_database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def filled(server: URL) -> Iterator[URL]:
+    with filled_database(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def partitioned(server: URL) -> Iterator[URL]:
+    """Half of the table is user_0's."""
+    with filled_database(server) as url:
+        partition(url)
+        sql(url, FILL, 1, TASKS)
+        sql(url, "VACUUM ANALYZE tasks")
+        yield url
+
+
+def partition(url: URL) -> None:
+    """As the script's own first lines say."""
+    psql = shutil.which("psql")
+    assert psql, "psql is missing: apt-get install postgresql-client"
+    options = ["--set", "ON_ERROR_STOP=1", "--single-transaction", "--quiet", "--file", str(SCRIPT)]
+    connection = [f"--host={url.query['host']}", "--username=postgres", f"--dbname={url.database}"]
+    subprocess.run([psql, "-X", "--output=/dev/null", *connection, *options], check=True)
+
+
+def test_the_core_of_the_suite_passes_on_it(migrated: URL) -> None:
+    partition(migrated)
+    dsn = migrated.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-cov"]
+    files = [f"tests/{name}" for name in CORE]
+    ended = subprocess.run(
+        [*command, "--partitioned", dsn, *files],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    passed = re.search(r"(\d+) passed", ended.stdout)
+    assert passed is not None
+    assert int(passed[1]) > 300
+    assert "skipped" not in ended.stdout
+    # It was that table indeed, and all of its partitions.
+    [(kind,)] = sql(migrated, "SELECT relkind FROM pg_class WHERE oid = 'tasks'::regclass")
+    assert kind == "p"
+    used = sql(
+        migrated,
+        "SELECT count(*) FROM pg_stat_user_tables WHERE relname LIKE 'tasks%' AND n_tup_ins > 0",
+    )
+    assert used == [(32,)]
+
+
+def test_no_task_is_lost_or_changed_and_no_id_given_twice(filled: URL) -> None:
+    before = sql(filled, ROWS)
+    partition(filled)
+    assert sql(filled, ROWS) == before != []
+    [(new,)] = sql(filled, "INSERT INTO tasks (user_id, title) VALUES ('a', 'b') RETURNING id")
+    assert new == TASKS + 1  # not that of a task which was deleted
+
+
+def test_constraints_and_indexes_are_those_of_the_models(filled: URL, server: URL) -> None:
+    names = "SELECT indexname FROM pg_indexes WHERE tablename = 'tasks' ORDER BY 1"
+    rules = """
+        SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE conrelid = 'tasks'::regclass AND contype = 'c' ORDER BY 1
+    """
+    columns = """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
+        WHERE attrelid = 'tasks'::regclass AND attnum > 0 ORDER BY attnum
+    """
+    partition(filled)
+    with database_of_its_own(server) as modelled:
+        for question in (names, rules, columns):
+            assert sql(filled, question) == sql(modelled, question) != []
+    assert sql(filled, "SELECT to_regclass('tasks_id_seq')") == [(None,)]
+
+
+def test_a_script_that_fails_leaves_everything_as_it_was(filled: URL) -> None:
+    before = sql(filled, ROWS)
+    sql(filled, "CREATE TABLE tasks_31 ()")  # in the way of the last partition
+    with pytest.raises(subprocess.CalledProcessError):
+        partition(filled)
+    assert sql(filled, ROWS) == before
+    assert sql(filled, "SELECT relkind FROM pg_class WHERE relname = 'tasks'") == [("r",)]
+
+
+def plan_of(url: URL, statement: str, values: dict[str, Any]) -> str:
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, TIMING OFF) " + statement, values)
+        return "\n".join(line for (line,) in cursor)
+
+
+def test_a_page_is_read_from_an_index_of_one_partition_in_order(partitioned: URL) -> None:
+    statuses: tuple[Status, ...] = ("all", "pending", "completed")
+    sorts: tuple[Sort, ...] = ("created", "title")
+    orders: tuple[Order, ...] = ("asc", "desc")
+    for status, sort, order in product(statuses, sorts, orders):
+        for user_id, after, limit in product(("user_0", "user_7"), (True, False), (1, 50, 1000)):
+            key = "2026-02-01T00:00:00Z" if sort == "created" else "8"
+            position = {"key": key, "id": 5000} if after else {}
+            statement = statements.list_tasks(status, sort, order, after=after)
+            values = {"user_id": user_id, "limit": limit + 1, **position}
+            plan = plan_of(partitioned, statement, values)
+            assert re.search(r"-> +Index Scan (Backward )?using tasks_\d+_", plan), plan
+            assert len(set(re.findall(r" on (tasks_\d+) ", plan))) == 1, plan
+            assert not re.search(r"Sort|Bitmap|Seq Scan|Append", plan), plan
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (statements.GET, {}),
+        (statements.TOGGLE, {}),
+        (statements.DELETE, {}),
+        (
+            statements.UPDATE,
+            {"title": "x", "description": None, "completed": None, "has_description": False},
+        ),
+    ],
+)
+def test_a_task_is_found_by_the_key_in_one_partition(
+    statement: str, values: dict[str, Any], partitioned: URL
+) -> None:
+    plan = plan_of(partitioned, statement, {"user_id": "user_7", "task_id": 7, **values})
+    assert re.search(r"Index Scan using tasks_\d+_pkey on tasks_\d+ ", plan), plan
+    assert len(set(re.findall(r"using (tasks_\d+_pkey)", plan))) == 1, plan
+
+
+def test_whose_task_it_is_is_asked_of_every_partition_s_key(partitioned: URL) -> None:
+    plan = plan_of(partitioned, statements.FOREIGN, {"user_id": "user_8", "task_id": 7})
+    assert len(re.findall(r"using tasks_\d+_pkey", plan)) == 32, plan
+    assert "Seq Scan" not in plan, plan
