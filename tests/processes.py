@@ -65,6 +65,10 @@ def environment(**settings: object) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in ours and not name.startswith(("PG", "OTEL_"))
     }
+    # Coverage would look for the files of this folder, and not of the copy.
+    if rest.pop("COVERAGE_PROCESS_CONFIG", None):
+        rest["COVERAGE_PROCESS_START"] = str(ROOT / "pyproject.toml")
+        rest["COVERAGE_FILE"] = str(ROOT / ".coverage")
     return rest | {name.upper(): str(value) for name, value in settings.items()}
 
 

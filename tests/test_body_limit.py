@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from middleware import errors
 from tests.conftest import bearer
 
 LIMIT = 64 * 1024  # bytes
@@ -18,6 +19,12 @@ DECLARED, CHUNKED = f"Content-Length: {10**12}", "Transfer-Encoding: chunked"
 
 with_both = pytest.mark.parametrize("method", ["POST", "PUT"])
 Create = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def short_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service waits less for the rest of a body that these callers do not send."""
+    monkeypatch.setattr(errors, "LINGER_TIME", 0.2)
 
 
 def body_of(size: int, ends: bytes = b'{"title": "x"}') -> bytes:

@@ -79,6 +79,7 @@ def test_it_sorts_and_lowers_all_of_unicode(folder: Path) -> None:
         assert sql(url, "SELECT lower('ÄÖЖ'), getdatabaseencoding()") == [("äöж", "UTF8")]
 
 
+@pytest.mark.slow
 def test_users_that_start_at_once_share_one_server_until_the_last_leaves(tmp_path: Path) -> None:
     with using(tmp_path) as first, using(tmp_path) as second:
         url = first.is_served()
@@ -91,6 +92,7 @@ def test_users_that_start_at_once_share_one_server_until_the_last_leaves(tmp_pat
         assert postmaster(tmp_path) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [["user"], ["server"], ["user", "server"], ["server", "user"]])
 def test_after_kill_9_the_next_user_finds_what_was_written(folder: Path, killed: list[str]) -> None:
     with using(folder) as user:
@@ -110,6 +112,7 @@ def test_after_kill_9_the_next_user_finds_what_was_written(folder: Path, killed:
     assert postmaster(folder) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["{python}\n", "{postgres}\n", "999999999\n", "no pid\n", ""])
 def test_a_stale_pid_file_is_no_obstacle(folder: Path, postgres: URL, content: str) -> None:
     """After a crash its process id may by now be any other process's, another Postgres included."""
@@ -123,6 +126,7 @@ def test_a_stale_pid_file_is_no_obstacle(folder: Path, postgres: URL, content: s
     assert sql(postgres, "SELECT 1") == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_not_pushed_aside(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +145,7 @@ def test_a_server_that_hangs_is_not_pushed_aside(
         assert user.leaves() == 0
 
 
+@pytest.mark.slow
 def test_a_half_made_cluster_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "data.new/base").mkdir(parents=True)
     (tmp_path / "data.new/PG_VERSION").write_text("18\n")
@@ -148,6 +153,7 @@ def test_a_half_made_cluster_is_made_anew(tmp_path: Path) -> None:
         assert sql(url, "SELECT 1") == [(1,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a path with spaces", "/".join(["long" * 40] * 3)], ids=["spaces", "long"]
 )
@@ -159,6 +165,7 @@ def test_it_lives_in_any_private_folder(tmp_path: Path, name: str) -> None:
         assert stat.S_IMODE(parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 @as_root
 def test_a_plain_user_runs_it_too() -> None:
     plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -178,6 +185,7 @@ def test_a_plain_user_runs_it_too() -> None:
         assert postmaster(Path(home) / "postgres") is None
 
 
+@pytest.mark.slow
 def test_variables_for_other_databases_do_not_mislead_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

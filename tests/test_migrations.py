@@ -148,6 +148,7 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty: URL, alembic: Al
     assert sql(empty, NOTHING) == [("tasks_completed_by_title",)]
 
 
+@pytest.mark.slow
 def test_a_migration_does_not_wait_for_a_lock_for_ever(empty_18: URL, alembic: Alembic) -> None:
     """All who come after it would wait behind it."""
     alembic("upgrade", "head", migration_database_url=empty_18)
@@ -192,6 +193,7 @@ def test_the_migrations_own_url_goes_before_the_services(
         assert sql(pooler, DESCRIPTION) == sql(empty_18, DESCRIPTION)
 
 
+@pytest.mark.slow
 def test_without_any_url_it_migrates_the_development_database(
     tmp_path: Path, alembic: Alembic
 ) -> None:

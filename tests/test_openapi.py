@@ -188,7 +188,7 @@ def test_the_key_of_a_create_is_an_optional_header(document: Any) -> None:
     for value, valid in {"!~": True, schema["examples"][0]: True, "": False, "a b": False}.items():
         assert bool(re.search(schema["pattern"], value)) is valid
     created = operation(document, "createTask")["responses"]["201"]
-    assert set(created["headers"]) == {"Location", "ETag", "Idempotency-Replayed"}
+    assert set(created["headers"]) == {"Location", "ETag", "Idempotency-Replayed", "X-Request-ID"}
 
 
 def test_there_is_no_422_and_408_only_where_a_body_is(document: Any) -> None:
