@@ -15,7 +15,7 @@ from auth import issuer_keys
 from config import Settings, get_settings
 from database import Database
 from development import database_url
-from lean import without
+from lean import return_unused_memory, without
 from middleware.admission import Admission
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware
@@ -45,6 +45,7 @@ async def lifespan(app: "Application") -> AsyncIterator[None]:
         done = getattr(app.state, "migrated", False)
         async with nullcontext() if done else migrated(url, settings):
             with telemetry.exported(app):
+                return_unused_memory()
                 yield
         await database.close()
 

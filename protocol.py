@@ -26,14 +26,17 @@ RETRY_AFTER = 1.0  # seconds, as the answer OVERLOADED says
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
-    _receiving = True
-    _deadline: asyncio.TimerHandle | None = None
-    _head = 0  # bytes of a head that is not complete
-    _unread = 0  # bytes of a body after its answer
+    # With more than 30 attributes in its dictionary a connection would be a kilobyte larger.
+    __slots__ = ("_deadline", "_head", "_receiving", "_unread")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
+        self._receiving = True
+        self._head = 0  # bytes of a head that is not complete
+        self._unread = 0  # bytes of a body after its answer
+        self._deadline: asyncio.TimerHandle | None = self.loop.call_later(
+            REQUEST_TIMEOUT, self._give_up
+        )
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere a proxy must see to it
             # The kernel then ends the connection, also after we have closed our side of it.
             transport.get_extra_info("socket").setsockopt(

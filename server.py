@@ -1,21 +1,17 @@
 """Serves the application until it is told to stop."""
 
 import asyncio
-import ctypes
-import gc
-import re
 import resource
 import signal
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from fastapi import FastAPI
 
 from config import Settings
 from development import database_url
-from lean import without
+from lean import return_unused_memory, without
 from logs import logger
 from migrating import migrate_soon
 from workers import Workers
@@ -26,8 +22,6 @@ with without("watchfiles", "yaml"):  # for its own reloader and configuration fi
     from protocol import Protocol
 
 ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
-CODE_FROM_FILES = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp .* /", re.MULTILINE)  # proc(5)
-MADV_DONTNEED = 4
 BACKLOG = 2048  # connections that may wait to be accepted
 # Seconds. A proxy's own limit, 60 as a rule, must be the shorter one: otherwise it sends a request
 # on a connection that is just being closed here, and answers 502.
@@ -89,7 +83,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
     config.load()
-    _return_unused_memory()
+    return_unused_memory()  # before it is shared by workers, if there are any
     return config
 
 
@@ -98,21 +92,6 @@ def _allow_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS allows less than it says
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _return_unused_memory() -> None:
-    """Gives back what importing took and serving does not need: some 15 MB.
-
-    What of the programs' own code was run once lies in memory for as long as the kernel likes; it
-    comes back from the file when it is run again (madvise(2), MADV_DONTNEED).
-    """
-    gc.collect()
-    with suppress(OSError, AttributeError):  # not Linux, or not glibc
-        libc = ctypes.CDLL(None)
-        libc.malloc_trim(0)
-        for start, end in CODE_FROM_FILES.findall(Path("/proc/self/maps").read_text()):
-            first, last = int(start, 16), int(end, 16)
-            libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), MADV_DONTNEED)
 
 
 def _greet(settings: Settings, port: int) -> None:

@@ -22,6 +22,8 @@ from tests.support import (
     sql,
 )
 
+pytestmark = pytest.mark.slow
+
 TASKS = "/api/alice/tasks"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import pytest
 from sqlalchemy.engine import URL
 
 from tests.support import (
@@ -25,6 +26,8 @@ SLOW = re.compile(
     r" (?P<connection>[\d.]+), database (?P<database>[\d.]+), rest (?P<rest>[\d.]+)\)"
     r" request_id=[0-9a-f]{32}\]\n"
 )
+
+pytestmark = pytest.mark.slow
 PARTS = ("turn", "connection", "database", "rest")
 
 
