@@ -35,7 +35,7 @@ RULES = {
     r"scripts/test": rf"\g<0> -q {ONE_FILE} --cov-fail-under=0",
     r"scripts/test-slow": r"\g<0> -q tests/test_workers.py -k two_workers",
     r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
-    r"scripts/test-parts tests/better_auth": r"\g<0>/test_documentation.py -q",
+    r"scripts/test-parts tests/better_auth": r"\g<0> -q -k sound_typescript",
     r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k toggles",
     r"\.ci/run": r"bash -n \g<0>",  # it runs this very test
     r"uv run --group bench benchmarks/run\.py( .*)?": (
