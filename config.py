@@ -2,28 +2,20 @@
 
 import os
 import re
-import secrets
-import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-import psycopg2
-from psycopg2.extensions import make_dsn
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
-from sqlalchemy.engine import URL, make_url
 
 import weburl
-from driver import libpq_parameters
+from datadir import check_secret, kept_secret
+from postgresurl import postgres_url
 
 ROOT = Path(__file__).resolve().parent
-SECRET_LENGTH = 32  # characters, at least
-OWN_PORTS = {("http", "80"), ("https", "443")}  # which browsers leave out of an origin
-ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII)
 
 
 class Settings(BaseSettings):
@@ -76,12 +68,11 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _exact_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if not ORIGIN.fullmatch(origin) or not _is_valid_port(origin):
-                raise ValueError(
-                    "must hold exact origins such as https://app.example.com, as browsers send "
-                    "them: without a path, a trailing slash, the scheme's own port or *"
-                )
+        if not all(weburl.is_origin(origin) for origin in origins):
+            raise ValueError(
+                "must hold exact origins such as https://app.example.com, as browsers send them: "
+                "without a path, a trailing slash, the scheme's own port or *"
+            )
         return origins
 
     @field_validator("root_path")
@@ -171,7 +162,7 @@ class Settings(BaseSettings):
             return self.better_auth_secret.get_secret_value()
         if self.environment == "production":
             return None
-        return _kept_secret(self.data_dir / "better-auth-secret")
+        return kept_secret(self.data_dir / "better-auth-secret")
 
     @property
     def issuer(self) -> str | None:
@@ -189,89 +180,6 @@ class Settings(BaseSettings):
             return self.jwks_url
         base = self.better_auth_url.rstrip("/")
         return f"{base}/jwks" if urlsplit(base).path else f"{base}/api/auth/jwks"
-
-
-def postgres_url(value: str) -> URL:
-    """`value` as a URL for SQLAlchemy, its driver left to the caller.
-
-    Raises ValueError, whose text never holds any of `value`.
-    """
-    if not value.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must start with postgresql:// or postgres://")
-    try:
-        url = make_url(value).set(drivername="postgresql")
-        parameters = libpq_parameters(url)
-        make_dsn(**parameters)
-    except psycopg2.ProgrammingError:
-        raise ValueError("has a parameter that Postgres's client does not know") from None
-    except Exception:  # whatever the parser finds wrong, its message would quote the password
-        raise ValueError("must look like postgresql://user:password@host/database") from None
-    _check_values(parameters)
-    return url
-
-
-def _check_values(parameters: dict[str, Any]) -> None:
-    """Lets libpq check them, as it does before it connects: here to a socket that can't be.
-
-    Raises ValueError, which names a parameter but quotes none.
-    """
-    hosts = str(parameters.get("host", "")).split(",")
-    nowhere = {**parameters, "host": ",".join(["/dev/null"] * len(hosts)), "hostaddr": ""}
-    try:
-        psycopg2.connect(**nowhere, async_=1).close()
-    except psycopg2.OperationalError as error:
-        if "/dev/null" not in str(error):  # in whatever language, it did not even get there
-            invalid = re.match(r'invalid "?([a-z_]+)"? ', str(error))
-            name = invalid[1] if invalid else "value"
-            raise ValueError(f"has a {name} that Postgres's client does not accept") from None
-    certificate = str(parameters.get("sslrootcert", "system"))
-    if certificate != "system" and not Path(certificate).is_file():
-        raise ValueError("names a file in sslrootcert that is not there")
-
-
-def _is_valid_port(origin: str) -> bool:
-    port = urlsplit(origin).netloc.rpartition(":")[2]
-    if not port.isdecimal():
-        return True
-    return 0 < int(port) < 65536 and (origin.split(":")[0], port) not in OWN_PORTS
-
-
-def check_secret(value: str) -> None:
-    """Raises ValueError if `value` is too short for a secret, or no text."""
-    if len(value.strip()) < SECRET_LENGTH:
-        raise ValueError(f"must have {SECRET_LENGTH} characters or more")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must be UTF-8 text") from None
-
-
-def data_folder(path: Path) -> Path:
-    """`path`, made if it is not there. Ends the process with a sentence if that can't be."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemExit(
-            f"Configuration error: DATA_DIR is no place for {path}: {error.strerror}."
-        ) from None
-    return path
-
-
-def _kept_secret(path: Path) -> str:
-    """The secret in `path`, made if it is not there. Two that start at once agree on one."""
-    data_folder(path.parent)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # only its owner may read it
-        file.write(secrets.token_urlsafe(48))
-        file.flush()
-        os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(file.name)
-    secret = path.read_text()
-    try:
-        check_secret(secret)
-    except ValueError as error:
-        raise SystemExit(f"The secret in {path} {error}; remove the file for a new one.") from None
-    return secret
 
 
 def _sentence(error: ValidationError) -> str:

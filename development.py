@@ -27,7 +27,9 @@ import psycopg2
 from sqlalchemy.engine import URL
 
 import driver
-from config import Settings, data_folder, postgres_url
+from config import Settings
+from datadir import data_folder
+from postgresurl import postgres_url
 
 if TYPE_CHECKING:
     import psutil

@@ -32,6 +32,14 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{host.lower()}{suffix}"
 
 
+def is_origin(text: str) -> bool:
+    """Whether `text` is an origin, written as a browser sends it."""
+    try:
+        return origin(text) == text
+    except ValueError:
+        return False
+
+
 def is_private(url: str) -> bool:
     """Whether nobody on the way can change what comes from `url`: TLS, or the same machine."""
     parts = urlsplit(url)

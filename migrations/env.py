@@ -9,7 +9,8 @@ from sqlalchemy import URL, create_engine, pool, text
 from sqlmodel import SQLModel
 
 import models  # noqa: F401  (fills the metadata)
-from config import get_settings, postgres_url
+from config import get_settings
+from postgresurl import postgres_url
 from development import database_url
 
 # Any number will do that is the same for all who migrate this database.

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 import driver
 import main
-from config import ROOT, Settings, get_settings, postgres_url
+from config import ROOT, Settings, get_settings
+from postgresurl import postgres_url
 from database import Database
 from errors import DatabaseUnavailable
 

@@ -25,21 +25,23 @@ wait $server"""
 
 RULES = {
     r"export .*|curl .*|cp .*|uv sync .*|npx .*": r"\g<0>",
-    r"npm install .*": r"\g<0> --no-audit --no-fund",
+    r"npm (install|ci) .*": r"\g<0> --no-audit --no-fund",
     r"uv run auth\.py \w+": r"\g<0>",
     r"(\w+=\S+ )*uv run (--no-dev )?alembic upgrade head": r"\g<0>",
     r"uv run alembic revision .*": r"uv run alembic upgrade head; \g<0>",
-    r"(\w+=\S+ )*uv run (--no-dev )?main\.py": rf"\g<0>{SERVED}",
+    r"(\w+=\S+ )*uv run (--no-dev )?(--extra telemetry )?main\.py": rf"\g<0>{SERVED}",
     r"uv run pytest": rf"\g<0> -q {ONE_FILE}",
     r"scripts/check": r"\g<0>",
     r"scripts/test": rf"\g<0> -q {ONE_FILE} --cov-fail-under=0",
     r"scripts/test-slow": r"\g<0> -q tests/test_workers.py -k two_workers",
     r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
+    r"scripts/test-parts tests/better_auth": r"\g<0> -q -k sound_typescript",
+    r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k toggles",
     r"\.ci/run": r"bash -n \g<0>",  # it runs this very test
     r"uv run --group bench benchmarks/run\.py( .*)?": (
         r"\g<0> --quick --sections start --contenders floor --output $(mktemp -d)"
     ),
-    r"uv run --group bench benchmarks/guard\.py": r"timeout 20 \g<0> || [ $? = 124 ]",
+    r"uv run (--group bench )?benchmarks/(guard|partitions)\.py": r"timeout 20 \g<0> || [ $? = 124 ]",
 }
 
 
@@ -105,6 +107,7 @@ def filled(script: str, neon: Neon) -> str:
         r"(?<!_)DATABASE_URL": f"{neon.pooled}?sslmode=require",
         "MIGRATION_DATABASE_URL": f"{neon.direct}?sslmode=require&channel_binding=require",
         "BETTER_AUTH_SECRET": SECRET,
+        "BETTER_AUTH_URL": "https://app.example.com",
     }
     for name, value in values.items():
         script = re.sub(rf"({name})=(…|'[^']*…[^']*')", rf"\1='{value}'", script)

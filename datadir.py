@@ -1,0 +1,47 @@
+"""What development keeps in DATA_DIR: its secret, and (development.py) its database."""
+
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+SECRET_LENGTH = 32  # characters, at least
+
+
+def check_secret(value: str) -> None:
+    """Raises ValueError if `value` is too short for a secret, or no text."""
+    if len(value.strip()) < SECRET_LENGTH:
+        raise ValueError(f"must have {SECRET_LENGTH} characters or more")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8 text") from None
+
+
+def data_folder(path: Path) -> Path:
+    """`path`, made if it is not there. Ends the process with a sentence if that can't be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(
+            f"Configuration error: DATA_DIR is no place for {path}: {error.strerror}."
+        ) from None
+    return path
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in `path`, made if it is not there. Two that start at once agree on one."""
+    data_folder(path.parent)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # only its owner may read it
+        file.write(secrets.token_urlsafe(48))
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(file.name)
+    secret = path.read_text()
+    try:
+        check_secret(secret)
+    except ValueError as error:
+        raise SystemExit(f"The secret in {path} {error}; remove the file for a new one.") from None
+    return secret
