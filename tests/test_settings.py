@@ -15,9 +15,9 @@ from pydantic import ValidationError
 import driver
 import main
 from config import ROOT, Settings, get_settings
-from postgresurl import postgres_url
 from database import Database
 from errors import DatabaseUnavailable
+from postgresurl import postgres_url
 
 SECRET = "a-secret-of-more-than-32-characters"
 URL = "postgresql://owner:pass-word@db.example/tasks"
