@@ -144,7 +144,8 @@ def served(url: URL, port: int, **settings: Any) -> Iterator[None]:
     app = create_app(configured)
     app.add_route("/who-am-i", who_am_i)
     serving = uvicorn.Server(server._config(app, configured))
-    thread = threading.Thread(target=serving.run)
+    listener = server._listen(configured)
+    thread = threading.Thread(target=serving.run, args=([listener],))
     thread.start()
     try:
         until(lambda: serving.started or not thread.is_alive(), "the service to start")
@@ -152,6 +153,7 @@ def served(url: URL, port: int, **settings: Any) -> Iterator[None]:
     finally:
         serving.should_exit = True
         thread.join(15)
+        listener.close()
 
 
 @pytest.fixture(scope="module")

@@ -191,10 +191,10 @@ def test_a_page_is_read_from_an_index_of_one_partition_in_order(partitioned: URL
     ("statement", "values"),
     [
         (statements.GET, {}),
-        (statements.TOGGLE, {}),
-        (statements.DELETE, {}),
+        (statements.TOGGLE.always, {}),
+        (statements.DELETE.always, {}),
         (
-            statements.UPDATE,
+            statements.UPDATE.always,
             {"title": "x", "description": None, "completed": None, "has_description": False},
         ),
     ],

