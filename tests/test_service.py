@@ -191,7 +191,7 @@ def test_it_starts_and_stops_with_a_database_that_never_answers(tmp_path: Path) 
     [
         ({}, "DATABASE_URL"),
         ({"better_auth_secret": SECRET}, "DATABASE_URL"),
-        ({"database_url": "postgresql://u:p4ssw0rd@h/d"}, "BETTER_AUTH_SECRET"),
+        ({"database_url": "postgresql://u:p4ssw0rd@h/d"}, "BETTER_AUTH_SECRET or BETTER_AUTH_URL"),
     ],
 )
 def test_in_production_a_missing_setting_ends_it_with_one_sentence(
