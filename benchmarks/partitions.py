@@ -7,6 +7,7 @@ on the server alone.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +91,7 @@ def split(server: Server, database: str, partitions: int) -> float:
 
 def main() -> None:
     """Prints the tables of the page."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is cleaned up
     with Server(find_binaries(None)) as server:
         print(f"Postgres {server.version()}\n")
         for count in COUNTS:

@@ -24,6 +24,11 @@ kill -TERM $server
 wait $server"""
 
 RULES = {
+    # tests/better_auth runs that file; here it is whether the program comes with the project.
+    r"npx tsx migrate\.ts": (
+        "npm ci --prefix tests/better_auth --no-audit --no-fund\n"
+        "npm exec --prefix tests/better_auth -- tsx --version"
+    ),
     r"export .*|curl .*|cp .*|uv sync .*|npx .*": r"\g<0>",
     r"npm (install|ci) .*": r"\g<0> --no-audit --no-fund",
     r"uv run auth\.py \w+": r"\g<0>",
