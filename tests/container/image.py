@@ -24,7 +24,7 @@ STEP_LIMIT = 300  # seconds
 PYTHON = re.compile(r"python:3\.11-slim")
 UV = re.compile(r"ghcr\.io/astral-sh/uv:\d+\.\d+\.\d+")
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-EMPTY = "root home opt srv mnt media tmp work var/tmp"  # folders of this machine alone
+DEBIAN = "bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var"  # the image has no other files
 ABSENT = (
     "uv uvx curl wget git gcc cc g++ make node npm psql"  # programs that the slim image has not
 )
@@ -33,8 +33,9 @@ set -eu; cd "$1"; mkdir changes work local local-work root
 mount -t overlay -o lowerdir=/,upperdir=changes,workdir=work overlay root
 mount -t overlay -o "lowerdir=$2,upperdir=local,workdir=local-work" overlay root/usr/local
 mount --rbind /dev root/dev; mount --rbind /proc root/proc
-for folder in {EMPTY}; do
-    if [ -d root/$folder ]; then mount -t tmpfs -o mode=1777 tmpfs root/$folder; fi
+for folder in root/* root/var/tmp; do
+    case ${{folder#root/}} in {DEBIAN}) continue; esac
+    if [ -d "$folder" ]; then mount -t tmpfs -o mode=1777 tmpfs "$folder"; fi
 done
 for program in {ABSENT}; do rm -f root/usr/bin/$program root/usr/local/bin/$program; done
 chroot root ldconfig
