@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import process
@@ -109,7 +108,7 @@ class Instance:
         )  # fmt: skip
         while not self.answers(timeout=10):
             if self.process.poll() is not None or time.perf_counter() > begin + 30:
-                self.__exit__(None, None, None)
+                self.__exit__()
                 raise RuntimeError(
                     f"{self.contender.name} ended, or did not answer /health within 30 s"
                 )
@@ -117,17 +116,12 @@ class Instance:
         self.start_seconds = time.perf_counter() - begin
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         process.stop(self.process)
 
     def restart(self) -> None:
         """Ends the process and starts it anew."""
-        self.__exit__(None, None, None)
+        self.__exit__()
         self.__enter__()
 
     def answers(self, timeout: float, path: str = "/health", token: str = "") -> bool:
