@@ -14,7 +14,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -277,10 +278,12 @@ def test_a_body_that_is_too_large_is_refused_and_the_proxy_hears_why(front: Fron
 
 
 def test_an_idle_connection_stays_open_for_longer_than_a_proxy_keeps_it(front: Front) -> None:
-    with socket.create_connection(("127.0.0.1", front.direct.base_url.port or 0)) as connection:
+    with closing(HTTPConnection("127.0.0.1", front.direct.base_url.port)) as connection:
+        connection.connect()
+        connection.auto_open = 0  # it is not to connect anew
         for _ in range(2):
-            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            connection.request("GET", "/health/live")
+            assert connection.getresponse().read() == b'{"status":"alive"}'
             time.sleep(6)  # uvicorn's own limit is 5, nginx's 60
     assert server.KEEP_ALIVE > 60
 
