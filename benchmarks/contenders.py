@@ -106,15 +106,21 @@ class Instance:
             cwd=self.contender.folder, env=self.environment | {"PORT": str(self.port)},
             start_new_session=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
+        try:
+            self._wait(begin + 30)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.start_seconds = time.perf_counter() - begin
+        return self
+
+    def _wait(self, deadline: float) -> None:
         while not self.answers(timeout=10):
-            if self.process.poll() is not None or time.perf_counter() > begin + 30:
-                self.__exit__()
+            if self.process.poll() is not None or time.perf_counter() > deadline:
                 raise RuntimeError(
                     f"{self.contender.name} ended, or did not answer /health within 30 s"
                 )
             time.sleep(0.005)
-        self.start_seconds = time.perf_counter() - begin
-        return self
 
     def __exit__(self, *_: object) -> None:
         process.stop(self.process)

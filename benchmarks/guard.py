@@ -5,7 +5,6 @@ in the same run, and memory. Needs Postgres' programs and wrk.
 """
 
 import secrets
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from bench import Bench, Options, say
 from contenders import Instance
 from population import Population
 from postgres import Server, find_binaries
-from process import PeakMemory
+from process import PeakMemory, clean_up_on_sigterm
 from run import check_programs
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 2, 16
@@ -58,7 +57,7 @@ def figures(bench: Bench) -> Iterator[tuple[str, float, float]]:
 def main() -> None:
     """Prints the figures, and ends with code 1 if one is over its limit."""
     check_programs(["wrk", "uv"])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is cleaned up
+    clean_up_on_sigterm()
     dear = False
     with (
         tempfile.TemporaryDirectory(prefix="guard-") as folder,

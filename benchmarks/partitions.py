@@ -7,7 +7,6 @@ on the server alone.
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from population import Population
 from postgres import Server, fetch_all, find_binaries
+from process import clean_up_on_sigterm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
@@ -91,7 +91,7 @@ def split(server: Server, database: str, partitions: int) -> float:
 
 def main() -> None:
     """Prints the tables of the page."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is cleaned up
+    clean_up_on_sigterm()
     with Server(find_binaries(None)) as server:
         print(f"Postgres {server.version()}\n")
         for count in COUNTS:

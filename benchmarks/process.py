@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -116,6 +117,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def clean_up_on_sigterm() -> None:
+    """SIGTERM becomes SystemExit, once: one who sends it to a group often sends it twice."""
+
+    def leave(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def stop(process: subprocess.Popen[bytes], kind: signal.Signals = signal.SIGTERM) -> None:

@@ -9,8 +9,6 @@ import json
 import resource
 import secrets
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from bench import Bench, Options, say
 from contenders import PEERS, ROOT
 from population import Population
 from postgres import Server, find_binaries
+from process import clean_up_on_sigterm
 
 SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "closed loop": closed_loop.closed_loop,
@@ -109,7 +108,7 @@ def main() -> None:
         report.write(json.loads((chosen.output / "results.json").read_text()), chosen.output)
         return
     check_programs(["wrk", "uv", *(["node", "npm"] if "fastify" in chosen.contenders else [])])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is cleaned up
+    clean_up_on_sigterm()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with (
