@@ -73,7 +73,7 @@ class Bench:
         return load.Subject(
             port=instance.port,
             service=instance.process.pid,
-            postgres=self.server.process.pid,
+            postgres=self.server.pid,
             users=self.users(CLOSED_LOOP_USERS),
             population=self.options.population,
         )

@@ -24,7 +24,7 @@ sys.path.append(str(ROOT))
 from routes import statements  # noqa: E402
 
 SCRIPT = (ROOT / "migrations/partition.sql").read_text()
-POPULATION = Population(10_000, 100)
+POPULATION = Population(100 if "--quick" in sys.argv else 10_000, 100)
 COUNTS = (0, 16, 32, 64, 128)  # partitions; 0 is the table as the migrations make it
 ROUNDS = 300
 SIZES = """

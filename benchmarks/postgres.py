@@ -79,6 +79,7 @@ class Server:
     """The server, running while it is entered."""
 
     binaries: Path
+    process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.port = process.free_port()
@@ -88,14 +89,22 @@ class Server:
         try:
             self._create()
             self._start()
+            self._wait()
         except BaseException:
-            shutil.rmtree(self.folder)
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        process.stop(self.process, signal.SIGINT)
+        if self.process is not None:
+            process.stop(self.process, signal.SIGINT)
         shutil.rmtree(self.folder)
+
+    @property
+    def pid(self) -> int:
+        """The process that all others descend from."""
+        assert self.process is not None
+        return self.process.pid
 
     def _create(self) -> None:
         """Runs initdb, with a password for the one user that there is."""
@@ -113,19 +122,20 @@ class Server:
         )  # fmt: skip
 
     def _start(self) -> None:
-        """Starts the server and waits until it answers."""
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data")]
         self.process = subprocess.Popen(
             [*command, f"--port={self.port}", *settings],
             user=self.owner, cwd="/", start_new_session=True, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+
+    def _wait(self) -> None:
+        """Waits until the server answers."""
         for _ in range(300):
             try:
                 return psycopg2.connect(self.url("postgres")).close()
             except psycopg2.OperationalError:
                 time.sleep(0.1)
-        process.stop(self.process)
         raise SystemExit("The temporary Postgres server did not start within 30 s.")
 
     def url(self, database: str) -> str:
