@@ -7,11 +7,12 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import errors
-from database import Session
-from routes.statements import ETAG, GET, TASK_JSON
+from database import Session, prepare
+from routes.statements import FIELDS, GET
 from schemas import TaskCreate
 
 _EXPIRED = "{0}.created_at < now() - interval '24 hours'"
+_FIELDS = ", ".join(f"{prepare(field)} AS {field.name}" for field in FIELDS)
 _AS_NEW_IF_EXPIRED = ", ".join(
     f"{name} = CASE WHEN {_EXPIRED.format('kept')} THEN excluded.{name} ELSE kept.{name} END"
     for name in ("fingerprint", "task_id", "created_at")
@@ -37,7 +38,7 @@ WITH next AS (
 ), task AS (
     INSERT INTO tasks (id, user_id, title, description) OVERRIDING SYSTEM VALUE
     SELECT id, %(user_id)s, %(title)s, %(description)s FROM next JOIN claim ON id = task_id
-    RETURNING {TASK_JSON} AS json, {ETAG} AS etag
+    RETURNING {_FIELDS}
 ), forgotten AS (
     DELETE FROM idempotency_keys WHERE (user_id, key) IN (
         SELECT user_id, key FROM idempotency_keys
@@ -46,11 +47,12 @@ WITH next AS (
         ORDER BY created_at LIMIT 10 FOR UPDATE SKIP LOCKED
     )
 )
-SELECT coalesce(task.json, {TASK_JSON}), coalesce(task.etag, {ETAG}), claim.task_id,
-    task.json IS NULL, claim.fingerprint = %(fingerprint)s
+SELECT coalesce(row_to_json(task), row_to_json(earlier))::text, claim.task_id,
+    task.id IS NULL, claim.fingerprint = %(fingerprint)s
 FROM claim
 LEFT JOIN task ON true
-LEFT JOIN tasks ON tasks.id = claim.task_id AND tasks.user_id = %(user_id)s
+LEFT JOIN (SELECT {_FIELDS} FROM tasks) AS earlier
+    ON earlier.id = claim.task_id AND earlier.user_id = %(user_id)s
 """  # noqa: S608
 
 
@@ -58,8 +60,6 @@ class Created(NamedTuple):
     """A task as its JSON, and whether an earlier request had created it."""
 
     body: str
-    etag: str
-    id: int
     replayed: bool
 
 
@@ -72,12 +72,12 @@ async def create_once(session: Session, user_id: str, task: TaskCreate, key: str
     # Without defaults, so that a later field which is not sent makes no other body of this one.
     fingerprint = sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
     values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, **task.model_dump()}
-    [(body, etag, task_id, replayed, same)] = await session.fetch(CREATE_ONCE, values, retry=True)
+    [(task_json, task_id, replayed, same)] = await session.fetch(CREATE_ONCE, values, retry=True)
     if not same:
         raise errors.IdempotencyKeyReused
-    if etag is not None:
-        return Created(body, etag, task_id, replayed)
+    if task_json is not None:
+        return Created(task_json, replayed)
     # It was committed while the statement waited, which does not see it, or it was deleted.
-    for body, etag in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
-        return Created(body, etag, task_id, replayed)
+    for (task_json,) in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
+        return Created(task_json, replayed)
     raise errors.TaskNotFound

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Delete,
+    Insert,
     Text,
     Update,
     any_,
@@ -25,29 +26,45 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.sql import ColumnElement, literal_column
+from sqlalchemy.sql.selectable import NamedFromClause
 from sqlmodel import DateTime, cast, func, select
 
 from database import prepare
 from models import FILTERS, tasks
 from schemas import Order, Sort, Status, TaskResponse
 
-RFC3339_UTC = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-
 columns = tasks.c
 
 
-def _field(name: str) -> str:
+def _rfc3339(time: ColumnElement[datetime]) -> ColumnElement[str]:
+    """In UTC, and always as wide, so that a later one sorts behind an earlier one as text too."""
+    utc = func.timezone(literal_column("'UTC'"), time)
+    return func.to_char(utc, literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""))
+
+
+def _field(name: str) -> ColumnElement[Any]:
     is_time = TaskResponse.model_fields[name].annotation is datetime
-    return f"{RFC3339_UTC.format(name)} AS {name}" if is_time else f"tasks.{name}"
+    return _rfc3339(columns[name]).label(name) if is_time else columns[name]
 
 
-_FIELDS = ", ".join(_field(name) for name in TaskResponse.model_fields)
-TASK_JSON: ColumnElement[str] = literal_column(
-    f"(SELECT row_to_json(task) FROM (SELECT {_FIELDS}) AS task)::text"  # noqa: S608
-)
-# Strong, as `updated_at` is later after every change (RFC 9110, section 8.8.1). It is that time in
-# quotes, so that whoever has a task out of a list has its entity tag too.
-ETAG: ColumnElement[str] = literal_column(f"""('"' || {RFC3339_UTC.format("updated_at")} || '"')""")
+FIELDS = tuple(_field(name) for name in TaskResponse.model_fields)
+
+
+def task_json(found: NamedFromClause) -> ColumnElement[str]:
+    """The JSON of each row of `found`, which has FIELDS."""
+    return cast(func.row_to_json(found.table_valued()), Text)
+
+
+def etag(task: str) -> str:
+    """The entity tag of the JSON of a task: `updated_at`, its last field, in quotes.
+
+    Strong, as `updated_at` is later after every change (RFC 9110, section 8.8.1). Whoever has a
+    task out of a list has its entity tag too.
+    """
+    return task[task.rindex('":"') + 2 : -1]
+
+
+ETAG = func.concat(literal_column("'\"'"), _rfc3339(columns.updated_at), literal_column("'\"'"))
 
 USER_ID = bindparam("user_id", type_=Text)
 OWN_TASK = (columns.id == bindparam("task_id"), columns.user_id == USER_ID)
@@ -65,26 +82,29 @@ class Change(NamedTuple):
     if_match: str
 
 
+def _answered(change: Insert | Update | Delete) -> str:
+    """`change` as a statement that gives the JSON of the task as it then is, or last was."""
+    return prepare(select(task_json(change.returning(*FIELDS).cte("task"))))
+
+
 def _change(statement: Update | Delete) -> Change:
     """Postgres asks a condition anew of a row that another changed meanwhile: only one can win.
 
     (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED)
     """
     is_current = any_(bindparam("if_match", type_=ARRAY(Text))) == ETAG
-    return Change(prepare(statement), prepare(statement.where(is_current)))
+    return Change(_answered(statement), _answered(statement.where(is_current)))
 
 
-GET = prepare(select(TASK_JSON, ETAG).where(*OWN_TASK))
+GET = prepare(select(task_json(select(*FIELDS).where(*OWN_TASK).subquery("task"))))
 
-CREATE = prepare(
-    insert(tasks)
-    .values(
+CREATE = _answered(
+    insert(tasks).values(
         user_id=USER_ID,
         title=bindparam("title"),
         description=bindparam("description"),
         completed=false(),
     )
-    .returning(TASK_JSON, ETAG, columns.id)
 )
 
 UPDATE = _change(
@@ -99,17 +119,13 @@ UPDATE = _change(
         completed=func.coalesce(bindparam("completed"), columns.completed),
         updated_at=NEXT_UPDATE,
     )
-    .returning(TASK_JSON, ETAG)
 )
 
 TOGGLE = _change(
-    update(tasks)
-    .where(*OWN_TASK)
-    .values(completed=~columns.completed, updated_at=NEXT_UPDATE)
-    .returning(TASK_JSON, ETAG)
+    update(tasks).where(*OWN_TASK).values(completed=~columns.completed, updated_at=NEXT_UPDATE)
 )
 
-DELETE = _change(delete(tasks).where(*OWN_TASK).returning(columns.id))
+DELETE = _change(delete(tasks).where(*OWN_TASK))
 
 # Asked only after one of the above found nothing: is it the task of another user?
 FOREIGN = prepare(select(columns.user_id != USER_ID).where(columns.id == bindparam("task_id")))
@@ -122,7 +138,7 @@ def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
     The position is the sort key and the id of the last task of the page before, compared as a row,
     which an index answers at every depth.
     """
-    statement = select(TASK_JSON).where(columns.user_id == USER_ID)
+    statement = select(*FIELDS).where(columns.user_id == USER_ID)
     if status != "all":
         statement = statement.where(FILTERS[status])
     key: ColumnElement[Any] = columns.created_at
@@ -136,4 +152,6 @@ def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
     # A limit that Postgres can't see when it plans: knowing that a page is most of what a user has,
     # it would read all of it in any order and sort, and be wrong about how much that is.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
-    return prepare(statement.order_by(*ordering).limit(limit))
+    # What is made of each row leaves them in order.
+    page = statement.order_by(*ordering).limit(limit).subquery("task")
+    return prepare(select(task_json(page)))

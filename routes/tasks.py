@@ -5,15 +5,17 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic_core import from_json
 
 import errors
 from auth import CurrentUser
-from database import Row, SessionDep
+from database import SessionDep
 from routes import statements
 from routes.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from routes.idempotency import create_once
 from routes.pages import CHUNK, decode_cursor, page_json, read_page, whole_list_json
 from routes.route import TaskRoute
+from routes.statements import etag
 from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
 
 # What every operation can answer, besides what its own decorator adds.
@@ -56,16 +58,15 @@ def json_response(body: str | bytes, status: int = 200, **headers: str) -> Respo
     return Response(body, status, headers, media_type="application/json")
 
 
-def task_response(row: Row) -> Response:
+def task_response(task: str, status: int = 200, **headers: str) -> Response:
     """The answer of a task and its ETag."""
-    body, etag = row
-    return json_response(body, ETag=etag)
+    return json_response(task, status, ETag=etag(task), **headers)
 
 
 async def own_task(
     sql: str, user_id: str, task_id: int, session: SessionDep, *, retry: bool = False, **values: Any
-) -> Row:
-    """What `sql` returns of a task of the user.
+) -> str:
+    """The JSON that `sql` gives of a task of the user.
 
     Every statement asks for the task, its owner and its condition at once. Only when it found
     nothing is there a second one, which tells why. Raises TaskNotFound, Forbidden or
@@ -73,7 +74,8 @@ async def own_task(
     """
     values |= {"user_id": user_id, "task_id": task_id}
     for row in await session.fetch(sql, values, retry=retry):
-        return row
+        task: str = row[0]
+        return task
     for (foreign,) in await session.fetch(statements.FOREIGN, values, retry=True):
         if foreign:
             raise errors.Forbidden("the task is another user's")
@@ -89,8 +91,8 @@ async def change_task(
     session: SessionDep,
     if_match: frozenset[str] | None,
     **values: Any,
-) -> Row:
-    """What `change` returns of a task of the user. Raises what `own_task` does."""
+) -> str:
+    """The JSON that `change` gives of a task of the user. Raises what `own_task` does."""
     if if_match is None:
         return await own_task(change.always, user_id, task_id, session, **values)
     values["if_match"] = list(if_match)
@@ -139,16 +141,16 @@ async def create_task(
     has created the task, and the others are answered the same task as it is by then, or 404 if it
     was deleted since.
     """
-    replayed = {}
+    headers = {}
     if idempotency_key is None:
         values = {"user_id": user_id, **task.model_dump()}
-        [(body, etag, task_id)] = await session.fetch(statements.CREATE, values, retry=False)
+        [(created,)] = await session.fetch(statements.CREATE, values, retry=False)
     else:
-        body, etag, task_id, again = await create_once(session, user_id, task, idempotency_key)
-        replayed = {"Idempotency-Replayed": "true"} if again else {}
-    root = request.scope.get("root_path", "")
-    location = f"{root}/api/{quote(user_id, safe='')}/tasks/{task_id}"
-    return json_response(body, 201, Location=location, ETag=etag, **replayed)
+        created, replayed = await create_once(session, user_id, task, idempotency_key)
+        headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    tasks = f"{request.scope.get('root_path', '')}/api/{quote(user_id, safe='')}/tasks"
+    headers["Location"] = f"{tasks}/{from_json(created)['id']}"
+    return task_response(created, 201, **headers)
 
 
 @router.get(
@@ -166,10 +168,10 @@ async def get_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """One task of the user."""
-    body, etag = await own_task(statements.GET, user_id, task_id, session, retry=True)
-    if if_none_match and not if_none_match.isdisjoint(("*", etag)):
-        return Response(status_code=304, headers={"ETag": etag})
-    return json_response(body, ETag=etag)
+    task = await own_task(statements.GET, user_id, task_id, session, retry=True)
+    if if_none_match and not if_none_match.isdisjoint(("*", etag(task))):
+        return Response(status_code=304, headers={"ETag": etag(task)})
+    return task_response(task)
 
 
 @router.put(
@@ -189,10 +191,10 @@ async def update_task(
     """Changes the fields that are sent and no others; with none, only answers the task."""
     changes = task.model_dump()
     if not changes:
-        row = await own_task(statements.GET, user_id, task_id, session, retry=True)
-        if if_match is not None and row[1] not in if_match:
+        unchanged = await own_task(statements.GET, user_id, task_id, session, retry=True)
+        if if_match is not None and etag(unchanged) not in if_match:
             raise errors.PreconditionFailed
-        return task_response(row)
+        return task_response(unchanged)
     changes["has_description"] = "description" in changes
     values = {"title": None, "description": None, "completed": None} | changes
     return task_response(
