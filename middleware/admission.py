@@ -45,12 +45,15 @@ class Admission:
         """How many requests wait for their turn."""
         return len(self._waiting)
 
-    async def __aenter__(self) -> None:
-        """Waits for a turn. Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT."""
+    async def __aenter__(self) -> bool:
+        """Waits for a turn, and says whether it had to.
+
+        Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT.
+        """
         if self._free > 0:
             self._free -= 1
             self._since = None
-            return
+            return False
         turn = self._enqueue(asyncio.get_running_loop())
         try:
             await turn
@@ -58,6 +61,7 @@ class Admission:
             if turn.done() and not turn.cancelled():  # its turn came in the same moment
                 self._next()
             raise
+        return True
 
     async def __aexit__(self, *_: object) -> None:
         self._next()

@@ -46,7 +46,7 @@ class ErrorsMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if scope["method"] in WRITES and status < 400 and _has_hung_up(receive):
+                if scope["method"] in WRITES and status < 400 and has_hung_up(receive):
                     _log_unheard(message, scope)
                 message["headers"] = with_defaults(message.get("headers", ()))
             await send(message)
@@ -55,6 +55,7 @@ class ErrorsMiddleware:
             await self.app(scope, receive, observed)
         except ClientDisconnect:
             logs.logger.info("the client went away", extra=logs.about(scope))
+            return
         except (Exception, asyncio.CancelledError) as error:
             app: FastAPI = scope["app"]
             answer = api_error(error, app, scope["path"].removeprefix(scope.get("root_path", "")))
@@ -69,7 +70,7 @@ class ErrorsMiddleware:
             _log_slow(status, milliseconds, scope)
 
 
-def _has_hung_up(receive: Receive) -> bool:
+def has_hung_up(receive: Receive) -> bool:
     """Whether the client is gone, as far as the server knows.
 
     `receive` would wait for that; here it may go as far as it gets at once. Starlette's

@@ -8,12 +8,14 @@ from urllib.parse import quote, unquote
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from auth import get_current_user
 from errors import PayloadTooLarge, RequestTimeout
 from middleware.admission import Admission
+from middleware.errors import has_hung_up
 from routes.arguments import Arguments
 from times import Times
 
@@ -106,6 +108,10 @@ class TaskRoute(Route):
             request.check_length()
         admission: Admission = request.app.state.admission
         times = request.scope["times"] = Times()
-        async with admission:
+        async with admission as had_to_wait:
             times.granted = perf_counter()
+            if had_to_wait and has_hung_up(request.receive):
+                # Nothing was done yet, and nobody would hear of it. Who asks again, impatient,
+                # would otherwise have every one of these requests done before the last.
+                raise ClientDisconnect
             return await super().answer(request)

@@ -18,6 +18,7 @@ from tests.support import (
     eventually,
     locked_tasks,
     proxy,
+    recorded_log,
     service,
     sql,
 )
@@ -126,6 +127,24 @@ def test_a_request_that_waits_is_served_when_its_turn_comes(postgres: URL) -> No
         time.sleep(0.2)
         release()
         assert [request.result().status_code for request in requests] == [200] * 20
+
+
+def test_a_request_whose_client_went_away_while_it_waited_is_not_done(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, db_pool_size=1) as client,
+        recorded_log() as log,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with locked_tasks(url) as release:
+            first = threads.submit(client.get, TASKS)
+            eventually(lambda: backends_that_wait(url))
+            with pytest.raises(httpx.ReadTimeout):
+                client.post(TASKS, json={"title": "Milk"}, timeout=0.3)
+            release()
+            assert first.result().status_code == 200
+        eventually(lambda: "[the client went away request_id=" in log.getvalue())
+        assert sql(url, "SELECT count(*) FROM tasks") == [(0,)]
 
 
 def kill_backends_that_wait(url: URL) -> None:
