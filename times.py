@@ -1,8 +1,13 @@
-"""Where the time of a request goes, for the line that is logged of a slow one."""
+"""Where the time of a request goes, and the line that is logged of a slow one."""
 
+import asyncio
 from time import perf_counter
 
 from starlette.types import Scope
+
+import logs
+
+MAX_LINES = 10  # a second
 
 
 class Times:
@@ -31,3 +36,32 @@ def summary(scope: Scope, seconds: float) -> str:
         "rest": max(seconds - turn - connection - database, 0.0),
     }
     return ", ".join(f"{name} {part * 1000:.1f}" for name, part in parts.items())
+
+
+class SlowRequests:
+    """Logs the requests that took `limit` milliseconds or more.
+
+    Under load that may be all of them. Each line would make the others slower still, and say no
+    more: of MAX_LINES in a second on they are counted.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._lines = 0
+
+    def log(self, status: int, milliseconds: float, scope: Scope) -> None:
+        """Logs the request of `scope`, which ends now, if it was slow."""
+        if milliseconds < self._limit:
+            return
+        if not self._lines:
+            asyncio.get_running_loop().call_later(1, self._start_anew)
+        self._lines += 1
+        if self._lines <= MAX_LINES:
+            parts = summary(scope, milliseconds / 1000)
+            text = "slow: %d in %.1f ms (%s)"
+            logs.logger.warning(text, status, milliseconds, parts, extra=logs.about(scope))
+
+    def _start_anew(self) -> None:
+        if self._lines > MAX_LINES:
+            logs.logger.warning("slow: %d more requests within a second", self._lines - MAX_LINES)
+        self._lines = 0

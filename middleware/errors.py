@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import logs
-import times
 from errors import APIError, Overloaded, api_error
 from middleware.headers import with_defaults
 from telemetry.instruments import record_error
+from times import SlowRequests
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -33,7 +33,7 @@ class ErrorsMiddleware:
 
     def __init__(self, app: ASGIApp, log_requests: bool = False, slow_ms: float = inf) -> None:
         self.app = app
-        self.slow_ms = slow_ms
+        self.slow = SlowRequests(slow_ms)
         self.log_requests = log_requests and logs.logger.isEnabledFor(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,8 +66,7 @@ class ErrorsMiddleware:
         milliseconds = (time.perf_counter() - started) * 1000
         if self.log_requests:
             logs.logger.info("%d in %.1f ms", status, milliseconds, extra=logs.about(scope))
-        if milliseconds >= self.slow_ms:
-            _log_slow(status, milliseconds, scope)
+        self.slow.log(status, milliseconds, scope)
 
 
 def has_hung_up(receive: Receive) -> bool:
@@ -109,12 +108,6 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
         logs.logger.warning(
             "%d %s: %s", answer.status, answer.code, answer.reason, extra=logs.about(scope)
         )
-
-
-def _log_slow(status: int, milliseconds: float, scope: Scope) -> None:
-    parts = times.summary(scope, milliseconds / 1000)
-    text = "slow: %d in %.1f ms (%s)"
-    logs.logger.warning(text, status, milliseconds, parts, extra=logs.about(scope))
 
 
 async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:

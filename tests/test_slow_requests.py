@@ -18,6 +18,7 @@ from tests.support import (
     recorded_log,
     service,
 )
+from times import MAX_LINES
 
 TASKS = "/api/alice/tasks"
 SLOW = re.compile(
@@ -104,6 +105,23 @@ def test_a_turn_that_never_came_is_counted_as_the_wait_for_it(postgres: URL) -> 
     [refused] = [match for match in slow if match["status"] == "503"]
     check_sum(refused)
     assert float(refused["turn"]) > 1900
+
+
+def test_of_many_at_once_only_some_have_a_line(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, slow_request_ms=100) as client,
+        recorded_log() as log,
+        locked_tasks(url) as release,
+    ):
+        waiting = [get(client) for _ in range(MAX_LINES + 7)]
+        threading.Event().wait(0.5)
+        release()
+        for each in waiting:
+            each.join(10)
+        eventually(lambda: "[slow: 7 more requests within a second]" in log.getvalue())
+        assert client.get(TASKS).status_code == 200
+    assert len(SLOW.findall(log.getvalue())) == MAX_LINES
 
 
 def test_neither_fast_ones_nor_any_when_it_is_off(postgres: URL) -> None:
