@@ -89,7 +89,7 @@ class Session(AsyncSession):
             lent = perf_counter()
             times.connection += lent - asked
         try:
-            return await connection.fetch(sql, parameters)
+            return await connection.fetch(sql, parameters, lent - asked)
         except psycopg2.Error as error:
             if connection.dead:
                 raise ConnectionLost(f"{UNKNOWN}: {type(error).__name__}") from error

@@ -51,21 +51,26 @@ class Connection(extensions.connection):
         self.socket = self.fileno()
         self.loop.add_reader(self.socket, self._readable)
 
-    async def fetch(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    async def fetch(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, spent: float = 0.0
+    ) -> list[Row]:
         """The rows of one statement, in one round trip."""
         cursor = super().cursor()
-        await self.run(cursor, sql, parameters)
+        await self.run(cursor, sql, parameters, spent)
         return cursor.fetchall() if cursor.description else []
 
-    async def run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
+    async def run(
+        self, cursor: extensions.cursor, sql: str, parameters: Any, spent: float = 0.0
+    ) -> None:
         """Executes `sql`; the rows are then in `cursor`.
 
-        Raises psycopg2.Error. A wait that is cut short, by the time-out or by cancellation, ends
-        the statement and the connection: the answer is still to come, and would be taken for the
-        next statement's.
+        `spent` are seconds of STATEMENT_TIMEOUT that went into connecting. Raises psycopg2.Error,
+        and TimeoutError. A wait that is cut short, by the time-out or by cancellation, ends the
+        statement and the connection: the answer is still to come, and would be taken for the next
+        statement's.
         """
         self.busy = True
-        deadline = self.loop.call_later(STATEMENT_TIMEOUT, self._expire)
+        deadline = self.loop.call_later(max(STATEMENT_TIMEOUT - spent, 0.0), self._expire)
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             while (state := self.poll()) != extensions.POLL_OK:

@@ -1,6 +1,7 @@
 """What is watched besides the requests: statements, connections, and the log."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from driver import Connection
 from middleware.admission import Admission
 from pool import Pool
 
+CHANGE = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")
 POOL = {"db.client.connection.pool.name": "tasks"}
 # Whose lines are about sending telemetry: to send those too would never end.
 NOT_EXPORTED = ("opentelemetry", "urllib3", "requests")
@@ -35,8 +37,9 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
     """
 
     class TracedConnection(Connection):
-        async def run(self, cursor: Any, sql: Any, parameters: Any) -> None:
-            operation = str(sql).split(maxsplit=1)[0].upper()
+        async def run(self, cursor: Any, sql: Any, parameters: Any, spent: float = 0.0) -> None:
+            change = CHANGE.search(str(sql))  # within a WITH
+            operation = change[0] if change else str(sql).split(maxsplit=1)[0].upper()
             attributes = {
                 "db.system.name": "postgresql",
                 "db.operation.name": operation,
@@ -50,7 +53,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
                 set_status_on_exception=False,
             ) as span:
                 try:
-                    await super().run(cursor, sql, parameters)
+                    await super().run(cursor, sql, parameters, spent)
                 except BaseException as error:
                     span.set_status(StatusCode.ERROR)
                     span.set_attribute("error.type", _sqlstate(error) or logs.name_of(error))

@@ -95,6 +95,24 @@ def test_nobody_waits_for_a_busy_database_longer_than_promised(postgres: URL) ->
         assert client.get(TASKS).status_code == 200
 
 
+def test_a_connection_that_takes_long_leaves_the_statement_less_time(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        proxy(url) as way,
+        service(way.url) as client,
+        ThreadPoolExecutor(1) as threads,
+        locked_tasks(url),
+    ):
+        way.open()
+        way.hold()
+        asked = threads.submit(timed, lambda: client.get(TASKS))
+        time.sleep(3)
+        way.open()
+        answer, seconds = asked.result()
+    assert_told(answer, DATABASE_UNAVAILABLE)
+    assert 4.5 < seconds < 6
+
+
 def test_who_could_not_be_served_in_time_is_told_at_once(postgres: URL) -> None:
     """Nobody had a turn for a second; as many may wait as have connections, and no more."""
     with (
