@@ -26,8 +26,8 @@ POPULATION = Population(200, 100)
 OPTIONS = Options(3, 2, POPULATION, 0, 0, 0)
 QUICK = Options(1, 1, POPULATION, 0, 0, 0)  # to see that it works; says nothing of the figures
 
-# What a request may cost of the floor's CPU time: half as much again as it does.
-CPU_LIMITS = {"get": 1.3, "list": 0.6, "create": 1.5, "update": 1.5, "toggle": 1.5}
+# What a request may cost of the floor's CPU time: two thirds more than it does.
+CPU_LIMITS = {"get": 1.4, "list": 0.6, "create": 1.9, "update": 2.0, "toggle": 1.7}
 MEMORY_LIMIT = 100  # MB of 10^6 bytes, at CONNECTIONS
 
 
