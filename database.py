@@ -20,6 +20,8 @@ from errors import DatabaseUnavailable, is_database_at_fault
 from pool import Pool
 from times import Times
 
+# Seconds. A write that is sent when it can't be answered in time may happen, and nobody knows.
+LATEST_START = driver.STATEMENT_TIMEOUT - 1
 POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
 HEALTH_TIMEOUT = 1.5  # seconds for the whole of a health check
 
@@ -68,15 +70,16 @@ class Session(AsyncSession):
         sent once more, on a fresh connection, if its own turns out to be dead. Raises
         DatabaseUnavailable, and psycopg2.Error for the rest.
         """
+        began = perf_counter()
         try:
-            return await self._fetch_once(sql, parameters)
+            return await self._fetch_once(sql, parameters, began)
         except ConnectionLost:
             if not retry:
                 raise
-            return await self._fetch_once(sql, parameters, fresh=True)
+            return await self._fetch_once(sql, parameters, began, fresh=True)
 
     async def _fetch_once(
-        self, sql: str, parameters: Mapping[str, Any], *, fresh: bool = False
+        self, sql: str, parameters: Mapping[str, Any], began: float, *, fresh: bool = False
     ) -> list[Row]:
         pool: Pool = self.info["pool"]
         times: Times = self.info["times"]
@@ -89,7 +92,9 @@ class Session(AsyncSession):
             lent = perf_counter()
             times.connection += lent - asked
         try:
-            return await connection.fetch(sql, parameters, lent - asked)
+            if lent - began > LATEST_START:
+                raise DatabaseUnavailable("connecting left no time for the statement")
+            return await connection.fetch(sql, parameters, lent - began)
         except psycopg2.Error as error:
             if connection.dead:
                 raise ConnectionLost(f"{UNKNOWN}: {type(error).__name__}") from error

@@ -19,9 +19,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from cancelling import cancel
+from resolving import addresses
 
 CONNECT_TIMEOUT = 5.0  # seconds
 STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, for a pooler passes no server setting on
+EXPIRED = "the database did not answer in time"
 
 Row = tuple[Any, ...]
 
@@ -38,6 +40,7 @@ class Connection(extensions.connection):
     socket: int
     busy = False
     dead = False
+    expired = False
     waiter: asyncio.Future[None] | None = None
     farewell: asyncio.Task[None] | None = None
 
@@ -64,16 +67,18 @@ class Connection(extensions.connection):
     ) -> None:
         """Executes `sql`; the rows are then in `cursor`.
 
-        `spent` are seconds of STATEMENT_TIMEOUT that went into connecting. Raises psycopg2.Error,
-        and TimeoutError. A wait that is cut short, by the time-out or by cancellation, ends the
-        statement and the connection: the answer is still to come, and would be taken for the next
-        statement's.
+        `spent` are seconds of STATEMENT_TIMEOUT that went into getting the connection. Raises
+        psycopg2.Error, and TimeoutError. A wait that is cut short, by the time-out or by
+        cancellation, ends the statement and the connection: the answer is still to come, and would
+        be taken for the next statement's.
         """
-        self.busy = True
+        self.busy, self.expired = True, False
         deadline = self.loop.call_later(max(STATEMENT_TIMEOUT - spent, 0.0), self._expire)
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             while (state := self.poll()) != extensions.POLL_OK:
+                if self.expired:  # while it was not waiting, but just about to poll
+                    raise TimeoutError(EXPIRED)
                 if state == extensions.POLL_READ:
                     self.waiter = self.loop.create_future()
                     await self.waiter
@@ -140,8 +145,9 @@ class Connection(extensions.connection):
         return bool(socket.poll(0))
 
     def _expire(self) -> None:
+        self.expired = True
         if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_exception(TimeoutError("the database did not answer in time"))
+            self.waiter.set_exception(TimeoutError(EXPIRED))
 
     def _mark_dead(self) -> None:
         if not self.dead:
@@ -175,15 +181,16 @@ async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Con
 
     Raises psycopg2.OperationalError, and TimeoutError after CONNECT_TIMEOUT.
     """
-    connection: Connection = psycopg2.connect(
-        **parameters, async_=1, connection_factory=kind, cursor_factory=Cursor
-    )
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        resolved = parameters | await addresses(parameters)
+        connection: Connection = psycopg2.connect(
+            **resolved, async_=1, connection_factory=kind, cursor_factory=Cursor
+        )
+        try:
             await connection.open()
-    except BaseException:
-        extensions.connection.close(connection)
-        raise
+        except BaseException:
+            extensions.connection.close(connection)
+            raise
     return connection
 
 

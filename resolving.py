@@ -1,0 +1,43 @@
+"""Names of hosts, resolved without stopping the event loop.
+
+libpq asks the resolver itself, and waits, unless it is given `hostaddr` too
+(https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PQCONNECTSTARTPARAMS).
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg2
+
+
+async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The `host`, `hostaddr` and `port` of libpq for all addresses of the hosts in `parameters`.
+
+    `host` stays beside each, for TLS. Raises psycopg2.OperationalError for an unknown name.
+    """
+    hosts = str(parameters.get("host") or "").split(",")
+    if "hostaddr" in parameters or not any(_is_name(host) for host in hosts):
+        return {}
+    ports = str(parameters.get("port") or "").split(",")
+    found = [
+        (host, address, ports[number if len(ports) > 1 else 0])
+        for number, host in enumerate(hosts)
+        for address in (await _resolved(host) if _is_name(host) else [""])
+    ]
+    names = ("host", "hostaddr", "port")
+    return dict(zip(names, map(",".join, zip(*found, strict=True)), strict=True))
+
+
+def _is_name(host: str) -> bool:
+    """Whether it has addresses; a folder of sockets has none."""
+    return host != "" and not host.startswith(("/", "@"))
+
+
+async def _resolved(host: str) -> list[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise psycopg2.OperationalError(f"no address: {type(error).__name__}") from None
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -1,0 +1,91 @@
+"""Names of database hosts, resolved beside the event loop and not in its way."""
+
+import asyncio
+import time
+from typing import Any
+
+import psycopg2
+import pytest
+
+import driver
+from resolving import addresses
+
+RESOLVED = {"a.example": ["192.0.2.1", "2001:db8::1"], "b.example": ["192.0.2.2"]}
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands in for the network's, which tests have none of."""
+
+    async def getaddrinfo(self: object, host: str, *_: object, **__: object) -> list[Any]:
+        if host == "silent.example":
+            await asyncio.sleep(60)
+        return [(0, 0, 0, "", (address, 0)) for address in RESOLVED[host]]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {}),
+        ({"host": "/tmp/sockets"}, {}),
+        ({"host": "a.example", "hostaddr": "192.0.2.9"}, {}),
+        (
+            {"host": "a.example", "port": 5432},
+            {
+                "host": "a.example,a.example",
+                "hostaddr": "192.0.2.1,2001:db8::1",
+                "port": "5432,5432",
+            },
+        ),
+        (
+            {"host": "/tmp,b.example", "port": "1,2"},
+            {"host": "/tmp,b.example", "hostaddr": ",192.0.2.2", "port": "1,2"},
+        ),
+    ],
+)
+def test_each_address_of_a_host_is_named_beside_it(
+    resolver: None, given: dict[str, Any], expected: dict[str, str]
+) -> None:
+    assert asyncio.run(addresses(given)) == expected
+
+
+def test_a_name_that_nobody_knows_is_the_database_s_fault() -> None:
+    with pytest.raises(psycopg2.OperationalError):
+        asyncio.run(addresses({"host": "nobody.invalid"}))
+
+
+def test_a_resolver_that_is_silent_is_given_up_and_stops_nobody(
+    resolver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "CONNECT_TIMEOUT", 0.3)
+
+    async def work() -> None:
+        connecting = asyncio.ensure_future(driver.connect(host="silent.example", user="x"))
+        for _ in range(5):  # as others go on meanwhile
+            started = time.perf_counter()
+            await asyncio.sleep(0.02)
+            assert time.perf_counter() - started < 0.2
+        with pytest.raises(TimeoutError):
+            await connecting
+
+    asyncio.run(work())
+
+
+def test_a_name_leads_to_its_server() -> None:
+    reached = []
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(writer.get_extra_info("sockname")[0])
+        writer.close()
+        await writer.wait_closed()
+
+    async def work() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(psycopg2.OperationalError):
+                await driver.connect(host="localhost", port=port, user="x", sslmode="disable")
+
+    asyncio.run(work())
+    assert reached == ["127.0.0.1"]
