@@ -20,6 +20,7 @@ from schemas import FieldError
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 ANSWER_TIMEOUT = 20_000  # milliseconds without a byte of an answer taken
 MAX_HEAD = 64 * 1024  # bytes, give or take what comes at once
+MAX_PIPELINE = 16  # requests that were sent before the one ahead of them was answered
 RETRY_AFTER = 1.0  # seconds, as the answer OVERLOADED says
 
 
@@ -53,12 +54,17 @@ class Protocol(HttpToolsProtocol):
             self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
         self._head = self._head + len(data) if self._is_at_a_head() else 0
         if self._head > MAX_HEAD and not self.transport.is_closing():
-            self._refuse(HeadersTooLarge())
+            if self._is_answering():
+                self._end_after_the_answer()
+            else:
+                self._refuse(HeadersTooLarge())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._receiving = True
         self._unread = 0
+        if len(self.pipeline) >= MAX_PIPELINE:
+            raise ValueError("more requests than anybody asks ahead of the answers")
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
@@ -74,10 +80,12 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Who was told to come back later is not listened to until then.
 
-        A thousand clients who ask again at once would leave no time for those who are served.
+        A thousand clients who ask again at once would leave no time for those who are served. A
+        proxy's connection is not one client's: others may be next on it.
         """
         super().on_response_complete()
-        if "overloaded" in self.cycle.scope["state"] and not self.transport.is_closing():
+        overloaded = "overloaded" in self.cycle.scope["state"]
+        if overloaded and not self.config.proxy_headers and not self.transport.is_closing():
             self.flow.pause_reading()
             self.loop.call_later(RETRY_AFTER, self._listen_again)
 
@@ -88,10 +96,14 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP in the form of our errors."""
         if self._is_answering() and self._is_at_a_head():
-            # It comes after a request that was good: that one's answer must not be taken for this.
-            self.cycle.keep_alive = False
+            self._end_after_the_answer()
         else:
             self._refuse(InvalidInput(FieldError(field="request", message="must be HTTP/1.1")))
+
+    def _end_after_the_answer(self) -> None:
+        """It comes after a request that was good: that one's answer must not be taken for this."""
+        self.cycle.keep_alive = False
+        self.flow.pause_reading()
 
     def _received(self) -> None:
         self._receiving = False

@@ -143,6 +143,43 @@ def test_what_is_no_http_does_not_overtake_the_answer_before(connection: socket.
     assert answered.count(b"HTTP/1.1") == 1
 
 
+def test_nor_does_a_head_that_is_too_large(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url) as client,
+        locked_tasks(url) as release,
+        leaving(client, "POST", TASKS) as connection,
+    ):
+        eventually(lambda: backends_that_wait(url))
+        connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000)
+        time.sleep(0.3)
+        release()
+        answered = b""
+        with suppress(ConnectionError):
+            while part := connection.recv(65536):
+                answered += part
+        assert answered.startswith(b"HTTP/1.1 201 ")
+        assert answered.count(b"HTTP/1.1") == 1
+
+
+def test_who_asks_far_ahead_of_the_answers_is_hung_up_on(connection: socket.socket) -> None:
+    connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n" * 5000)
+    answered = b""
+    with suppress(ConnectionError):
+        while part := connection.recv(65536):
+            answered += part
+    assert 1 <= answered.count(b"HTTP/1.1 200 ") == answered.count(b"HTTP/1.1") < 30
+
+
+def test_some_may_be_sent_ahead(connection: socket.socket) -> None:
+    asked = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
+    connection.sendall(asked * 10 + asked.replace(b"tasks\r\n", b"tasks\r\nConnection: close\r\n"))
+    answered = b""
+    while part := connection.recv(65536):
+        answered += part
+    assert answered.count(b"HTTP/1.1 200 ") == 11
+
+
 def test_a_body_that_is_no_chunk_is_refused(connection: socket.socket) -> None:
     connection.sendall(HEAD.replace(b"Content-Length: 16", b"Transfer-Encoding: chunked") + b"x")
     assert told(connection.recv(65536)) == (400, NO_HTTP)
