@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import psycopg2
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
 from psycopg2 import errors as postgres
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from schemas import ErrorResponse, FieldError, ValidationErrorResponse
 
@@ -224,12 +225,12 @@ def field_errors(error: ValidationError, place: tuple[str, ...]) -> list[FieldEr
     ]
 
 
-def api_error(error: BaseException, app: FastAPI, path: str) -> APIError:
-    """What is answered to any exception of a request for `path`."""
+def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
+    """What is answered to any exception of the request of `scope`."""
     if isinstance(error, APIError):
         return error
     if isinstance(error, HTTPException):  # the framework's: no such route, or not with this method
-        known = {404: NotFound(), 405: MethodNotAllowed(_methods_at(app, path))}
+        known = {404: NotFound(), 405: MethodNotAllowed(_methods_of(app, scope))}
         invalid = InvalidInput(FieldError(field="body", message=str(error.detail)))
         return known.get(error.status_code, invalid)
     if isinstance(error, asyncio.CancelledError):  # only the end of the service cancels a request
@@ -241,11 +242,10 @@ def api_error(error: BaseException, app: FastAPI, path: str) -> APIError:
     return InternalError(type(error).__name__)
 
 
-def _methods_at(app: FastAPI, path: str) -> set[str]:
+def _methods_of(app: FastAPI, scope: Scope) -> set[str]:
     """Every method of the path, over all its routes."""
     methods: set[str] = set()
-    for route in iter_route_contexts(app.routes):
-        pattern = getattr(route, "path_regex", None)
-        if pattern is not None and pattern.match(path):
+    for route in app.routes:
+        if route.matches(scope)[0] is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()
     return methods

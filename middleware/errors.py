@@ -55,10 +55,9 @@ class ErrorsMiddleware:
             await self.app(scope, receive, observed)
         except ClientDisconnect:
             logs.logger.info("the client went away", extra=logs.about(scope))
-            return
         except (Exception, asyncio.CancelledError) as error:
             app: FastAPI = scope["app"]
-            answer = api_error(error, app, scope["path"].removeprefix(scope.get("root_path", "")))
+            answer = api_error(error, app, scope)
             _log(error, answer, scope)
             if status:  # some of it was sent: the server cuts it off, so that it can't pass for all
                 raise

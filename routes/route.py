@@ -102,7 +102,7 @@ class TaskRoute(Route):
         The turn is over before that is sent: a slow reader keeps nobody waiting.
         """
         await get_current_user(request, request.path_params["user_id"])
-        if self.arguments.takes_body:
+        if self.arguments.takes_body or "transfer-encoding" in request.headers:
             await request.body()
         else:
             request.check_length()

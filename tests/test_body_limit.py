@@ -138,6 +138,18 @@ def test_a_body_that_nobody_asked_for_is_refused_too(
     assert answer(connection).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
+def test_nor_is_one_that_comes_in_chunks(
+    method: str, connection: socket.socket, client: httpx.Client, alice: str, create: Create
+) -> None:
+    task = create()
+    path = f"/api/{alice}/tasks/{task['id']}"
+    called = path + ("/complete" if method == "PATCH" else "")
+    connection.sendall(head(method, called, alice, CHUNKED) + b"20000\r\n" + b" " * 0x20000)
+    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert client.get(path).json() == task
+
+
 def test_who_still_sends_is_told_before_the_connection_closes(
     connection: socket.socket, alice: str
 ) -> None:
