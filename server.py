@@ -21,6 +21,7 @@ with without("watchfiles", "yaml"):  # for its own reloader and configuration fi
 
     from protocol import Protocol
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
 BACKLOG = 2048  # connections that may wait to be accepted
 # Seconds. A proxy's own limit, 60 as a rule, must be the shorter one: otherwise it sends a request
@@ -34,12 +35,19 @@ def run(app: FastAPI) -> None:
     _allow_many_connections()
     # A stop that was asked for is no failure. uvicorn takes these signals over while it serves, and
     # raises them again at its end.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+    for number in STOPPING:
+        signal.signal(number, _stop)
     with _listen(settings) as listener:
         _greet(settings, listener.getsockname()[1])
         with database_url(settings) as app.state.database_url:
             _serve(app, settings, listener)
+
+
+def _stop(*_: object) -> None:
+    """Ends the process, once: a second signal, such as `uv` passes on, must not end the ending."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -40,7 +40,8 @@ class Workers:
                     self._pids.add(self._fork(listener))
                 pid, status = os.wait()
                 self._pids.discard(pid)
-                logger.error("Worker %d ended with status %d; starting another", pid, status)
+                code = os.waitstatus_to_exitcode(status)  # of a signal it is negative
+                logger.error("Worker %d ended with code %d; starting another", pid, code)
                 time.sleep(RESTART_DELAY)
         finally:
             listener.close()
@@ -63,6 +64,8 @@ class Workers:
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
+        except Exception as error:
+            logger.critical("Worker %d failed", os.getpid(), exc_info=error)
         finally:
             sys.stdout.flush()
             os._exit(code)  # nothing of the parent's, such as its database, ends with a worker

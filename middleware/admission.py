@@ -58,7 +58,8 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # its turn came in the same moment
+            # Its turn came in the same moment.
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._next()
             raise
         return True
