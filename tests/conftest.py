@@ -24,15 +24,14 @@ from sqlalchemy.engine import URL, make_url
 SECRET = "tests-only-" + secrets.token_urlsafe(32)
 ORIGIN = "https://app.example.com"
 
-for name in (
-    *("DATABASE_URL", "MIGRATION_DATABASE_URL", "ENVIRONMENT"),
-    *("BETTER_AUTH_SECRET", "BETTER_AUTH_URL", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"),
-):
-    os.environ.pop(name, None)  # before config.py reads them
+from config import Settings  # noqa: E402
+
+Settings.model_config["env_file"] = None  # before main.py reads them
 for name in [name for name in os.environ if name.startswith("OTEL_")]:
     del os.environ[name]
+for name in Settings.model_fields:
+    os.environ.pop(name.upper(), None)
 
-from config import Settings  # noqa: E402
 from development import running_postgres  # noqa: E402
 from driver import libpq_parameters  # noqa: E402
 from main import create_app  # noqa: E402

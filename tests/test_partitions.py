@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from config import ROOT
 from routes import statements
 from schemas import Order, Sort, Status
-from tests.processes import environment, postgres_versions, temporary_postgres
+from tests.processes import environment, postgres_versions, sources, temporary_postgres
 from tests.support import connect, database_of_its_own, sql
 
 pytestmark = pytest.mark.slow
@@ -30,6 +30,8 @@ CORE = (
     "test_auth.py",
     "test_statements.py",
     "test_body_limit.py",
+    "test_conditional.py",
+    "test_idempotency.py",
 )
 ROWS = """
 SELECT id, user_id, title, description, completed, created_at, updated_at FROM tasks ORDER BY id
@@ -59,7 +61,7 @@ def migrated_database(server: URL) -> Iterator[URL]:
     with database_of_its_own(server, tables=False) as url:
         dsn = url.render_as_string(hide_password=False)
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-        subprocess.run(command, cwd=ROOT, env=environment(database_url=dsn), check=True)
+        subprocess.run(command, cwd=sources(), env=environment(database_url=dsn), check=True)
         yield url
 
 
