@@ -68,12 +68,18 @@ def service(serve: Serve) -> Iterator[Service]:
 
 @pytest.fixture
 def settle(database: Postgres) -> Callable[..., dict[str, Any]]:
-    """Compares a ledger with the table, notes it in the report, and holds the service to it."""
+    """Compares a ledger with the table, notes it in the report, and holds the service to it.
 
-    def settle(done: str, ledger: Ledger, *, url: URL | None = None, **seen: Any) -> dict[str, Any]:
+    Every request has to be answered, unless connections may be `cut`.
+    """
+
+    def settle(
+        done: str, ledger: Ledger, *, url: URL | None = None, cut: bool = False, **seen: Any
+    ) -> dict[str, Any]:
         counted = balance(ledger, url or database.url)
         report.note(done, ledger, {**counted, **seen})
         assert ledger.dishonest == []
+        assert cut or not ledger.broken
         assert counted["acknowledged"] == counted["found"] > 0
         assert (counted["lost"], counted["duplicated"]) == (0, 0)
         return counted

@@ -43,7 +43,7 @@ def test_kill_9(serve: Serve, database: Postgres, settle: Settle) -> None:
             users.stop()
             assert service.stops() == 0
     assert len(users.ledger.acknowledged) > ENOUGH
-    settle("service killed (kill -9) under load, three times", users.ledger)
+    settle("service killed (kill -9) under load, three times", users.ledger, cut=True)
 
 
 @SIGNALS
@@ -55,7 +55,7 @@ def test_a_signal(serve: Serve, settle: Settle, number: signal.Signals) -> None:
             seconds = stopped(service, number)
     assert users.ledger.broken["ConnectionRefusedError"] > 0
     counted = settle(
-        f"{number.name} under load", users.ledger, exit_code=0, seconds_to_stop=seconds
+        f"{number.name} under load", users.ledger, cut=True, exit_code=0, seconds_to_stop=seconds
     )
     # Whatever was done was answered: what got no answer came too late, and was not begun.
     assert counted["unacknowledged, but there"] == 0
@@ -85,6 +85,7 @@ def test_a_signal_while_the_database_hangs(
     settle(
         f"{number.name} while Postgres is frozen, SHUTDOWN_TIMEOUT={patience}",
         users.ledger,
+        cut=True,
         exit_code=0,
         seconds_to_stop=seconds,
     )
@@ -106,5 +107,6 @@ def test_new_connections_are_refused_while_it_stops(
     settle(
         "new connections while it finishes what is in flight",
         users.ledger,
+        cut=True,
         refused=late.ledger.broken.total(),
     )
