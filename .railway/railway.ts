@@ -16,6 +16,7 @@ export default defineRailway(() => {
       // Set on Railway and kept; a variable that is not named here would be removed.
       DATABASE_URL: preserve(),
       MIGRATION_DATABASE_URL: preserve(),
+      BETTER_AUTH_URL: preserve(), // this or the secret, or both
       BETTER_AUTH_SECRET: preserve(),
       ALLOWED_ORIGINS: preserve(),
     },

@@ -25,7 +25,13 @@ EVALUATE = (
     "import program from './railway.ts';"
     "Promise.resolve(program({} as any)).then((graph) => console.log(JSON.stringify(graph)));"
 )
-SECRETS = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "BETTER_AUTH_SECRET", "ALLOWED_ORIGINS"}
+SECRETS = {
+    "DATABASE_URL",
+    "MIGRATION_DATABASE_URL",
+    "BETTER_AUTH_URL",
+    "BETTER_AUTH_SECRET",
+    "ALLOWED_ORIGINS",
+}
 PLACEHOLDERS = {
     "DATABASE_URL": "postgresql://tasks@db/tasks",
     "MIGRATION_DATABASE_URL": "postgresql://tasks@db/tasks",
