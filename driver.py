@@ -31,9 +31,9 @@ Row = tuple[Any, ...]
 class Connection(extensions.connection):
     """A connection that waits on the running event loop instead of blocking it.
 
-    Its socket is watched all the time. What arrives while nothing was asked can only be the
-    server's farewell, so that a dead connection is known before anybody uses it: this stands in for
-    the liveness check.
+    Its socket is watched all the time. What arrives while nothing was asked is the server's
+    farewell (or news of a setting, which is taken for one), so that a dead connection is known
+    before anybody uses it: this stands in for the liveness check.
     """
 
     loop: asyncio.AbstractEventLoop

@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # tokens.py says with what to import python-jose
 
 REFRESH_INTERVAL = 30.0  # seconds from one fetch to the next, at least
 FIRST_INTERVAL = 5.0  # the same as long as there are no keys at all
-# Seconds after which a key that the issuer took back is no longer good. Better Auth's keys may be
-# kept for ever; a key that leaked is taken out of the set, and that should be noticed.
+# Seconds after which the next token has the keys fetched anew. Better Auth's may be kept for ever;
+# but a key that leaked is taken out of the set, and that should be noticed.
 MAX_AGE = 600.0
 TIMEOUT = 5.0  # seconds for a fetch; less than from one to the next, so there is one at a time
 MAX_SIZE = 512 * 1024  # bytes

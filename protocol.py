@@ -84,8 +84,10 @@ class Protocol(HttpToolsProtocol):
         proxy's connection is not one client's: others may be next on it.
         """
         super().on_response_complete()
-        overloaded = "overloaded" in self.cycle.scope["state"]
-        if overloaded and not self.config.proxy_headers and not self.transport.is_closing():
+        scope = self.cycle.scope
+        if "overloaded" not in scope["state"] or self.transport.is_closing():
+            return
+        if all(name != b"x-forwarded-for" for name, _ in scope["headers"]):
             self.flow.pause_reading()
             self.loop.call_later(RETRY_AFTER, self._listen_again)
 

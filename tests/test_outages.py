@@ -1,15 +1,18 @@
 """What callers are told while the database is away, slow or busy, and how it ends."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import ORIGIN
+from tests.conftest import ORIGIN, bearer
 from tests.support import (
     DATABASE_UNAVAILABLE,
     OVERLOADED,
@@ -131,6 +134,33 @@ def test_who_could_not_be_served_in_time_is_told_at_once(postgres: URL) -> None:
         release()
         assert {request.result().status_code for request in hanging + waiting} == {200}
         assert client.get(TASKS).status_code == 200
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_who_is_told_to_come_later_is_not_heard_until_then_but_for_a_proxy(
+    postgres: URL, proxied: bool
+) -> None:
+    headers = bearer("alice") | ({"X-Forwarded-For": "192.0.2.1"} if proxied else {})
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, db_pool_size=1, max_waiting=1) as client,
+        ThreadPoolExecutor() as threads,
+        locked_tasks(url) as release,
+    ):
+        asked = [threads.submit(client.get, TASKS)]
+        eventually(lambda: backends_that_wait(url))
+        asked.append(threads.submit(client.get, TASKS))
+        time.sleep(0.2)
+        with closing(HTTPConnection(client.base_url.host, client.base_url.port)) as connection:
+            connection.request("GET", TASKS, headers=headers)
+            refused = connection.getresponse()
+            assert (refused.status, json.loads(refused.read())) == (503, OVERLOADED)
+            start = time.perf_counter()
+            connection.request("GET", "/health/live")
+            assert connection.getresponse().status == 200
+            assert (time.perf_counter() - start < 0.6) == proxied
+        release()
+        assert {each.result().status_code for each in asked} <= {200, 503}
 
 
 def test_a_request_that_waits_is_served_when_its_turn_comes(postgres: URL) -> None:
