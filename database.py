@@ -131,7 +131,7 @@ class Database:
         assert isinstance(dialect, driver.Dialect)
         dialect.release = self.pool.release
         self._probe: driver.Connection | None = None
-        self._probing = asyncio.Lock()
+        self._checking: asyncio.Task[None] | None = None
         self.connection_class = driver.Connection
 
     async def _connect(self) -> driver.Connection:
@@ -142,9 +142,18 @@ class Database:
         return Session(self.engine, info={"pool": self.pool, "times": times or Times()})
 
     async def check(self) -> None:
-        """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable."""
+        """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable.
+
+        Who comes while that is under way has the same answer: however many ask, they ask once.
+        """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+            self._checking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(self._checking)
+
+    async def _check(self) -> None:
         try:
-            async with asyncio.timeout(HEALTH_TIMEOUT), self._probing:
+            async with asyncio.timeout(HEALTH_TIMEOUT):
                 if self._probe is None or self._probe.dead:
                     self._probe = await self._connect()
                 await self._probe.fetch("SELECT 1")

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from errors import APIError, HeadersTooLarge, InvalidInput, RequestTimeout
 from middleware.errors import LINGER_SIZE
+from middleware.headers import DEFAULTS
 from middleware.request_id import new_id
 from schemas import FieldError
 
@@ -129,9 +130,13 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, error: APIError) -> None:
         """Answers what never became a request, and hangs up."""
         body = json.dumps(error.body()).encode()
-        head = (
-            b"content-type: application/json\r\nconnection: close\r\n"
-            b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n"
-        ) % (new_id().encode(), len(body))
-        self.transport.write(STATUS_LINE[error.status] + head + body)
+        headers = (
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (b"x-request-id", new_id().encode()),
+            *DEFAULTS,
+        )
+        head = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + body)
         self.transport.close()

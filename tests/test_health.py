@@ -1,15 +1,19 @@
 """Health is what it says it is, in time, whatever the database does."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy.engine import URL
 
+import driver
+from database import Database
 from tests.support import (
     DATABASE_UNAVAILABLE,
     Proxy,
@@ -154,3 +158,25 @@ def test_health_does_not_wait_behind_requests(postgres: URL) -> None:
         assert time.perf_counter() - start < 1
         release()
         assert {request.result().status_code for request in requests} == {200}
+
+
+def test_however_many_ask_the_database_is_asked_once(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    fetch = driver.Connection.fetch
+
+    async def counted(self: driver.Connection, sql: str, *others: Any) -> list[driver.Row]:
+        asked.append(sql)
+        return await fetch(self, sql, *others)
+
+    monkeypatch.setattr(driver.Connection, "fetch", counted)
+
+    async def work() -> None:
+        database = Database(postgres, 1)
+        for _ in range(2):
+            await asyncio.gather(*(database.check() for _ in range(300)))
+        await database.close()
+
+    asyncio.run(work())
+    assert asked == ["SELECT 1"] * 2

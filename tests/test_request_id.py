@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
+from middleware.headers import DEFAULTS
 from tests.conftest import ORIGIN
 from tests.support import database_of_its_own, eventually, recorded_log, service, sql
 
@@ -148,6 +149,7 @@ def test_what_is_no_http_is_answered_with_one(base_url: str) -> None:
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", answer)
+    assert all(b"\r\n%b: %b\r\n" % header in answer for header in DEFAULTS)
 
 
 def test_the_document_names_it_for_every_answer(client: httpx.Client) -> None:
