@@ -15,7 +15,7 @@ import psycopg2
 async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
     """The `host`, `hostaddr` and `port` of libpq for all addresses of the hosts in `parameters`.
 
-    `host` stays beside each, for TLS. Raises psycopg2.OperationalError for an unknown name.
+    `host` stays beside each, for TLS. Raises psycopg2.OperationalError if there is none.
     """
     hosts = str(parameters.get("host") or "").split(",")
     if "hostaddr" in parameters or not any(_is_name(host) for host in hosts):
@@ -26,6 +26,8 @@ async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
         for number, host in enumerate(hosts)
         for address in (await _resolved(host) if _is_name(host) else [""])
     ]
+    if not found:
+        raise psycopg2.OperationalError("the host has no address that can be had")
     names = ("host", "hostaddr", "port")
     return dict(zip(names, map(",".join, zip(*found, strict=True)), strict=True))
 
@@ -38,6 +40,6 @@ def _is_name(host: str) -> bool:
 async def _resolved(host: str) -> list[str]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise psycopg2.OperationalError(f"no address: {type(error).__name__}") from None
+    except (OSError, UnicodeError):  # one of several hosts may do
+        return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

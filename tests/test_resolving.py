@@ -51,9 +51,15 @@ def test_each_address_of_a_host_is_named_beside_it(
     assert asyncio.run(addresses(given)) == expected
 
 
-def test_a_name_that_nobody_knows_is_the_database_s_fault() -> None:
+@pytest.mark.parametrize("host", ["nobody.invalid", "no..name", "nobody.invalid,no..name"])
+def test_a_name_that_nobody_knows_is_the_database_s_fault(host: str) -> None:
     with pytest.raises(psycopg2.OperationalError):
-        asyncio.run(addresses({"host": "nobody.invalid"}))
+        asyncio.run(addresses({"host": host}))
+
+
+def test_one_of_several_names_may_be_unknown() -> None:
+    found = asyncio.run(addresses({"host": "nobody.invalid,127.0.0.1", "port": "1,2"}))
+    assert found == {"host": "127.0.0.1", "hostaddr": "127.0.0.1", "port": "2"}
 
 
 def test_a_resolver_that_is_silent_is_given_up_and_stops_nobody(
