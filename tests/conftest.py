@@ -26,6 +26,7 @@ ORIGIN = "https://app.example.com"
 
 from config import Settings  # noqa: E402
 
+ENV_FILE = Settings.model_config["env_file"]
 Settings.model_config["env_file"] = None  # before main.py reads them
 for name in [name for name in os.environ if name.startswith("OTEL_")]:
     del os.environ[name]

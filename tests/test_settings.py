@@ -18,6 +18,7 @@ from config import ROOT, Settings, get_settings
 from database import Database
 from errors import DatabaseUnavailable
 from postgresurl import postgres_url
+from tests.conftest import ENV_FILE
 
 SECRET = "a-secret-of-more-than-32-characters"
 URL = "postgresql://owner:pass-word@db.example/tasks"
@@ -412,7 +413,7 @@ def test_settings_of_opentelemetry_in_the_file_reach_it_and_no_others_do(
 
 
 def test_the_file_lies_beside_the_program() -> None:
-    assert Settings.model_config["env_file"] == ROOT / ".env" == Path(main.__file__).parent / ".env"
+    assert ROOT / ".env" == ENV_FILE == Path(main.__file__).parent / ".env"
 
 
 @pytest.mark.parametrize("secret", ["x" * 32, "é" * 32, "with spaces at the ends and inside it "])

@@ -1,6 +1,6 @@
 import { getMigrations } from "better-auth/db/migration"
 import { auth } from "./auth"
 
-const { runMigrations } = await getMigrations(auth.options)
-await runMigrations()
-process.exit()
+getMigrations(auth.options)
+  .then(({ runMigrations }) => runMigrations())
+  .then(() => process.exit())

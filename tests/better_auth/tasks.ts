@@ -1,6 +1,6 @@
 import { authClient } from "./auth-client"
 
-let token: string | undefined
+let known: { user: string; token: string } | undefined
 
 async function newToken(): Promise<string> {
   const { data, error } = await authClient.token()
@@ -12,23 +12,23 @@ async function newToken(): Promise<string> {
 export async function callTasks(path = "", init: RequestInit = {}): Promise<Response> {
   const { data: session } = await authClient.getSession()
   if (!session) throw new Error("Log in first.")
-  const user = encodeURIComponent(session.user.id)
-  const url = `${process.env.NEXT_PUBLIC_API_URL}/api/${user}/tasks${path}`
+  const { user } = session
+  const url = `${process.env.NEXT_PUBLIC_API_URL}/api/${encodeURIComponent(user.id)}/tasks${path}`
 
   async function send(): Promise<Response> {
-    token ??= await newToken()
-    const headers = { "Content-Type": "application/json", Authorization: `Bearer ${token}` }
+    if (known?.user !== user.id) known = { user: user.id, token: await newToken() }
+    const headers = { "Content-Type": "application/json", Authorization: `Bearer ${known.token}` }
     return fetch(url, { ...init, headers })
   }
 
   const response = await send()
   if (response.status !== 401) return response
-  token = undefined // it holds for 15 minutes, and the session for days
+  known = undefined // it holds for 15 minutes, and the session for days
   return send()
 }
 
 /** Logs out. A token that was given out before holds until it expires. */
 export async function logOut(): Promise<void> {
-  token = undefined
+  known = undefined
   await authClient.signOut()
 }
