@@ -16,15 +16,14 @@ import driver
 from database import Database
 from tests.support import (
     DATABASE_UNAVAILABLE,
-    Proxy,
     backends_that_wait,
     database_of_its_own,
     eventually,
     locked_tasks,
-    proxy,
     service,
     sql,
 )
+from tests.tcp_proxy import Proxy, proxy
 
 HEALTHY = {"status": "healthy", "database": "connected"}
 UNHEALTHY = {"status": "unhealthy", "database": "disconnected", **DATABASE_UNAVAILABLE}

@@ -24,11 +24,11 @@ from tests.support import (
     database_of_its_own,
     eventually,
     locked_tasks,
-    proxy,
     recorded_log,
     service,
     sql,
 )
+from tests.tcp_proxy import proxy
 
 Post = Callable[..., httpx.Response]
 

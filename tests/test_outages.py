@@ -20,11 +20,11 @@ from tests.support import (
     database_of_its_own,
     eventually,
     locked_tasks,
-    proxy,
     recorded_log,
     service,
     sql,
 )
+from tests.tcp_proxy import proxy
 
 pytestmark = pytest.mark.slow
 

@@ -14,10 +14,10 @@ from tests.support import (
     database_of_its_own,
     eventually,
     locked_tasks,
-    proxy,
     recorded_log,
     service,
 )
+from tests.tcp_proxy import proxy
 from times import MAX_LINES
 
 TASKS = "/api/alice/tasks"

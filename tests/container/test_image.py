@@ -24,14 +24,8 @@ from config import ROOT
 from tests.conftest import SECRET, bearer
 from tests.container.image import Image, build, namespace
 from tests.processes import PATIENCE, STOP_LIMIT, free_port, until
-from tests.support import (
-    Proxy,
-    backends_that_wait,
-    database_of_its_own,
-    locked_tasks,
-    proxy,
-    sql,
-)
+from tests.support import backends_that_wait, database_of_its_own, locked_tasks, sql
+from tests.tcp_proxy import Proxy, proxy
 
 pytestmark = pytest.mark.container
 

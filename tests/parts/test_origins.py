@@ -17,9 +17,9 @@ from tests.support import (
     claims,
     database_of_its_own,
     forge,
-    proxy,
     sql,
 )
+from tests.tcp_proxy import proxy
 from tokens import make_token
 
 pytestmark = pytest.mark.parts
