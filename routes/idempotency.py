@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import errors
 from database import Session, prepare
+from routes.representations import Task
 from routes.statements import FIELDS, GET
 from schemas import TaskCreate
 
@@ -47,19 +48,19 @@ WITH next AS (
         ORDER BY created_at LIMIT 10 FOR UPDATE SKIP LOCKED
     )
 )
-SELECT coalesce(row_to_json(task), row_to_json(earlier))::text, claim.task_id,
-    task.id IS NULL, claim.fingerprint = %(fingerprint)s
-FROM claim
-LEFT JOIN task ON true
-LEFT JOIN (SELECT {_FIELDS} FROM tasks) AS earlier
-    ON earlier.id = claim.task_id AND earlier.user_id = %(user_id)s
+SELECT claim.task_id, claim.fingerprint = %(fingerprint)s, answered.*
+FROM claim LEFT JOIN LATERAL (
+    SELECT false, task.* FROM task
+    UNION ALL
+    SELECT true, {_FIELDS} FROM tasks WHERE id = claim.task_id AND user_id = %(user_id)s
+) AS answered ON true
 """  # noqa: S608
 
 
 class Created(NamedTuple):
-    """A task as its JSON, and whether an earlier request had created it."""
+    """A task, and whether an earlier request had created it."""
 
-    body: str
+    task: Task
     replayed: bool
 
 
@@ -72,12 +73,12 @@ async def create_once(session: Session, user_id: str, task: TaskCreate, key: str
     # Without defaults, so that a later field which is not sent makes no other body of this one.
     fingerprint = sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
     values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, **task.model_dump()}
-    [(task_json, task_id, replayed, same)] = await session.fetch(CREATE_ONCE, values, retry=True)
+    [(task_id, same, replayed, *row)] = await session.fetch(CREATE_ONCE, values, retry=True)
     if not same:
         raise errors.IdempotencyKeyReused
-    if task_json is not None:
-        return Created(task_json, replayed)
+    if replayed is not None:
+        return Created(Task(*row), replayed)
     # It was committed while the statement waited, which does not see it, or it was deleted.
-    for (task_json,) in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
-        return Created(task_json, replayed)
+    for earlier in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
+        return Created(Task(*earlier), replayed=True)
     raise errors.TaskNotFound

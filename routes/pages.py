@@ -1,18 +1,18 @@
 """Pages of a list: the keyset cursor, and the JSON of one page or of the whole list."""
 
-import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from database import Session
 from errors import InvalidInput
 from models import TITLE_LENGTH
 from routes import statements
+from routes.representations import Task, TaskList, to_json
 from schemas import MAX_ID, FieldError, TaskQuery
 
 # Tasks to hold at once while a whole list is sent. One of 1 KiB each is a MiB.
@@ -28,9 +28,9 @@ class Position(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some tasks in order, each as its JSON, and where the next page starts if there is one."""
+    """Some tasks in order, and where the next page starts if there is one."""
 
-    tasks: list[str]
+    tasks: list[Task]
     next: Position | None
 
 
@@ -76,21 +76,23 @@ async def read_page(
     parameters = {"user_id": user_id, "limit": limit + 1}
     if after is not None:
         parameters |= after._asdict()
-    tasks = [row[0] for row in await session.fetch(sql, parameters, retry=True)]
+    tasks = [Task(*row) for row in await session.fetch(sql, parameters, retry=True)]
     if len(tasks) <= limit:
         return Page(tasks, None)
     del tasks[limit:]
-    last = json.loads(tasks[-1])
-    return Page(
-        tasks, Position(last["title" if query.sort == "title" else "created_at"], last["id"])
-    )
+    last = tasks[-1]
+    return Page(tasks, Position(last.title if query.sort == "title" else last.created_at, last.id))
 
 
 def page_json(page: Page, query: TaskQuery) -> bytes:
     """The TaskListResponse of one page."""
-    cursor = f'"{encode_cursor(page.next, query)}"' if page.next else "null"
-    tasks = ",".join(page.tasks)
-    return f'{{"tasks":[{tasks}],"count":{len(page.tasks)},"next_cursor":{cursor}}}'.encode()
+    cursor = encode_cursor(page.next, query) if page.next else None
+    return to_json(TaskList(page.tasks, len(page.tasks), cursor))
+
+
+def _inside(tasks: list[Task]) -> bytes:
+    """The JSON of what is between the brackets."""
+    return to_json(tasks)[1:-1]
 
 
 async def whole_list_json(
@@ -103,7 +105,7 @@ async def whole_list_json(
     """
     count = len(page.tasks)
     following = page.next
-    text = b'{"tasks":[' + ",".join(page.tasks).encode()
+    text = b'{"tasks":[' + _inside(page.tasks)
     del page
     while True:
         for start in range(0, len(text), PART):
@@ -112,6 +114,6 @@ async def whole_list_json(
             break
         tasks, following = await read_page(session, user_id, query, following, CHUNK)
         count += len(tasks)
-        text = "".join(f",{task}" for task in tasks).encode()
+        text = b"," + _inside(tasks)
         del tasks
     yield b'],"count":%d,"next_cursor":null}' % count

@@ -1,7 +1,7 @@
 """Every statement of the task routes, built once.
 
-Postgres writes the JSON of a task, so that a row goes from the socket to the answer as it is. Its
-fields are those of TaskResponse: the schema that is documented is the one that is written.
+A row has the fields of TaskResponse, in its order. The service makes the JSON of it, not Postgres:
+there can be more of the one and only one of the other.
 """
 
 from datetime import datetime
@@ -26,7 +26,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.sql import ColumnElement, literal_column
-from sqlalchemy.sql.selectable import NamedFromClause
 from sqlmodel import DateTime, cast, func, select
 
 from database import prepare
@@ -50,20 +49,7 @@ def _field(name: str) -> ColumnElement[Any]:
 FIELDS = tuple(_field(name) for name in TaskResponse.model_fields)
 
 
-def task_json(found: NamedFromClause) -> ColumnElement[str]:
-    """The JSON of each row of `found`, which has FIELDS."""
-    return cast(func.row_to_json(found.table_valued()), Text)
-
-
-def etag(task: str) -> str:
-    """The entity tag of the JSON of a task: `updated_at`, its last field, in quotes.
-
-    Strong, as `updated_at` is later after every change (RFC 9110, section 8.8.1). Whoever has a
-    task out of a list has its entity tag too.
-    """
-    return task[task.rindex('":"') + 2 : -1]
-
-
+# As Task.etag has it.
 ETAG = func.concat(literal_column("'\"'"), _rfc3339(columns.updated_at), literal_column("'\"'"))
 
 USER_ID = bindparam("user_id", type_=Text)
@@ -83,8 +69,8 @@ class Change(NamedTuple):
 
 
 def _answered(change: Insert | Update | Delete) -> str:
-    """`change` as a statement that gives the JSON of the task as it then is, or last was."""
-    return prepare(select(task_json(change.returning(*FIELDS).cte("task"))))
+    """`change` as a statement that gives the task as it then is, or last was."""
+    return prepare(change.returning(*FIELDS))
 
 
 def _change(statement: Update | Delete) -> Change:
@@ -96,7 +82,7 @@ def _change(statement: Update | Delete) -> Change:
     return Change(_answered(statement), _answered(statement.where(is_current)))
 
 
-GET = prepare(select(task_json(select(*FIELDS).where(*OWN_TASK).subquery("task"))))
+GET = prepare(select(*FIELDS).where(*OWN_TASK))
 
 CREATE = _answered(
     insert(tasks).values(
@@ -152,6 +138,4 @@ def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
     # A limit that Postgres can't see when it plans: knowing that a page is most of what a user has,
     # it would read all of it in any order and sort, and be wrong about how much that is.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
-    # What is made of each row leaves them in order.
-    page = statement.order_by(*ordering).limit(limit).subquery("task")
-    return prepare(select(task_json(page)))
+    return prepare(statement.order_by(*ordering).limit(limit))

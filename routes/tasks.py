@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic_core import from_json
 
 import errors
 from auth import CurrentUser
@@ -14,8 +13,8 @@ from routes import statements
 from routes.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from routes.idempotency import create_once
 from routes.pages import CHUNK, decode_cursor, page_json, read_page, whole_list_json
+from routes.representations import Task, to_json
 from routes.route import TaskRoute
-from routes.statements import etag
 from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
 
 # What every operation can answer, besides what its own decorator adds.
@@ -53,20 +52,20 @@ CREATED_HEADERS = {
 router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=TaskRoute)
 
 
-def json_response(body: str | bytes, status: int = 200, **headers: str) -> Response:
+def json_response(body: bytes, status: int = 200, **headers: str) -> Response:
     """An answer whose JSON is already written."""
     return Response(body, status, headers, media_type="application/json")
 
 
-def task_response(task: str, status: int = 200, **headers: str) -> Response:
+def task_response(task: Task, status: int = 200, **headers: str) -> Response:
     """The answer of a task and its ETag."""
-    return json_response(task, status, ETag=etag(task), **headers)
+    return json_response(to_json(task), status, ETag=task.etag, **headers)
 
 
 async def own_task(
     sql: str, user_id: str, task_id: int, session: SessionDep, *, retry: bool = False, **values: Any
-) -> str:
-    """The JSON that `sql` gives of a task of the user.
+) -> Task:
+    """What `sql` gives of a task of the user.
 
     Every statement asks for the task, its owner and its condition at once. Only when it found
     nothing is there a second one, which tells why. Raises TaskNotFound, Forbidden or
@@ -74,8 +73,7 @@ async def own_task(
     """
     values |= {"user_id": user_id, "task_id": task_id}
     for row in await session.fetch(sql, values, retry=retry):
-        task: str = row[0]
-        return task
+        return Task(*row)
     for (foreign,) in await session.fetch(statements.FOREIGN, values, retry=True):
         if foreign:
             raise errors.Forbidden("the task is another user's")
@@ -91,8 +89,8 @@ async def change_task(
     session: SessionDep,
     if_match: frozenset[str] | None,
     **values: Any,
-) -> str:
-    """The JSON that `change` gives of a task of the user. Raises what `own_task` does."""
+) -> Task:
+    """What `change` gives of a task of the user. Raises what `own_task` does."""
     if if_match is None:
         return await own_task(change.always, user_id, task_id, session, **values)
     values["if_match"] = list(if_match)
@@ -144,12 +142,13 @@ async def create_task(
     headers = {}
     if idempotency_key is None:
         values = {"user_id": user_id, **task.model_dump()}
-        [(created,)] = await session.fetch(statements.CREATE, values, retry=False)
+        [row] = await session.fetch(statements.CREATE, values, retry=False)
+        created = Task(*row)
     else:
         created, replayed = await create_once(session, user_id, task, idempotency_key)
         headers = {"Idempotency-Replayed": "true"} if replayed else {}
     tasks = f"{request.scope.get('root_path', '')}/api/{quote(user_id, safe='')}/tasks"
-    headers["Location"] = f"{tasks}/{from_json(created)['id']}"
+    headers["Location"] = f"{tasks}/{created.id}"
     return task_response(created, 201, **headers)
 
 
@@ -169,8 +168,8 @@ async def get_task(
 ) -> Response:
     """One task of the user."""
     task = await own_task(statements.GET, user_id, task_id, session, retry=True)
-    if if_none_match and not if_none_match.isdisjoint(("*", etag(task))):
-        return Response(status_code=304, headers={"ETag": etag(task)})
+    if if_none_match and not if_none_match.isdisjoint(("*", task.etag)):
+        return Response(status_code=304, headers={"ETag": task.etag})
     return task_response(task)
 
 
@@ -192,7 +191,7 @@ async def update_task(
     changes = task.model_dump()
     if not changes:
         unchanged = await own_task(statements.GET, user_id, task_id, session, retry=True)
-        if if_match is not None and etag(unchanged) not in if_match:
+        if if_match is not None and unchanged.etag not in if_match:
             raise errors.PreconditionFailed
         return task_response(unchanged)
     changes["has_description"] = "description" in changes

@@ -14,7 +14,6 @@ from sqlalchemy.engine import URL
 from database import LIBPQ_DEFAULTS
 from main import create_app
 from routes import statements
-from schemas import TaskListResponse, TaskResponse
 from tests.conftest import bearer, make_settings, serving
 
 Create = Callable[..., dict[str, Any]]
@@ -244,31 +243,6 @@ def test_a_stranger_is_no_statement(
     assert log.statements() == []
 
 
-@pytest.mark.parametrize("description", [None, '"quoted" \\ and\nbroken 😀'])
-def test_what_postgres_writes_is_what_is_documented(
-    description: str | None, client: httpx.Client, alice: str, create: Create
-) -> None:
-    task = create("Tea", description=description)
-    path = f"/api/{alice}/tasks"
-    answers = [
-        client.post(path, json={"title": "Tea", "description": description}),
-        client.get(f"{path}/{task['id']}"),
-        client.put(f"{path}/{task['id']}", json={"title": "Tea"}),
-        client.put(f"{path}/{task['id']}", json={}),
-        client.patch(f"{path}/{task['id']}/complete"),
-    ]
-    fields = list(TaskResponse.model_fields)
-    for answer in answers:
-        read = TaskResponse.model_validate_json(answer.content, strict=True, extra="forbid")
-        assert read.description == description
-        assert list(answer.json()) == fields
-        assert answer.headers["content-type"] == "application/json"
-    listed = client.get(f"{path}?limit=1")
-    TaskListResponse.model_validate_json(listed.content, strict=True, extra="forbid")
-    assert list(listed.json()) == list(TaskListResponse.model_fields)
-    assert list(listed.json()["tasks"][0]) == fields
-
-
 def test_times_are_utc_whatever_the_session_s_zone(
     database: Connection, alice: str, create: Create
 ) -> None:
@@ -276,6 +250,4 @@ def test_times_are_utc_whatever_the_session_s_zone(
     with database.cursor() as cursor:
         cursor.execute("SET TimeZone = 'Asia/Kolkata'")
         cursor.execute(statements.GET, {"task_id": task["id"], "user_id": alice})
-        body, *_ = cursor.fetchone() or [""]
-    assert TaskResponse.model_validate_json(body) == TaskResponse(**task)
-    assert task["created_at"] in body
+        assert cursor.fetchall() == [tuple(task.values())]
