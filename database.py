@@ -81,11 +81,11 @@ class Session(AsyncSession):
     async def _fetch_once(
         self, sql: str, parameters: Mapping[str, Any], began: float, *, fresh: bool = False
     ) -> list[Row]:
-        pool: Pool = self.info["pool"]
+        database: Database = self.info["database"]
         times: Times = self.info["times"]
         asked = perf_counter()
         try:
-            connection = await pool.acquire(fresh=fresh)
+            connection = await database.pool.acquire(fresh=fresh)
         except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
         finally:
@@ -101,14 +101,14 @@ class Session(AsyncSession):
             if isinstance(error, ReadOnlySqlTransaction):
                 # After a failover: these connections lead to what is a replica now.
                 connection.close()
-                pool.close()
+                database.close_idle()
             if is_database_at_fault(error):
                 raise DatabaseUnavailable(type(error).__name__) from error
             raise
         except TimeoutError as error:
             raise DatabaseUnavailable(f"{UNKNOWN}: it took too long") from error
         finally:
-            pool.release(connection)
+            database.pool.release(connection)
             times.database += perf_counter() - lent
 
 
@@ -139,7 +139,7 @@ class Database:
 
     def session(self, times: Times | None = None) -> Session:
         """A session on this database, which adds what it takes to `times`."""
-        return Session(self.engine, info={"pool": self.pool, "times": times or Times()})
+        return Session(self.engine, info={"database": self, "times": times or Times()})
 
     async def check(self) -> None:
         """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable.
@@ -160,11 +160,17 @@ class Database:
         except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(type(error).__name__) from error
 
-    async def close(self) -> None:
+    def close_idle(self) -> None:
         """Closes every connection that is not in use."""
-        if self._probe is not None:
+        if self._probe is not None and not self._probe.busy:
             self._probe.close()
         self.pool.close()
+
+    async def close(self) -> None:
+        """Closes every connection, but for those that are lent: these go when they come back."""
+        if self._probe is not None:
+            self._probe.close()
+        self.close_idle()
         await self.engine.dispose()
         await driver.last_cancelled()
 

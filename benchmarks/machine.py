@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = "fastapi starlette pydantic sqlmodel sqlalchemy psycopg2-binary uvicorn uvloop msgspec orjson"
+PACKAGES = (
+    "fastapi starlette pydantic sqlmodel sqlalchemy psycopg2-binary uvicorn uvloop msgspec orjson"
+)
 
 
 def _field(path: str, name: str) -> str:

@@ -1,6 +1,6 @@
 """CORS for the frontend's origins, and for no others."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import OriginNotAllowed
-from middleware.headers import with_defaults
+from middleware.headers import RawHeader, with_defaults
 from middleware.request_id import identified
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -32,6 +32,18 @@ RESPONSE_HEADERS = (
     "X-Request-ID",
 )
 VARY = (b"vary", b"Origin")
+
+
+def cors_headers(origin: bytes, allow_origins: Sequence[str]) -> list[RawHeader]:
+    """CORS's headers for an answer that does not come through the middleware."""
+    if origin.decode("latin-1") not in allow_origins:
+        return [VARY]
+    return [
+        VARY,
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", ", ".join(RESPONSE_HEADERS).encode()),
+    ]
 
 
 class CORSMiddleware(StarletteCORSMiddleware):

@@ -5,10 +5,10 @@ from random import getrandbits
 
 from starlette.types import Message, Scope, Send
 
+from middleware.headers import RawHeader
+
 HEADER = b"x-request-id"
 SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-
-RawHeader = tuple[bytes, bytes]
 
 
 def request_id(scope: Scope) -> str:

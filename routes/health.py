@@ -6,21 +6,23 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+import errors
 from database import Database
-from errors import DatabaseUnavailable
 from routes.route import Route
 from schemas import HealthResponse, LiveResponse, UnhealthyResponse
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
 
 NO_TOKEN: dict[str, Any] = {"security": []}
+ALWAYS = errors.documented(errors.RequestTimeout, errors.HeadersTooLarge, errors.InternalError)
 
 
 @router.head("", include_in_schema=False)
 @router.get(
     "",
     response_model=HealthResponse,
-    responses={
+    responses=ALWAYS
+    | {
         503: {
             "model": UnhealthyResponse,
             "description": "`DATABASE_UNAVAILABLE`",
@@ -38,7 +40,7 @@ async def health(request: Request) -> Response:
     status, headers = 200, None
     try:
         await database.check()
-    except DatabaseUnavailable as error:
+    except errors.DatabaseUnavailable as error:
         body = {"status": "unhealthy", "database": "disconnected", **error.body()}
         status, headers = error.status, error.headers
     body["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
@@ -49,6 +51,7 @@ async def health(request: Request) -> Response:
 @router.get(
     "/live",
     response_model=LiveResponse,
+    responses=ALWAYS,
     openapi_extra=NO_TOKEN,
     operation_id="getLiveness",
     summary="Check the process alone",

@@ -24,7 +24,9 @@ ALWAYS = (
     errors.InvalidToken,
     errors.TokenExpired,
     errors.Forbidden,
+    errors.RequestTimeout,
     errors.PayloadTooLarge,
+    errors.HeadersTooLarge,
     errors.InternalError,
     errors.DatabaseUnavailable,
     errors.Overloaded,
@@ -121,7 +123,7 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
-    | errors.documented(errors.TaskNotFound, errors.RequestTimeout, errors.IdempotencyKeyReused)
+    | errors.documented(errors.TaskNotFound, errors.IdempotencyKeyReused)
     | {201: {"headers": CREATED_HEADERS | ETAG}},
     operation_id="createTask",
     summary="Create a task",
@@ -176,7 +178,7 @@ async def get_task(
 @router.put(
     "/{task_id}",
     response_model=TaskResponse,
-    responses=CHANGE | errors.documented(errors.RequestTimeout) | {200: {"headers": ETAG}},
+    responses=CHANGE | {200: {"headers": ETAG}},
     operation_id="updateTask",
     summary="Update a task",
 )

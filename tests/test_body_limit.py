@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from middleware import errors
-from tests.conftest import bearer
+from tests.conftest import ORIGIN, bearer
 
 LIMIT = 64 * 1024  # bytes
 TOO_LARGE = {"detail": "The body is larger than 64 KiB.", "code": "PAYLOAD_TOO_LARGE"}
@@ -184,11 +184,15 @@ def test_a_head_without_end_is_refused(field: bytes, connection: socket.socket) 
     assert not received or received.startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_head_that_is_too_large_is_told_so(connection: socket.socket) -> None:
-    connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: " + b"x" * LIMIT)
-    received = answer(connection)
-    assert received.startswith(b"HTTP/1.1 431 ")
-    assert json.loads(received.partition(b"\r\n\r\n")[2]) == {
+@pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example"])
+def test_a_head_that_is_too_large_is_told_so(connection: socket.socket, origin: str) -> None:
+    """The frontend too, which sees an answer only with CORS's headers on it."""
+    head = f"GET /health/live HTTP/1.1\r\nHost: tasks\r\nOrigin: {origin}\r\nX-Large: "
+    connection.sendall(head.encode() + b"x" * LIMIT)
+    fields, _, body = answer(connection).decode().partition("\r\n\r\n")
+    assert fields.startswith("HTTP/1.1 431 ")
+    assert (f"access-control-allow-origin: {origin}\r\n" in fields) == (origin == ORIGIN)
+    assert json.loads(body) == {
         "detail": "The path and the headers are larger than 64 KiB.",
         "code": "HEADERS_TOO_LARGE",
     }
