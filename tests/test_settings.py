@@ -191,6 +191,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("LOG_LEVEL", ["loud", "20"]),
     ("ACCESS_LOG", ["perhaps"]),
     ("SLOW_REQUEST_MS", ["-1", "3600001", "soon"]),
+    ("WEB_CONCURRENCY", ["0", "-1", "257", "two"]),
     ("DB_POOL_SIZE", ["0", "-1", "1001", "ten"]),
     ("DB_MAX_OVERFLOW", ["-1", "1001", "ten"]),
     ("MAX_WAITING", ["-1", "100001", "ten"]),

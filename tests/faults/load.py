@@ -16,6 +16,7 @@ from tests.faults.wire import Answer, Connection, request
 from tests.support import sql
 
 TASKS = "/api/alice/tasks"
+SLOWEST = 8.0  # seconds: 5 for the statement, 2 for a connection, and a busy machine
 _numbers = itertools.count(1)
 
 
@@ -31,6 +32,7 @@ class Ledger:
     broken: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0  # seconds
     health: list[tuple[float, float, int]] = field(default_factory=list)
+    health_broken: Counter[str] = field(default_factory=Counter)
 
     def note(self, got: Answer, seconds: float) -> None:
         self.answers[got.status] += 1
@@ -109,8 +111,8 @@ class Load:
             began = time.monotonic()
             try:
                 got = await connection.ask(text)
-            except (OSError, EOFError):
-                pass  # the service is being killed; what the users see is counted
+            except (OSError, EOFError) as error:
+                self.ledger.health_broken[type(error).__name__] += 1
             else:
                 self.ledger.health.append((began, time.monotonic() - began, got.status))
             await asyncio.sleep(0.1)
@@ -153,3 +155,22 @@ def balance(ledger: Ledger, url: URL) -> dict[str, Any]:
         "duplicated": sum(count > 1 for count in stored.values()),
         "unacknowledged, but there": sum(title not in ledger.acknowledged for title in stored),
     }
+
+
+def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
+    """Lets the users go on for a while; /health said so in time, before and after."""
+    time.sleep(2)
+    users.stop()
+    ledger = users.ledger
+    assert max(took for _, took, _ in ledger.health) < 2
+    healthy = ledger.healthy_after(came_back)
+    assert healthy < 5
+    assert ledger.slowest < SLOWEST
+    return {"seconds from its return to healthy": healthy}
+
+
+def assert_was_unhealthy(users: Load, since: float, until: float) -> None:
+    """From 2 seconds after `since` on, /health said 503 all the time."""
+    health = users.ledger.health
+    said = {status for began, took, status in health if since + 2 < began and began + took < until}
+    assert said == {503}

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from tests.faults.conftest import Serve
-from tests.faults.load import Load, load
+from tests.faults.load import Load, assert_healthy_again, assert_was_unhealthy, load
 from tests.faults.servers import KILL_ALL, Postgres, postgres
 from tests.processes import Service, frozen
 from tests.support import connect, eventually, locked_tasks
@@ -23,33 +23,12 @@ SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND application_name <> 'tests'
 """
 
-SLOWEST = 8.0  # seconds: 5 for the statement, 2 for a connection, and a busy machine
-
 
 @pytest.fixture
 def users(service: Service) -> Iterator[Load]:
     with load(service.port) as users:
         time.sleep(1)
         yield users
-
-
-def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
-    """Lets the users go on for a while; /health said so in time, before and after."""
-    time.sleep(2)
-    users.stop()
-    ledger = users.ledger
-    assert max(took for _, took, _ in ledger.health) < 2
-    healthy = ledger.healthy_after(came_back)
-    assert healthy < 5
-    assert ledger.slowest < SLOWEST
-    return {"seconds from its return to healthy": healthy}
-
-
-def assert_was_unhealthy(users: Load, since: float, until: float) -> None:
-    """From 2 seconds after `since` on, /health said 503 all the time."""
-    health = users.ledger.health
-    said = {status for began, took, status in health if since + 2 < began and began + took < until}
-    assert said == {503}
 
 
 def test_every_connection_is_killed(database: Postgres, users: Load, settle: Settle) -> None:

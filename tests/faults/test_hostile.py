@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from config import ROOT
+from protocol import REQUEST_TIMEOUT
 from tests.conftest import SECRET
 from tests.faults import report
 from tests.faults.load import TASKS
@@ -63,12 +64,15 @@ def test_schemathesis_finds_nothing(service: Service, tmp_path: Path) -> None:
 
 
 async def exchange(service: Service, text: bytes) -> Answer | None:
-    """The answer, or None if the service hung up, as it may on what never became a request."""
+    """The answer, or None if the service hung up, as it may on what never became a request.
+
+    Raises TimeoutError if it does neither in time.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     try:
         writer.write(text)
-        with suppress(OSError, EOFError):
-            async with asyncio.timeout(5):
+        async with asyncio.timeout(REQUEST_TIMEOUT + 5):
+            with suppress(ConnectionError, EOFError):
                 return await answer(reader)
         return None
     finally:

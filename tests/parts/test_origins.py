@@ -25,8 +25,8 @@ from tokens import make_token
 pytestmark = pytest.mark.parts
 
 # What a script of the page sees of an answer, or the name of what `fetch` threw.
-CALL = """async ([method, url, token, body]) => {
-    const headers = {};
+CALL = """async ([method, url, token, body, others]) => {
+    const headers = {...others};
     if (token) headers.Authorization = `Bearer ${token}`;
     if (body !== null) headers["Content-Type"] = "application/json";
     try {
@@ -78,9 +78,16 @@ class Frontend:
         self._service = service
 
     def call(
-        self, method: str, path: str, token: str | None = None, body: str | None = None
+        self,
+        method: str,
+        path: str,
+        token: str | None = None,
+        body: str | None = None,
+        **headers: str,
     ) -> Answer:
-        answer: Answer = self._page.evaluate(CALL, [method, self._service + path, token, body])
+        others = {name.replace("_", "-"): value for name, value in headers.items()}
+        arguments = [method, self._service + path, token, body, others]
+        answer: Answer = self._page.evaluate(CALL, arguments)
         return answer
 
 
@@ -162,6 +169,26 @@ def test_a_page_of_an_allowed_origin_reads_every_error(
 
     large = '{"title": "' + "x" * 70_000 + '"}'
     assert code(page.call("POST", tasks, token, large)) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_a_page_of_an_allowed_origin_repeats_and_compares(
+    visit: Visit, origins: tuple[str, str], database: URL
+) -> None:
+    page, token = visit(origins[0], database), make_token("alice", SECRET)
+    tasks, key = "/api/alice/tasks", "the-key"
+    created = page.call("POST", tasks, token, '{"title": "Tea"}', Idempotency_Key=key)
+    again = page.call("POST", tasks, token, '{"title": "Tea"}', Idempotency_Key=key)
+    assert (again["status"], again["body"]) == (201, created["body"])
+    assert again["headers"]["idempotency-replayed"] == "true"
+    reused = page.call("POST", tasks, token, '{"title": "Milk"}', Idempotency_Key=key)
+    assert code(reused) == (409, "IDEMPOTENCY_KEY_REUSED")
+
+    path, version = created["headers"]["location"], created["headers"]["etag"]
+    assert page.call("GET", path, token, If_None_Match=version)["status"] == 304
+    changed = page.call("PUT", path, token, '{"title": "Milk"}', If_Match=version)
+    assert (changed["status"], changed["headers"]["etag"] != version) == (200, True)
+    late = page.call("DELETE", path, token, If_Match=version)
+    assert code(late) == (412, "PRECONDITION_FAILED")
 
 
 def test_a_page_of_an_allowed_origin_reads_what_is_wrong_on_our_side(
