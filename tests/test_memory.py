@@ -1,7 +1,9 @@
 """What the service takes of memory, in MB of 10^6 bytes, all its processes together."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -14,8 +16,7 @@ from tests.support import database_of_its_own, sql
 
 pytestmark = pytest.mark.slow
 
-# The aim is 100, and some 98 what it takes; a guard that is run on every machine leaves some room.
-CEILING = 110
+CEILING = 100  # as promised; 90 is what it takes here, and 94 with an issuer's keys
 
 CONNECTIONS = 1000
 ROUNDS = 5
@@ -37,9 +38,10 @@ def filled(postgres: URL) -> Iterator[URL]:
         yield url
 
 
-@pytest.fixture
-def service(filled: URL, tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(params=["", "http://127.0.0.1:9"], ids=["secret", "issuer and secret"])
+def service(request: pytest.FixtureRequest, filled: URL, tmp_path: Path) -> Iterator[Service]:
     settings = {
+        "better_auth_url": request.param,
         "database_url": filled.render_as_string(hide_password=False),
         "environment": "production",
         "host": "127.0.0.1",
@@ -90,9 +92,11 @@ async def _ask(port: int, path: str) -> list[int]:
 def test_a_thousand_connections_that_all_ask_at_once_stay_small(
     service: Service, query: str
 ) -> None:
-    async def ask() -> set[int]:
+    async def ask() -> Counter[int]:
         asks = (_ask(service.port, f"/api/alice/tasks{query}") for _ in range(CONNECTIONS))
-        return {status for statuses in await asyncio.gather(*asks) for status in statuses}
+        return Counter(chain.from_iterable(await asyncio.gather(*asks)))
 
-    assert asyncio.run(ask()) <= {200, 503}
+    statuses = asyncio.run(ask())
+    assert statuses.keys() <= {200, 503}
+    assert statuses[200] > CONNECTIONS * ROUNDS / 2
     assert peak(service) < CEILING
