@@ -101,7 +101,7 @@ class Session(AsyncSession):
             if isinstance(error, ReadOnlySqlTransaction):
                 # After a failover: these connections lead to what is a replica now.
                 connection.close()
-                database.close_idle()
+                database.close_connections()
             if is_database_at_fault(error):
                 raise DatabaseUnavailable(type(error).__name__) from error
             raise
@@ -130,7 +130,7 @@ class Database:
         dialect = self.engine.dialect
         assert isinstance(dialect, driver.Dialect)
         dialect.release = self.pool.release
-        self._probe: driver.Connection | None = None
+        self._probe = Pool(self._connect, 1, 0, HEALTH_TIMEOUT)
         self._checking: asyncio.Task[None] | None = None
         self.connection_class = driver.Connection
 
@@ -154,23 +154,22 @@ class Database:
     async def _check(self) -> None:
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT):
-                if self._probe is None or self._probe.dead:
-                    self._probe = await self._connect()
-                await self._probe.fetch("SELECT 1")
+                connection = await self._probe.acquire()
+                try:
+                    await connection.fetch("SELECT 1")
+                finally:
+                    self._probe.release(connection)
         except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(type(error).__name__) from error
 
-    def close_idle(self) -> None:
-        """Closes every connection that is not in use."""
-        if self._probe is not None and not self._probe.busy:
-            self._probe.close()
+    def close_connections(self) -> None:
+        """Closes every connection, and those that are in use once they come back."""
         self.pool.close()
+        self._probe.close()
 
     async def close(self) -> None:
-        """Closes every connection, but for those that are lent: these go when they come back."""
-        if self._probe is not None:
-            self._probe.close()
-        self.close_idle()
+        """Closes every connection, and waits for the statements that were given up."""
+        self.close_connections()
         await self.engine.dispose()
         await driver.last_cancelled()
 

@@ -41,6 +41,7 @@ class Connection(extensions.connection):
     busy = False
     dead = False
     expired = False
+    generation = 0  # its pool's
     waiter: asyncio.Future[None] | None = None
     farewell: asyncio.Task[None] | None = None
 

@@ -178,35 +178,6 @@ def is_database_at_fault(error: BaseException | None) -> bool:
     return isinstance(getattr(error, "orig", error), _DATABASE_AT_FAULT)
 
 
-def codes(model: type[ErrorResponse]) -> list[str]:
-    """Every `code` that `model` is answered with: a client that knows them can tell them apart."""
-    return sorted({error.code for error in _kinds(APIError) if error.model is model})
-
-
-def _kinds(error: type[APIError]) -> list[type[APIError]]:
-    return [kind for child in error.__subclasses__() for kind in (child, *_kinds(child))]
-
-
-def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can answer `errors`, for the OpenAPI document."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
-        response = responses.setdefault(
-            error.status,
-            {"model": error.model, "description": "", "content": {"application/json": {}}},
-        )
-        response["description"] += f"{', ' if response['description'] else ''}`{error.code}`"
-        example = {"detail": error.detail, "code": error.code}
-        if error is InvalidInput:
-            example["errors"] = [{"field": "body.title", "message": "Field required"}]  # type: ignore[assignment]
-        examples = response["content"]["application/json"].setdefault("examples", {})
-        examples[error.code] = {"value": example}
-        response.setdefault("headers", {}).update(
-            {name: {"schema": {"type": "string"}} for name in error.headers}
-        )
-    return responses
-
-
 _MESSAGES = {
     "model_type": "must be a JSON object",
     "string_pattern_mismatch": "must hold no NUL character, and a title not white space alone",

@@ -1,10 +1,10 @@
-"""The OpenAPI document: FastAPI's own, less what this service never answers."""
+"""The OpenAPI document: FastAPI's own, with our errors, less what this service never answers."""
 
 from typing import Any
 
 from fastapi import FastAPI
 
-from errors import codes
+from errors import APIError, InvalidInput
 from schemas import ErrorResponse, ValidationErrorResponse
 
 TITLE = "Task Management API"
@@ -31,6 +31,26 @@ REQUEST_ID = {
 REQUEST_ID_REFERENCE = {"$ref": "#/components/headers/X-Request-ID"}
 
 
+def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can answer `errors`, for the OpenAPI document."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        response = responses.setdefault(
+            error.status,
+            {"model": error.model, "description": "", "content": {"application/json": {}}},
+        )
+        response["description"] += f"{', ' if response['description'] else ''}`{error.code}`"
+        example = {"detail": error.detail, "code": error.code}
+        if error is InvalidInput:
+            example["errors"] = [{"field": "body.title", "message": "Field required"}]  # type: ignore[assignment]
+        examples = response["content"]["application/json"].setdefault("examples", {})
+        examples[error.code] = {"value": example}
+        response.setdefault("headers", {}).update(
+            {name: {"schema": {"type": "string"}} for name in error.headers}
+        )
+    return responses
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of `app`, made once."""
     if app.openapi_schema is None:
@@ -47,7 +67,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             models.pop(name, None)
         for model in (ErrorResponse, ValidationErrorResponse):
-            models[model.__name__]["properties"]["code"]["enum"] = codes(model)
+            models[model.__name__]["properties"]["code"]["enum"] = _codes(model)
     return app.openapi_schema or {}
 
 
@@ -57,3 +77,12 @@ def _without_null(parameter: dict[str, Any]) -> None:
     if "anyOf" in schema:
         (value,) = (each for each in schema.pop("anyOf") if each != {"type": "null"})
         schema.update(value)
+
+
+def _codes(model: type[ErrorResponse]) -> list[str]:
+    """Every `code` that `model` is answered with: a client that knows them can tell them apart."""
+    return sorted({error.code for error in _kinds(APIError) if error.model is model})
+
+
+def _kinds(error: type[APIError]) -> list[type[APIError]]:
+    return [kind for child in error.__subclasses__() for kind in (child, *_kinds(child))]

@@ -16,7 +16,7 @@ from errors import APIError, HeadersTooLarge, InvalidInput, RequestTimeout
 from middleware.cors import cors_headers
 from middleware.errors import LINGER_SIZE
 from middleware.headers import DEFAULTS
-from middleware.request_id import new_id
+from middleware.request_id import new_id, request_id
 from schemas import FieldError
 
 # Longer than a body may take (routes/route.py), so that its own answer comes first.
@@ -28,7 +28,7 @@ RETRY_AFTER = 1.0  # seconds, as the answer OVERLOADED says
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection to the application object that uvicorn was given (server.py)."""
 
     # With more than 30 attributes in its dictionary a connection would be a kilobyte larger.
     __slots__ = ("_deadline", "_head", "_receiving", "_unread")
@@ -133,12 +133,13 @@ class Protocol(HttpToolsProtocol):
         """Answers what never became a request, and hangs up."""
         body = json.dumps(error.body()).encode()
         origin = dict(self.headers or ()).get(b"origin", b"")  # if it came that far
+        known = request_id(self.scope) if self.scope else new_id()  # type: ignore[arg-type]
         settings: Settings = self.config.app.state.settings  # type: ignore[union-attr]
         headers = (
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
-            (b"x-request-id", new_id().encode()),
+            (b"x-request-id", known.encode()),
             *DEFAULTS,
             *cors_headers(origin, settings.allowed_origins),
         )

@@ -8,13 +8,16 @@ from fastapi.responses import JSONResponse
 
 import errors
 from database import Database
+from openapi import documented
 from routes.route import Route
 from schemas import HealthResponse, LiveResponse, UnhealthyResponse
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
 
 NO_TOKEN: dict[str, Any] = {"security": []}
-ALWAYS = errors.documented(errors.RequestTimeout, errors.HeadersTooLarge, errors.InternalError)
+ALWAYS = documented(
+    errors.InvalidInput, errors.RequestTimeout, errors.HeadersTooLarge, errors.InternalError
+)
 
 
 @router.head("", include_in_schema=False)

@@ -13,7 +13,7 @@ from routes.statements import FIELDS, GET
 from schemas import TaskCreate
 
 _EXPIRED = "{0}.created_at < now() - interval '24 hours'"
-_FIELDS = ", ".join(f"{prepare(field)} AS {field.name}" for field in FIELDS)
+_FIELDS = ", ".join(prepare(field) for field in FIELDS)
 _AS_NEW_IF_EXPIRED = ", ".join(
     f"{name} = CASE WHEN {_EXPIRED.format('kept')} THEN excluded.{name} ELSE kept.{name} END"
     for name in ("fingerprint", "task_id", "created_at")

@@ -114,6 +114,6 @@ async def whole_list_json(
             break
         tasks, following = await read_page(session, user_id, query, following, CHUNK)
         count += len(tasks)
-        text = b"," + _inside(tasks)
+        text = b"," + _inside(tasks) if tasks else b""  # deleted since, perhaps
         del tasks
     yield b'],"count":%d,"next_cursor":null}' % count

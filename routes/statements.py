@@ -49,7 +49,7 @@ def _field(name: str) -> ColumnElement[Any]:
 FIELDS = tuple(_field(name) for name in TaskResponse.model_fields)
 
 
-# As Task.etag has it.
+# As representations.py makes it of a row.
 ETAG = func.concat(literal_column("'\"'"), _rfc3339(columns.updated_at), literal_column("'\"'"))
 
 USER_ID = bindparam("user_id", type_=Text)

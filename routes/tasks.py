@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 import errors
 from auth import CurrentUser
 from database import SessionDep
+from openapi import documented
 from routes import statements
 from routes.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from routes.idempotency import create_once
@@ -32,9 +33,9 @@ ALWAYS = (
     errors.Overloaded,
     errors.AuthUnavailable,
 )
-COLLECTION = errors.documented(*ALWAYS)
-ONE_TASK = errors.documented(*ALWAYS, errors.TaskNotFound)
-CHANGE = errors.documented(*ALWAYS, errors.TaskNotFound, errors.PreconditionFailed)
+COLLECTION = documented(*ALWAYS)
+ONE_TASK = documented(*ALWAYS, errors.TaskNotFound)
+CHANGE = documented(*ALWAYS, errors.TaskNotFound, errors.PreconditionFailed)
 
 ETAG = {
     "ETag": {
@@ -123,7 +124,7 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
-    | errors.documented(errors.TaskNotFound, errors.IdempotencyKeyReused)
+    | documented(errors.TaskNotFound, errors.IdempotencyKeyReused)
     | {201: {"headers": CREATED_HEADERS | ETAG}},
     operation_id="createTask",
     summary="Create a task",

@@ -184,15 +184,32 @@ def test_a_head_without_end_is_refused(field: bytes, connection: socket.socket) 
     assert not received or received.startswith(b"HTTP/1.1 431 ")
 
 
-@pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example"])
-def test_a_head_that_is_too_large_is_told_so(connection: socket.socket, origin: str) -> None:
-    """The frontend too, which sees an answer only with CORS's headers on it."""
-    head = f"GET /health/live HTTP/1.1\r\nHost: tasks\r\nOrigin: {origin}\r\nX-Large: "
-    connection.sendall(head.encode() + b"x" * LIMIT)
-    fields, _, body = answer(connection).decode().partition("\r\n\r\n")
-    assert fields.startswith("HTTP/1.1 431 ")
-    assert (f"access-control-allow-origin: {origin}\r\n" in fields) == (origin == ORIGIN)
+def test_a_head_that_is_too_large_is_told_so(connection: socket.socket) -> None:
+    connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: " + b"x" * LIMIT)
+    head, _, body = answer(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
     assert json.loads(body) == {
         "detail": "The path and the headers are larger than 64 KiB.",
         "code": "HEADERS_TOO_LARGE",
     }
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example"])
+@pytest.mark.parametrize(("rest", "status"), [(b"x" * LIMIT, 431), (b"\0", 400)])
+def test_a_frontend_may_read_what_never_became_a_request(
+    rest: bytes, status: int, origin: str, connection: socket.socket, client: httpx.Client
+) -> None:
+    """As it may read any other answer."""
+    named = {"Origin": origin, "X-Request-ID": "the-id"}
+    fields = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+    head = f"GET /health/live HTTP/1.1\r\nHost: tasks\r\n{fields}X-Large: "
+    connection.sendall(head.encode() + rest)
+    first, *lines = answer(connection).decode().partition("\r\n\r\n")[0].split("\r\n")
+    refused = dict(line.split(": ", 1) for line in lines)
+    assert first.startswith(f"HTTP/1.1 {status} ")
+    assert refused["x-request-id"] == "the-id"
+    usual = client.get("/health/live", headers={"Origin": origin}).headers
+    for name in ("vary", *(name for name in usual if name.startswith("access-control-"))):
+        if origin == ORIGIN:
+            assert refused[name] == usual[name]
+    assert ("access-control-allow-origin" in refused) == (origin == ORIGIN)

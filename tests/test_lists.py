@@ -1,5 +1,6 @@
 """Lists: filters, orders, pages that neither skip nor repeat, cursors, and the whole of a list."""
 
+import asyncio
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -9,7 +10,11 @@ from unittest.mock import ANY
 import httpx
 import pytest
 from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import URL
 
+from database import Database
+from routes.pages import read_page, whole_list_json
+from schemas import TaskQuery
 from tests.conftest import bearer
 
 Task = dict[str, Any]
@@ -259,3 +264,25 @@ def test_a_whole_list_holds_every_task(
     assert {task["id"] for task in tasks} == ids
     assert response.headers["content-type"] == "application/json"
     assert (response.headers.get("transfer-encoding") == "chunked") == (count > 1000)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_whole_list_is_whole_json_when_its_end_is_deleted_meanwhile(
+    left: int, postgres: URL, client: httpx.Client, alice: str, create: Create
+) -> None:
+    tasks = [create() for _ in range(3)]
+
+    async def read() -> bytes:
+        database, query = Database(postgres, 1), TaskQuery(order="asc")
+        session = database.session()
+        first = await read_page(session, alice, query, None, 1)
+        parts = whole_list_json(session, alice, query, first)
+        text = await anext(parts)
+        for task in tasks[1 + left :]:
+            await asyncio.to_thread(client.delete, f"/api/{alice}/tasks/{task['id']}")
+        text += b"".join([part async for part in parts])
+        await database.close()
+        return text
+
+    whole = {"tasks": tasks[: 1 + left], "count": 1 + left, "next_cursor": None}
+    assert json.loads(asyncio.run(read())) == whole

@@ -18,15 +18,8 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from config import ROOT, Settings, get_settings
 from development import running_postgres
-from tests.processes import (
-    PATIENCE,
-    environment,
-    postgres_versions,
-    run,
-    sources,
-    temporary_postgres,
-    until,
-)
+from tests.postgres_servers import postgres_versions, temporary_postgres
+from tests.processes import PATIENCE, environment, run, sources, until
 from tests.support import backends_that_wait, connect, database_of_its_own, sql
 
 # What a table is, but for the OIDs: a description of every column, constraint and index.

@@ -16,7 +16,8 @@ from sqlalchemy.engine import URL
 from config import ROOT
 from routes import statements
 from schemas import Order, Sort, Status
-from tests.processes import environment, postgres_versions, sources, temporary_postgres
+from tests.postgres_servers import postgres_versions, temporary_postgres
+from tests.processes import environment, sources
 from tests.support import connect, database_of_its_own, sql
 
 pytestmark = pytest.mark.slow

@@ -1,5 +1,6 @@
 """What is answered is what is documented."""
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+import routes.pages
+import routes.tasks
 from routes.representations import Task, TaskList
 from schemas import TaskListResponse, TaskResponse
 
@@ -33,19 +36,28 @@ def documented(answer: httpx.Response, model: type[BaseModel]) -> Any:
     "description", [None, "", '"quoted" \\ and\nbroken', "\x01\x1f\x7f \u2028 é 😀 \u202eאב"]
 )
 def test_every_answer_is_what_is_documented(
-    description: str | None, client: httpx.Client, alice: str, create: Create
+    description: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    client: httpx.Client,
+    alice: str,
+    create: Create,
 ) -> None:
     task = create("Tea", description=description)
-    path = f"/api/{alice}/tasks"
+    path, key = f"/api/{alice}/tasks", secrets.token_urlsafe()
+    created = {"title": "Tea", "description": description}
     for answer in (
-        client.post(path, json={"title": "Tea", "description": description}),
+        client.post(path, json=created),
+        *(client.post(path, json=created, headers={"Idempotency-Key": key}) for _ in range(2)),
         client.get(f"{path}/{task['id']}"),
         client.put(f"{path}/{task['id']}", json={"title": "Tea"}),
         client.put(f"{path}/{task['id']}", json={}),
         client.patch(f"{path}/{task['id']}/complete"),
     ):
         assert documented(answer, TaskResponse)["description"] == description
+    monkeypatch.setattr(routes.tasks, "CHUNK", 1)
+    monkeypatch.setattr(routes.pages, "CHUNK", 1)
     for query in ("", "?limit=1"):
         listed = documented(client.get(path + query), TaskListResponse)
-        assert list(listed["tasks"][0]) == list(TaskResponse.model_fields)
-        assert listed["tasks"][0]["description"] == description
+        for each in listed["tasks"]:
+            assert list(each) == list(TaskResponse.model_fields)
+            assert each["description"] == description

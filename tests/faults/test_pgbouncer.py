@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 import development
 from tests.faults.conftest import Serve
-from tests.faults.load import assert_healthy_again, assert_was_unhealthy, load
+from tests.faults.load import SLOWEST, assert_healthy_again, assert_was_unhealthy, load
 from tests.faults.servers import KILL_ALL, Postgres
 from tests.processes import frozen, until
 from tests.support import locked_tasks
@@ -90,7 +90,7 @@ def test_a_locked_table_behind_it(
         with load(service.port) as later:
             time.sleep(1)
         assert service.stops() == 0
-    assert users.ledger.slowest < 8
+    assert users.ledger.slowest < SLOWEST
     assert later.ledger.answers[503] == 0
     settle("through PgBouncer: table locked until all have given up", users.ledger, left_waiting=0)
 

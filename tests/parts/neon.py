@@ -14,7 +14,8 @@ from sqlalchemy.engine import URL
 
 import development
 from tests.parts.parts import POSTGRES
-from tests.processes import free_port, temporary_postgres, until
+from tests.postgres_servers import temporary_postgres
+from tests.processes import free_port, until
 from tests.support import sql
 
 USER = "neondb_owner"

@@ -142,6 +142,12 @@ PARTS = [
     Part("uv", _program("uv"), "https://docs.astral.sh/uv/", "every command of the documentation"),
     Part("curl", _program("curl"), "apt-get install curl", "the README's six calls"),
     Part("wrk", _program("wrk"), "apt-get install wrk", "the commands that measure"),
+    Part(
+        "debootstrap",
+        lambda: _program("debootstrap")() if os.geteuid() == 0 else None,
+        "apt-get install debootstrap, as root",
+        "the next Debian, with its Python and PostgreSQL",
+    ),
 ]
 BY_NAME = {part.name: part for part in PARTS}
 used: set[str] = set()

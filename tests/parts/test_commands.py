@@ -104,6 +104,8 @@ def test_a_documented_command_does_what_it_says(
         need("wrk")
     if "npm " in script:
         need("Node.js")
+    if "test-debian" in script:
+        need("debootstrap")
     if re.search("npm install|npx openapi", script):  # a frontend's, and not ours
         folder = copy.parent / "frontend"
         (folder / "src").mkdir(parents=True)
