@@ -17,7 +17,7 @@ from schemas import MAX_ID, FieldError, TaskQuery
 
 # Tasks to hold at once while a whole list is sent. One of 1 KiB each is a MiB.
 CHUNK = 1000
-PART = 64 * 1024  # bytes to hand over at once
+PART = 100  # of these to hand over at once
 
 
 class Position(NamedTuple):
@@ -90,11 +90,6 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
     return to_json(TaskList(page.tasks, len(page.tasks), cursor))
 
 
-def _inside(tasks: list[Task]) -> bytes:
-    """The JSON of what is between the brackets."""
-    return to_json(tasks)[1:-1]
-
-
 async def whole_list_json(
     session: Session, user_id: str, query: TaskQuery, page: Page
 ) -> AsyncIterator[bytes]:
@@ -103,17 +98,17 @@ async def whole_list_json(
     Each page is a statement of its own, and no connection is held while it is sent: a slow reader
     costs the others nothing, and the service one page as bytes.
     """
-    count = len(page.tasks)
-    following = page.next
-    text = b'{"tasks":[' + _inside(page.tasks)
+    tasks, following = page
     del page
+    count = 0
+    yield b'{"tasks":['
     while True:
-        for start in range(0, len(text), PART):
-            yield text[start : start + PART]
+        for start in range(0, len(tasks), PART):
+            separator = b"," if count + start else b""
+            yield separator + to_json(tasks[start : start + PART])[1:-1]
+        count += len(tasks)
+        del tasks
         if following is None:
             break
         tasks, following = await read_page(session, user_id, query, following, CHUNK)
-        count += len(tasks)
-        text = b"," + _inside(tasks) if tasks else b""  # deleted since, perhaps
-        del tasks
     yield b'],"count":%d,"next_cursor":null}' % count
