@@ -96,7 +96,7 @@ async def whole_list_json(
     """The TaskListResponse of `page` and all that follows it, a part at a time.
 
     Each page is a statement of its own, and no connection is held while it is sent: a slow reader
-    costs the others nothing, and the service one page as bytes.
+    costs the others nothing, and the service one page.
     """
     tasks, following = page
     del page
