@@ -279,6 +279,27 @@ def test_a_connection_that_turned_read_only_is_not_used_again(run: Run, url: URL
     run(work())
 
 
+def test_what_was_lent_when_all_were_closed_is_closed_when_it_comes_back(
+    run: Run, url: URL
+) -> None:
+    async def work() -> None:
+        database = Database(url, 2)
+        await database.check()
+        lent = await database.pool.acquire()
+        database.close_connections()
+        assert not lent.closed
+        database.pool.release(lent)
+        assert lent.closed
+        again = await database.pool.acquire()
+        database.pool.release(again)
+        assert (again.closed, database.pool.idle) == (0, 1)
+        await database.check()
+        await database.close()
+        assert again.closed
+
+    run(work())
+
+
 def test_a_server_that_does_not_answer_is_given_up(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
