@@ -11,9 +11,8 @@ import socket
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from config import Settings
 from errors import APIError, HeadersTooLarge, InvalidInput, RequestTimeout
-from middleware.cors import cors_headers
+from middleware.cors import CORSMiddleware
 from middleware.errors import LINGER_SIZE
 from middleware.headers import DEFAULTS
 from middleware.request_id import new_id, request_id
@@ -133,15 +132,15 @@ class Protocol(HttpToolsProtocol):
         """Answers what never became a request, and hangs up."""
         body = json.dumps(error.body()).encode()
         origin = dict(self.headers or ()).get(b"origin", b"")  # if it came that far
+        cors: CORSMiddleware = self.config.app.middleware_stack  # type: ignore[union-attr]
         known = request_id(self.scope) if self.scope else new_id()  # type: ignore[arg-type]
-        settings: Settings = self.config.app.state.settings  # type: ignore[union-attr]
         headers = (
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
             (b"x-request-id", known.encode()),
             *DEFAULTS,
-            *cors_headers(origin, settings.allowed_origins),
+            *cors.headers_for(origin.decode("latin-1")),
         )
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + body)

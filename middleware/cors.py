@@ -1,8 +1,8 @@
 """CORS for the frontend's origins, and for no others."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,18 +34,6 @@ RESPONSE_HEADERS = (
 VARY = (b"vary", b"Origin")
 
 
-def cors_headers(origin: bytes, allow_origins: Sequence[str]) -> list[RawHeader]:
-    """CORS's headers for an answer that does not come through the middleware."""
-    if origin.decode("latin-1") not in allow_origins:
-        return [VARY]
-    return [
-        VARY,
-        (b"access-control-allow-origin", origin),
-        (b"access-control-allow-credentials", b"true"),
-        (b"access-control-expose-headers", ", ".join(RESPONSE_HEADERS).encode()),
-    ]
-
-
 class CORSMiddleware(StarletteCORSMiddleware):
     """Starlette's, with our origins, and a refused preflight in the form of our errors."""
 
@@ -68,6 +56,15 @@ class CORSMiddleware(StarletteCORSMiddleware):
         if all(name != b"origin" for name, _ in scope["headers"]):
             return self.app(scope, receive, identified(scope, send, VARY))
         return super().__call__(scope, receive, identified(scope, send))
+
+    def headers_for(self, origin: str) -> list[RawHeader]:
+        """Those of an answer to `origin`, which may be empty, that does not come through here."""
+        headers = MutableHeaders(self.simple_headers if origin else None)
+        if self.is_allowed_origin(origin):
+            self.allow_explicit_origin(headers, origin)
+        else:
+            headers.append("vary", "Origin")
+        return headers.raw
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)

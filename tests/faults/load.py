@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import URL
 
 from tests.faults.wire import Answer, Connection, request
+from tests.processes import frozen
 from tests.support import sql
 
 TASKS = "/api/alice/tasks"
@@ -174,3 +176,14 @@ def assert_was_unhealthy(users: Load, since: float, until: float) -> None:
     health = users.ledger.health
     said = {status for began, took, status in health if since + 2 < began and began + took < until}
     assert said == {503}
+
+
+def freeze(folder: Path, users: Load) -> dict[str, float]:
+    """Freezes the Postgres of `folder` under load for 7 s; /health says so, and when it is over."""
+    with frozen(folder):
+        since = time.monotonic()
+        time.sleep(7)
+        until = time.monotonic()
+    seen = assert_healthy_again(users, time.monotonic())
+    assert_was_unhealthy(users, since, until)
+    return seen

@@ -11,9 +11,9 @@ import psycopg2
 import pytest
 
 from tests.faults.conftest import Serve
-from tests.faults.load import Load, assert_healthy_again, assert_was_unhealthy, load
+from tests.faults.load import Load, assert_healthy_again, assert_was_unhealthy, freeze, load
 from tests.faults.servers import KILL_ALL, Postgres, postgres
-from tests.processes import Service, frozen
+from tests.processes import Service
 from tests.support import connect, eventually, locked_tasks
 
 Settle = Callable[..., dict[str, Any]]
@@ -60,12 +60,7 @@ def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Set
 
 
 def test_a_database_that_is_frozen(database: Postgres, users: Load, settle: Settle) -> None:
-    with frozen(database.folder):
-        since = time.monotonic()
-        time.sleep(7)
-        until = time.monotonic()
-    seen = assert_healthy_again(users, time.monotonic())
-    assert_was_unhealthy(users, since, until)
+    seen = freeze(database.folder, users)
     settle("Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
 
