@@ -1,4 +1,4 @@
-"""What an issuer may answer: whatever it is, it is bounded, understood or refused, never a 500."""
+"""What an issuer may publish: whatever it is, it is bounded, understood or refused, never a 500."""
 
 import asyncio
 import json
