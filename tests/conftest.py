@@ -7,6 +7,7 @@ The database is made in a temporary folder and removed afterwards; settings of t
 import os
 import secrets
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 
 SECRET = "tests-only-" + secrets.token_urlsafe(32)
 ORIGIN = "https://app.example.com"
+TLS = ssl.create_default_context()  # which nothing here speaks; httpx would make one a client
 
 from config import Settings  # noqa: E402
 
@@ -141,13 +143,13 @@ def bob() -> str:
 @pytest.fixture
 def client(base_url: str, alice: str) -> Iterator[httpx.Client]:
     """Alice's client: her token, and paths relative to the service."""
-    with httpx.Client(base_url=base_url, headers=bearer(alice), verify=False) as client:
+    with httpx.Client(base_url=base_url, headers=bearer(alice), verify=TLS) as client:
         yield client
 
 
 @pytest.fixture
 def anonymous(base_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=base_url, verify=False) as client:
+    with httpx.Client(base_url=base_url, verify=TLS) as client:
         yield client
 
 

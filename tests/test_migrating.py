@@ -14,6 +14,8 @@ from tests.conftest import make_settings
 from tests.processes import processes_of, until
 from tests.support import database_of_its_own, sql
 
+pytestmark = pytest.mark.slow  # each waits for an attempt, or for the pause after it
+
 
 def has_tables(url: URL) -> bool:
     return sql(url, "SELECT to_regclass('tasks') IS NOT NULL") == [(True,)]
