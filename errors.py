@@ -128,7 +128,28 @@ class PayloadTooLarge(APIError):
 class HeadersTooLarge(APIError):
     status = 431
     code = "HEADERS_TOO_LARGE"
-    detail = "The path and the headers are larger than 64 KiB."
+    detail = "The path and the headers are larger than 64 KiB, or there are over 100 headers."
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
+class MethodNotImplemented(APIError):
+    status = 501
+    code = "NOT_IMPLEMENTED"
+    detail = "This server does not know this request method."
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
+class TransferEncodingNotImplemented(APIError):
+    status = 501
+    code = "NOT_IMPLEMENTED"
+    detail = "The only transfer encoding that this server reads is chunked."
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
+class HTTPVersionNotSupported(APIError):
+    status = 505
+    code = "HTTP_VERSION_NOT_SUPPORTED"
+    detail = "This server speaks HTTP/1.1."
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 

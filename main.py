@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from math import inf
+from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy.engine import URL
@@ -27,7 +28,7 @@ with without("pydantic.v1"):  # FastAPI asks of every model whether it is of tha
 
 
 @asynccontextmanager
-async def lifespan(app: "Application") -> AsyncIterator[None]:
+async def lifespan(app: "Application") -> AsyncIterator[dict[str, Any]]:
     """Opens and closes what the routes need. A database that is down is no reason not to start."""
     settings: Settings = app.state.settings
     app.state.verifier = TokenVerifier(
@@ -46,7 +47,8 @@ async def lifespan(app: "Application") -> AsyncIterator[None]:
         async with nullcontext() if done else migrated(url, settings):
             with telemetry.exported(app):
                 return_unused_memory()
-                yield
+                cors: CORSMiddleware = app.middleware_stack  # type: ignore[assignment]
+                yield {"cors_headers": cors.headers_for}  # for serving/refusal.py
         await database.close()
 
 

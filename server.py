@@ -19,7 +19,7 @@ from workers import Workers
 with without("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn
 
-    from protocol import Protocol
+    from serving.protocol import Protocol
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104

@@ -3,13 +3,12 @@
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from math import inf
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import logs
@@ -19,9 +18,6 @@ from telemetry.instruments import record_error
 from times import SlowRequests
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
-
-LINGER_TIME = 2.0  # seconds
-LINGER_SIZE = 8 * 1024 * 1024  # bytes; a fast sender is past 2 MiB before it looks up
 
 
 class ErrorsMiddleware:
@@ -111,29 +107,6 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
 
 async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:
     if isinstance(answer, Overloaded):
-        scope.setdefault("state", {})["overloaded"] = True  # for protocol.py
+        scope.setdefault("state", {})["overloaded"] = True  # for serving/protocol.py
     response = JSONResponse(answer.body(), answer.status, answer.headers)
-    if answer.status in (408, 413):
-        await _answer_before_the_end(response, receive, send)
-    else:
-        await response(scope, receive, send)
-
-
-async def _answer_before_the_end(response: Response, receive: Receive, send: Send) -> None:
-    """Answers while the caller is still sending, then lingers a little before it hangs up.
-
-    A connection that is closed with bytes unread is reset, and the caller never sees the answer
-    (RFC 9112, section 9.6).
-    """
-    start = {"type": "http.response.start", "status": response.status_code}
-    await send({**start, "headers": response.raw_headers})
-    await send({"type": "http.response.body", "body": response.body, "more_body": True})
-    lingering = 0
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_TIME):
-            while lingering < LINGER_SIZE:
-                message = await receive()
-                if not message.get("more_body"):
-                    break
-                lingering += len(message["body"])
-    await send({"type": "http.response.body"})
+    await response(scope, receive, send)

@@ -38,7 +38,7 @@ for name in Settings.model_fields:
 from development import running_postgres  # noqa: E402
 from driver import libpq_parameters  # noqa: E402
 from main import create_app  # noqa: E402
-from protocol import Protocol  # noqa: E402
+from serving.protocol import Protocol  # noqa: E402
 from tokens import make_token  # noqa: E402
 
 

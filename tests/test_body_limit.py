@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from middleware import errors
+from serving import protocol
 from tests.conftest import ORIGIN, bearer
 
 LIMIT = 64 * 1024  # bytes
@@ -24,7 +24,7 @@ Create = Callable[..., dict[str, Any]]
 @pytest.fixture(autouse=True)
 def short_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service waits less for the rest of a body that these callers do not send."""
-    monkeypatch.setattr(errors, "LINGER_TIME", 0.2)
+    monkeypatch.setattr(protocol, "LINGER_TIME", 0.2)
 
 
 def body_of(size: int, ends: bytes = b'{"title": "x"}') -> bytes:
@@ -189,7 +189,7 @@ def test_a_head_that_is_too_large_is_told_so(connection: socket.socket) -> None:
     head, _, body = answer(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert json.loads(body) == {
-        "detail": "The path and the headers are larger than 64 KiB.",
+        "detail": "The path and the headers are larger than 64 KiB, or there are over 100 headers.",
         "code": "HEADERS_TOO_LARGE",
     }
 

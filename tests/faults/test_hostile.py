@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from config import ROOT
-from protocol import REQUEST_TIMEOUT
+from serving.protocol import REQUEST_TIMEOUT
 from tests.conftest import SECRET
 from tests.faults import report
 from tests.faults.load import TASKS

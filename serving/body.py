@@ -1,0 +1,110 @@
+"""The framing of a request's body (RFC 9112, sections 6 and 7).
+
+httptools parses bodies too, but it treats trailers as headers: a `Content-Length` or `Connection`
+among them changes what it makes of the next request. docs/decisions/003-http-protocol.md has more.
+"""
+
+import re
+from typing import Protocol
+
+MAX_FRAMING = 64 * 1024  # bytes of a body that are not content: chunk sizes, extensions, trailers
+
+# RFC 9112, section 7.1. 16 digits are 64 bits.
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
+CHUNK_SIZE_BEGIN = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[ \t]*(?:;.*)?|\r\n?)", re.DOTALL)
+TRAILER = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)?\r\n")
+
+
+class MalformedBody(Exception):
+    """The body breaks the rules of its framing. Nothing after it can be trusted."""
+
+
+class Body(Protocol):
+    """A body that arrives in parts."""
+
+    complete: bool
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return the content in `data`, and the bytes after the body's end.
+
+        Raises MalformedBody.
+        """
+
+
+class SizedBody:
+    """A body whose length was declared in `Content-Length`."""
+
+    __slots__ = ("_missing", "complete")
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+        self.complete = length == 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        content = data[: self._missing]
+        self._missing -= len(content)
+        self.complete = self._missing == 0
+        return content, data[len(content) :]
+
+
+class ChunkedBody:
+    """A body in chunks. Extensions and trailers are read and dropped (RFC 9110, section 6.5.1)."""
+
+    __slots__ = ("_framing", "_line", "_missing", "_read_line", "complete")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self._missing = 0  # bytes of the current chunk
+        self._framing = 0  # bytes so far that are not content
+        self._line = bytearray()  # the current line, until it is complete
+        self._read_line = self._read_size
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        content = []
+        position = 0
+        while position < len(data) and not self.complete:
+            if self._missing:
+                part = data[position : position + self._missing]
+                content.append(part)
+                self._missing -= len(part)
+                position += len(part)
+            else:
+                position = self._collect_line(data, position)
+        return b"".join(content), data[position:]
+
+    def _collect_line(self, data: bytes, position: int) -> int:
+        """Take the rest of a line, or as much as there is of it; return where it ends."""
+        end = data.find(b"\n", position) + 1 or len(data)
+        self._framing += end - position
+        if self._framing > MAX_FRAMING:
+            raise MalformedBody("must have at most 64 KiB of chunk sizes, extensions and trailers")
+        self._line += data[position:end]
+        self._read_line(bytes(self._line) if self._line.endswith(b"\n") else None)
+        return end
+
+    def _read_size(self, line: bytes | None) -> None:
+        if line is None:
+            if CHUNK_SIZE_BEGIN.fullmatch(self._line[:32]) is None:
+                raise MalformedBody("must have chunks that begin with their size")
+            return
+        match = CHUNK_SIZE.fullmatch(line)
+        if match is None:
+            raise MalformedBody("must have chunks that begin with their size")
+        self._line.clear()
+        self._missing = int(match[1], 16)
+        self._read_line = self._read_end_of_chunk if self._missing else self._read_trailer
+
+    def _read_end_of_chunk(self, line: bytes | None) -> None:
+        if not b"\r\n".startswith(self._line):
+            raise MalformedBody("must have chunks of the size that they declare")
+        if line is not None:
+            self._line.clear()
+            self._read_line = self._read_size
+
+    def _read_trailer(self, line: bytes | None) -> None:
+        if line is None:
+            return
+        if TRAILER.fullmatch(line) is None:
+            raise MalformedBody("must have well-formed trailers")
+        self._line.clear()
+        self.complete = line == b"\r\n"

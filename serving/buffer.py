@@ -1,0 +1,114 @@
+"""What arrived and does not belong to a body: a head, complete or not, and requests sent ahead."""
+
+import re
+
+import httptools
+
+from errors import HeadersTooLarge
+from serving.head import (
+    MAX_LINES,
+    Head,
+    feed,
+    header_parser,
+    malformed,
+    parse_head,
+    parse_request_line,
+)
+
+MAX_HEAD = 64 * 1024  # bytes, the empty lines before it included
+
+EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+# A method of at most 32 characters; what follows it is checked when the line is complete.
+METHOD_BEGIN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{0,32}(?: .*)?", re.DOTALL)
+
+
+class RequestBuffer:
+    """Bytes that wait to be parsed as the head of a request. The cost is linear in them."""
+
+    __slots__ = ("_data", "_probe", "_searched", "_skipped")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._searched = 0  # bytes of a head that were looked at and don't complete it
+        self._skipped = 0  # bytes of empty lines before it, which RFC 9112, section 2.2, allows
+        self._probe: HeadProbe | None = None
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def append(self, data: bytes) -> None:
+        self._data += data
+
+    def take_all(self) -> bytes:
+        """Return the bytes, and forget them."""
+        data = bytes(self._data)
+        self._data.clear()
+        return data
+
+    def take_head(self) -> Head | None:
+        """Return the next head and forget its bytes; None if it is not complete.
+
+        Raises what `parse_head` raises.
+        """
+        self._skip_empty_lines()
+        found = self._data.find(b"\r\n\r\n", max(0, self._searched - 3))
+        end = len(self._data) if found < 0 else found + 4
+        if end + self._skipped > MAX_HEAD:
+            raise HeadersTooLarge
+        if found < 0:
+            self._check_new_bytes()
+            return None
+        head = parse_head(bytes(self._data[:end]))
+        del self._data[:end]
+        self._searched = self._skipped = 0
+        self._probe = None
+        return head
+
+    def peek(self) -> bytes:
+        """Return the bytes of the head that can't be taken, as far as they arrived."""
+        return bytes(self._data[:MAX_HEAD])
+
+    def _skip_empty_lines(self) -> None:
+        if self._data.startswith(b"\r\n"):
+            match = EMPTY_LINES.match(bytes(self._data))
+            assert match is not None
+            self._skipped += match.end()
+            del self._data[: match.end()]
+
+    def _check_new_bytes(self) -> None:
+        if self._data == b"\r" or not self._data:  # perhaps half of an empty line
+            return
+        if self._probe is None:
+            self._probe = HeadProbe()
+        self._probe.feed(self._data, self._searched)
+        self._searched = len(self._data)
+
+
+class HeadProbe:
+    """Finds the faults of a head that is still arriving, so that the client need not wait."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._parser: httptools.HttpRequestParser | None = None
+
+    def on_message_begin(self) -> None: ...  # httptools requires these two
+
+    def on_message_complete(self) -> None: ...
+
+    def feed(self, head: bytearray, start: int) -> None:
+        """Check `head`, whose bytes from `start` on are new. Raises what `parse_head` raises."""
+        if self._parser is not None:
+            self._parse(bytes(head[start:]))
+        elif head.find(b"\n", start) >= 0:
+            parse_request_line(bytes(head))
+            self._parser = header_parser(self)
+            self._parse(bytes(head))
+        elif METHOD_BEGIN.fullmatch(head[:33]) is None:
+            raise malformed("must be HTTP/1.1")
+
+    def _parse(self, data: bytes) -> None:
+        assert self._parser is not None
+        feed(self._parser, data)
+        self._lines += data.count(b"\n")
+        if self._lines > MAX_LINES + 1:
+            raise HeadersTooLarge

@@ -1,0 +1,142 @@
+"""One request and its response: `receive` and `send` of the ASGI application.
+
+https://asgi.readthedocs.io/en/latest/specs/www.html, version 2.3.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Scope
+
+from errors import InternalError
+from serving.head import Head
+from serving.response import ResponseWriter
+
+if TYPE_CHECKING:
+    from serving.protocol import Protocol
+
+MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has not received, until reading pauses
+
+logger = logging.getLogger("uvicorn.error")
+
+
+class Exchange:
+    """A request on its way to the application, and the response on its way back."""
+
+    __slots__ = (
+        "_content",
+        "_delivered",
+        "_event",
+        "_expects_continue",
+        "_protocol",
+        "_received",
+        "_response",
+        "complete",
+        "disconnected",
+        "keep_alive",
+        "scope",
+        "started",
+    )
+
+    def __init__(self, protocol: "Protocol", scope: Scope, head: Head) -> None:
+        self.scope = scope
+        self.keep_alive = head.keep_alive
+        self.disconnected = False
+        self.started = False  # whether the application has sent a status
+        self.complete = False  # whether it has sent the whole response
+        self._protocol = protocol
+        self._expects_continue = head.expects_continue
+        self._content = bytearray()  # the part of the body that the application has yet to receive
+        self._received = head.body is None  # whether the whole body has arrived
+        self._delivered = False  # whether the application has received it
+        self._event: asyncio.Event | None = None  # set when `receive` has something to return
+        self._response = ResponseWriter(head.method, head.version)
+
+    async def run(self, app: ASGIApp) -> None:
+        """Call the application. If it fails, refuse the request or cut the response off."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            logger.error("Exception in ASGI application", exc_info=error)
+        if self.complete or self.disconnected:
+            return
+        if self.started:
+            self._protocol.abort()  # a part must not pass for the whole
+        else:
+            self._protocol.refuse(InternalError())
+
+    def feed(self, content: bytes, received: bool) -> None:
+        """Take the next part of the body. `received` says that it is the last."""
+        self._content += content
+        self._received = received
+        self._expects_continue = False
+        if len(self._content) > MAX_BUFFERED_BODY:
+            self._protocol.pause_reading()
+        self._wake()
+
+    def disconnect(self) -> None:
+        """Tell the application that the client has left."""
+        self.disconnected = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._event is not None:
+            self._event.set()
+
+    async def receive(self) -> Message:
+        """Return the next part of the body, or wait for the end of the exchange."""
+        if self._expects_continue and not self.started:
+            self._protocol.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._expects_continue = False
+        while not self._has_news():
+            self._protocol.resume_reading()
+            self._event = self._event or asyncio.Event()
+            self._event.clear()
+            await self._event.wait()
+        if self.disconnected or self.complete:
+            return {"type": "http.disconnect"}
+        self._delivered = self._received
+        body, self._content = bytes(self._content), bytearray()
+        return {"type": "http.request", "body": body, "more_body": not self._received}
+
+    def _has_news(self) -> bool:
+        return (
+            self.disconnected
+            or self.complete
+            or bool(self._content)
+            or self._received > self._delivered
+        )
+
+    async def send(self, message: Message) -> None:
+        """Write the response. Raises RuntimeError if the message does not fit."""
+        if self._protocol.writing_paused:
+            await self._protocol.drain()
+        if self.disconnected:
+            return
+        if not self.started:
+            self._start(message)
+        elif self.complete:
+            raise RuntimeError("The response is complete already.")
+        else:
+            self._continue(message)
+
+    def _start(self, message: Message) -> None:
+        if message["type"] != "http.response.start":
+            raise RuntimeError("The response must begin with http.response.start.")
+        if self._expects_continue:
+            # The client may send its body or not: what follows can't be told from it.
+            self.keep_alive = False
+        default_headers = self._protocol.default_headers
+        self.keep_alive = self._response.start(message, default_headers, self.keep_alive)
+        self.started = True
+
+    def _continue(self, message: Message) -> None:
+        if message["type"] != "http.response.body":
+            raise RuntimeError("The response must go on with http.response.body.")
+        more = message.get("more_body", False)
+        self._protocol.write(self._response.body(message.get("body", b""), more))
+        if not more:
+            self.complete = True
+            self._wake()
+            self._protocol.response_complete()

@@ -1,0 +1,361 @@
+"""One connection of a client, from its first byte to its last.
+
+uvicorn's server makes one for each connection (its option `http`). This class takes the place of
+uvicorn's own, which waits without a limit for a request that was begun and for a client that does
+not read (https://github.com/Kludex/uvicorn/issues/157), and which takes a part of one request for
+another (docs/decisions/003-http-protocol.md). Every limit on what a client may send is here, in
+buffer.py, in head.py or in body.py.
+"""
+
+import asyncio
+import math
+import socket
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.types import Scope
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from errors import APIError, RequestTimeout
+from middleware.headers import RawHeader
+from serving.body import Body, MalformedBody
+from serving.buffer import RequestBuffer
+from serving.exchange import Exchange
+from serving.head import Head, malformed
+from serving.refusal import refusal
+
+# Longer than a body may take (routes/route.py), so that its own response comes first.
+REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
+READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
+LINGER_TIME = 2.0  # seconds
+LINGER_SIZE = 4 * 1024 * 1024  # bytes; a fast sender is past 2 MiB before it looks up
+MAX_AHEAD = 64 * 1024  # bytes of requests that wait for the response before them
+RETRY_AFTER = 1.0  # seconds, as the response OVERLOADED says
+
+
+class Protocol(asyncio.Protocol):
+    """A connection to the application that uvicorn was given (server.py).
+
+    Requests that were sent ahead wait in the buffer: there is one exchange at a time.
+    """
+
+    __slots__ = (
+        "_app_state",
+        "_body",
+        "_buffer",
+        "_client",
+        "_config",
+        "_deadline",
+        "_drained",
+        "_exchange",
+        "_held",
+        "_lingering",
+        "_loop",
+        "_reading_paused",
+        "_receiving",
+        "_scheme",
+        "_server",
+        "_server_state",
+        "_timer",
+        "_transport",
+        "_unread",
+        "writing_paused",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._config = config
+        self._server_state = server_state
+        self._app_state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._buffer = RequestBuffer()
+        self._exchange: Exchange | None = None  # until request and response are complete
+        self._body: Body | None = None  # of the request that is arriving
+        self._unread = 0  # bytes of it that arrived after the response
+        self._receiving = True  # whether a request has begun, or must soon, by the deadline
+        self._held = False  # after OVERLOADED
+        self._lingering = False
+        self._reading_paused = False
+        self.writing_paused = False
+        self._drained: asyncio.Event | None = None
+        self._deadline = math.inf  # on the loop's clock
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What the server and the transport call.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._server = get_local_addr(transport)
+        self._client = get_remote_addr(transport)
+        self._scheme = "https" if is_ssl(transport) else "http"
+        self._server_state.connections.add(self)  # type: ignore[arg-type]
+        self._set_deadline(REQUEST_TIMEOUT)
+        if hasattr(socket, "TCP_USER_TIMEOUT") and self._client:  # Linux
+            # The kernel then ends the connection, also after we have closed our side of it.
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READER_TIMEOUT
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server_state.connections.discard(self)
+        if self._timer is not None:  # it would keep the connection in memory
+            self._timer.cancel()
+            self._timer = None
+        self.resume_writing()
+        if self._exchange is not None:
+            self._exchange.disconnect()
+            self._exchange = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            self._drop(len(data))
+            return
+        if self._body is not None:
+            data = self._receive_body(self._body, data)
+        if data:
+            self._buffer.append(data)
+            self._proceed()
+
+    def pause_writing(self) -> None:
+        self.writing_paused = True
+
+    def resume_writing(self) -> None:
+        self.writing_paused = False
+        if self._drained is not None:
+            self._drained.set()
+
+    def shutdown(self) -> None:
+        """Close the connection, after the response if a request is being served."""
+        if self._exchange is None or self._exchange.complete:
+            self._transport.close()
+        else:
+            self._exchange.keep_alive = False
+
+    # The requests.
+
+    def _proceed(self) -> None:
+        """Start the next request, if the one before is done and the next one's head is here."""
+        if self._exchange is not None or self._held:
+            if len(self._buffer) > MAX_AHEAD:
+                self.pause_reading()
+            return
+        try:
+            head = self._buffer.take_head()
+        except APIError as error:
+            self.refuse(error)
+            return
+        if head is None:
+            self._expect_more()
+        else:
+            self._start(head)
+
+    def _start(self, head: Head) -> None:
+        self._exchange = exchange = Exchange(self, self._scope(head), head)
+        task = self._loop.create_task(exchange.run(self._config.loaded_app))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+        self._unread = 0
+        self._body = head.body
+        if self._body is None:
+            self._request_received()
+        elif self._buffer:
+            rest = self._receive_body(self._body, self._buffer.take_all())
+            self._buffer.append(rest)
+        else:
+            self._expect_more()
+
+    def _scope(self, head: Head) -> Scope:
+        root_path = self._config.root_path
+        path = head.path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
+            "http_version": head.version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "method": head.method,
+            "root_path": root_path,
+            "path": root_path + (unquote(path) if "%" in path else path),
+            "raw_path": root_path.encode("ascii") + head.path,
+            "query_string": head.query,
+            "headers": head.headers,
+            "state": self._app_state.copy(),
+        }
+
+    def _receive_body(self, body: Body, data: bytes) -> bytes:
+        """Pass the content in `data` on, and return the bytes after the body's end."""
+        assert self._exchange is not None
+        try:
+            content, rest = body.feed(data)
+        except MalformedBody as error:
+            self._give_up_body(error)
+            return b""
+        if not self._exchange.complete:
+            self._exchange.feed(content, body.complete)
+        self._unread = self._unread + len(content) if self._exchange.complete else 0
+        if self._unread > LINGER_SIZE:
+            self._transport.close()
+            return b""
+        if body.complete:
+            self._body = None
+            self._request_received()
+            if self._exchange.complete:
+                self._exchange_complete()
+        else:
+            self._expect_more()
+        return rest
+
+    def _give_up_body(self, error: MalformedBody) -> None:
+        """Refuse the request, or, if its response has begun, close the connection after that."""
+        assert self._exchange is not None
+        if not self._exchange.started:
+            self.refuse(malformed(str(error)))
+        elif self._exchange.complete:
+            self._linger()
+        else:
+            self._exchange.keep_alive = False
+            self.pause_reading()
+
+    def _request_received(self) -> None:
+        self._receiving = False
+        self._deadline = math.inf
+
+    def response_complete(self) -> None:
+        """Go on with the next request, or close the connection."""
+        assert self._exchange is not None
+        self._server_state.total_requests += 1
+        if not self._exchange.keep_alive:
+            if self._body is not None or self._buffer:
+                self._linger()
+            else:
+                self._transport.close()
+            return
+        self.resume_reading()
+        if self._body is None:
+            self._exchange_complete()
+
+    def _exchange_complete(self) -> None:
+        assert self._exchange is not None
+        scope, self._exchange = self._exchange.scope, None
+        self._set_deadline(self._config.timeout_keep_alive)
+        # A proxy's connection has requests of many clients: only the client's own is held.
+        if "overloaded" in scope["state"] and scope["client"] is self._client:
+            self._hold()
+        elif self._buffer:
+            self._proceed()
+
+    def _hold(self) -> None:
+        """Stop reading for RETRY_AFTER from a client that received OVERLOADED.
+
+        A thousand clients that ask again at once would leave no time for those that are served.
+        """
+        self._held = True
+        self.pause_reading()
+        self._loop.call_later(RETRY_AFTER, self._release)
+
+    def _release(self) -> None:
+        self._held = False
+        self.resume_reading()
+        if self._buffer and not self._transport.is_closing():
+            self._proceed()
+
+    # The deadline.
+
+    def _expect_more(self) -> None:
+        """Give a request that has begun REQUEST_TIMEOUT from its first byte to its last."""
+        if not self._receiving:
+            self._receiving = True
+            self._set_deadline(REQUEST_TIMEOUT)
+
+    def _set_deadline(self, seconds: float) -> None:
+        """Let `_expire` be called then. The timer stays where it is if it is early enough."""
+        self._deadline = self._loop.time() + seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+        elif self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        remaining = self._deadline - self._loop.time()
+        if remaining <= 0.001:  # the clock of a timer is not exact
+            self._expire()
+        elif remaining < math.inf:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _expire(self) -> None:
+        if self._receiving and self._exchange is None and self._buffer and not self._lingering:
+            self.refuse(RequestTimeout())
+        else:
+            self._transport.close()
+
+    # The response, and the end.
+
+    @property
+    def default_headers(self) -> list[RawHeader]:
+        """The headers that the server adds to every response."""
+        return self._server_state.default_headers
+
+    def write(self, data: bytes) -> None:
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough."""
+        while self.writing_paused:
+            self._drained = self._drained or asyncio.Event()
+            self._drained.clear()
+            await self._drained.wait()
+
+    def pause_reading(self) -> None:
+        if not self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and not self._held and not self._transport.is_closing():
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def refuse(self, error: APIError) -> None:
+        """Send the response to what never became a request, and close the connection."""
+        self.write(refusal(error, self._buffer.peek(), self._app_state.get("cors_headers")))
+        if self._exchange is not None:
+            self._exchange.disconnect()
+            self._exchange = None
+        self._linger()
+
+    def abort(self) -> None:
+        """Reset the connection: the response can't be completed."""
+        self._transport.abort()
+
+    def _linger(self) -> None:
+        """End our side of the connection, and read what the client is still sending.
+
+        A connection that is closed with bytes unread is reset, and the client may never see the
+        response (RFC 9112, section 9.6).
+        """
+        if self._transport.is_closing():
+            return
+        self._lingering = True
+        self._unread = 0
+        self._buffer.take_all()
+        self._held = False
+        if self._transport.can_write_eof():  # not over TLS
+            self._transport.write_eof()
+        self.resume_reading()
+        self._set_deadline(LINGER_TIME)
+
+    def _drop(self, size: int) -> None:
+        self._unread += size
+        if self._unread > LINGER_SIZE:
+            self._transport.close()

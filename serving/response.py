@@ -1,0 +1,95 @@
+"""A response as bytes: status line, headers, and the framing of its body (RFC 9112)."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from http import HTTPStatus
+
+from starlette.types import Message
+
+from middleware.headers import DEFAULTS, RawHeader
+
+NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+STATUSES_WITHOUT_BODY = (204, 304)
+
+STATUS_LINES = {
+    **{status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)},
+    **{status.value: f"HTTP/1.1 {status} {status.phrase}\r\n".encode() for status in HTTPStatus},
+}
+
+
+def header_line(name: bytes, value: bytes) -> bytes:
+    """Return the line of a header. Raises RuntimeError if it could be read as something else."""
+    if NAME.fullmatch(name) is None or FORBIDDEN_IN_VALUE.search(value):
+        raise RuntimeError("A response header has a forbidden character.")
+    return b"%b: %b\r\n" % (name.lower(), value)
+
+
+# Most responses have these, so their lines are made once.
+FREQUENT_LINES = {
+    header: header_line(*header)
+    for header in (*DEFAULTS, (b"content-type", b"application/json"), (b"vary", b"Origin"))
+}
+
+
+@lru_cache(maxsize=4)  # the date changes once a second
+def default_lines(headers: tuple[RawHeader, ...]) -> bytes:
+    """Return the lines of the headers that the server adds to every response."""
+    return b"".join(header_line(*header) for header in headers)
+
+
+class ResponseWriter:
+    """Makes the bytes of one response.
+
+    The head goes out with the first part of the body: that is one system call, and one segment.
+    """
+
+    __slots__ = ("_chunked", "_has_body", "_head", "_is_1_0", "_missing")
+
+    def __init__(self, method: str, version: str) -> None:
+        self._has_body = method != "HEAD"
+        self._is_1_0 = version == "1.0"  # it has no chunks: the connection's end ends the body
+        self._head = b""  # until it is written
+        self._chunked = False
+        self._missing: int | None = None  # bytes of a body whose length was declared
+
+    def start(
+        self, message: Message, default_headers: Sequence[RawHeader], keep_alive: bool
+    ) -> bool:
+        """Take status and headers. Return whether the connection stays open afterwards."""
+        status = message["status"]
+        lines = [STATUS_LINES[status], default_lines(tuple(default_headers))]
+        for name, value in message.get("headers", ()):
+            line = FREQUENT_LINES.get((name, value)) or header_line(name, value)
+            if line.startswith(b"content-length:"):
+                self._missing = int(value)
+            elif line.startswith(b"connection:"):
+                keep_alive = keep_alive and b"close" not in value.lower()
+                continue
+            elif line.startswith(b"transfer-encoding:"):  # the server's own affair
+                continue
+            lines.append(line)
+        self._has_body = self._has_body and status not in STATUSES_WITHOUT_BODY
+        if self._has_body and self._missing is None:
+            self._chunked = not self._is_1_0
+            lines.append(b"transfer-encoding: chunked\r\n" if self._chunked else b"")
+        if not keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        self._head = b"".join(lines)
+        return keep_alive
+
+    def body(self, content: bytes, more: bool) -> bytes:
+        """Return the bytes of the next part. Raises RuntimeError if its length was not declared."""
+        head, self._head = self._head, b""
+        if not self._has_body:
+            return head
+        if self._chunked:
+            chunk = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
+            return head + chunk + (b"" if more else b"0\r\n\r\n")
+        if self._missing is not None:
+            self._missing -= len(content)
+            if self._missing < 0 or (self._missing and not more):
+                raise RuntimeError("The response's body is not as long as its Content-Length.")
+        return head + content
