@@ -9,6 +9,8 @@ from typing import Protocol
 
 MAX_FRAMING = 64 * 1024  # bytes of a body that are not content: chunk sizes, extensions, trailers
 
+MAX_CHUNK = 2**31 - 1  # bytes; no client of this service has larger ones, and some parsers overflow
+
 # RFC 9112, section 7.1. 16 digits are 64 bits.
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
 CHUNK_SIZE_BEGIN = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[ \t]*(?:;.*)?|\r\n?)", re.DOTALL)
@@ -23,6 +25,7 @@ class Body(Protocol):
     """A body that arrives in parts."""
 
     complete: bool
+    missing: int  # bytes that will arrive, as far as they were declared
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the content in `data`, and the bytes after the body's end.
@@ -34,27 +37,27 @@ class Body(Protocol):
 class SizedBody:
     """A body whose length was declared in `Content-Length`."""
 
-    __slots__ = ("_missing", "complete")
+    __slots__ = ("complete", "missing")
 
     def __init__(self, length: int) -> None:
-        self._missing = length
+        self.missing = length
         self.complete = length == 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        content = data[: self._missing]
-        self._missing -= len(content)
-        self.complete = self._missing == 0
+        content = data[: self.missing]
+        self.missing -= len(content)
+        self.complete = self.missing == 0
         return content, data[len(content) :]
 
 
 class ChunkedBody:
     """A body in chunks. Extensions and trailers are read and dropped (RFC 9110, section 6.5.1)."""
 
-    __slots__ = ("_framing", "_line", "_missing", "_read_line", "complete")
+    __slots__ = ("_framing", "_line", "_read_line", "complete", "missing")
 
     def __init__(self) -> None:
         self.complete = False
-        self._missing = 0  # bytes of the current chunk
+        self.missing = 0  # bytes of the current chunk
         self._framing = 0  # bytes so far that are not content
         self._line = bytearray()  # the current line, until it is complete
         self._read_line = self._read_size
@@ -63,10 +66,10 @@ class ChunkedBody:
         content = []
         position = 0
         while position < len(data) and not self.complete:
-            if self._missing:
-                part = data[position : position + self._missing]
+            if self.missing:
+                part = data[position : position + self.missing]
                 content.append(part)
-                self._missing -= len(part)
+                self.missing -= len(part)
                 position += len(part)
             else:
                 position = self._collect_line(data, position)
@@ -91,8 +94,10 @@ class ChunkedBody:
         if match is None:
             raise MalformedBody("must have chunks that begin with their size")
         self._line.clear()
-        self._missing = int(match[1], 16)
-        self._read_line = self._read_end_of_chunk if self._missing else self._read_trailer
+        self.missing = int(match[1], 16)
+        if self.missing > MAX_CHUNK:
+            raise MalformedBody("must have chunks of less than 2 GiB")
+        self._read_line = self._read_end_of_chunk if self.missing else self._read_trailer
 
     def _read_end_of_chunk(self, line: bytes | None) -> None:
         if not b"\r\n".startswith(self._line):

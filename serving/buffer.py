@@ -6,9 +6,10 @@ import httptools
 
 from errors import HeadersTooLarge
 from serving.head import (
-    MAX_LINES,
+    TOO_MANY_LINES,
     Head,
     feed,
+    first_lines,
     header_parser,
     malformed,
     parse_head,
@@ -108,7 +109,11 @@ class HeadProbe:
 
     def _parse(self, data: bytes) -> None:
         assert self._parser is not None
-        feed(self._parser, data)
-        self._lines += data.count(b"\n")
-        if self._lines > MAX_LINES + 1:
+        allowed = TOO_MANY_LINES - self._lines
+        lines = data.count(b"\n")
+        if lines >= allowed:
+            # What is wrong with the lines before comes first, however the head is segmented.
+            feed(self._parser, first_lines(data + b" ", allowed))
             raise HeadersTooLarge
+        feed(self._parser, data)
+        self._lines += lines

@@ -16,6 +16,8 @@ from serving.response import ResponseWriter
 if TYPE_CHECKING:
     from serving.protocol import Protocol
 
+# Bytes of a body that are read after the response; a fast sender is past 2 MiB before it looks up.
+MAX_UNREAD_BODY = 4 * 1024 * 1024
 MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has not received, until reading pauses
 
 logger = logging.getLogger("uvicorn.error")
@@ -25,6 +27,7 @@ class Exchange:
     """A request on its way to the application, and the response on its way back."""
 
     __slots__ = (
+        "_body",
         "_content",
         "_delivered",
         "_event",
@@ -46,6 +49,7 @@ class Exchange:
         self.started = False  # whether the application has sent a status
         self.complete = False  # whether it has sent the whole response
         self._protocol = protocol
+        self._body = head.body
         self._expects_continue = head.expects_continue
         self._content = bytearray()  # the part of the body that the application has yet to receive
         self._received = head.body is None  # whether the whole body has arrived
@@ -55,6 +59,8 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application. If it fails, refuse the request or cut the response off."""
+        if self.disconnected:  # the body was malformed, in the same segment
+            return
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:
@@ -126,6 +132,8 @@ class Exchange:
             raise RuntimeError("The response must begin with http.response.start.")
         if self._expects_continue:
             # The client may send its body or not: what follows can't be told from it.
+            self.keep_alive = False
+        if self._body is not None and self._body.missing > MAX_UNREAD_BODY:
             self.keep_alive = False
         default_headers = self._protocol.default_headers
         self.keep_alive = self._response.start(message, default_headers, self.keep_alive)

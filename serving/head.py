@@ -22,12 +22,13 @@ from errors import (
 from schemas import FieldError
 from serving.body import Body, ChunkedBody, SizedBody
 
-MAX_LINES = 100  # header lines
+MAX_LINES = 100  # of headers
+TOO_MANY_LINES = MAX_LINES + 2  # the request line is one
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~]+) HTTP/(\d)\.(\d)\r\n")
 # RFC 9110, section 7.2, and RFC 3986, section 3.2.2, with the underscore of container names.
 HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::\d*)?")
-ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*([^?]*)(?:\?(.*))?")
+ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]+([^?]*)(?:\?(.*))?")
 
 RawHeader = tuple[bytes, bytes]
 
@@ -56,8 +57,6 @@ class HeaderLines:
     def on_message_complete(self) -> None: ...
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) == MAX_LINES:
-            raise HeadersTooLarge
         self.headers.append((name.lower(), value.rstrip(b" \t")))
 
 
@@ -69,6 +68,9 @@ def parse_head(data: bytes) -> Head:
     """
     method, target, version = parse_request_line(data)
     lines = HeaderLines()
+    if data.count(b"\n") > TOO_MANY_LINES:  # with the empty line
+        feed(header_parser(lines), first_lines(data, TOO_MANY_LINES))
+        raise HeadersTooLarge
     feed(header_parser(lines), data)
     path, query = _split_target(method, target)
     return _interpret(method.decode(), path, query, version, lines.headers)
@@ -102,17 +104,20 @@ def header_parser(lines: object) -> httptools.HttpRequestParser:
 
 
 def feed(parser: httptools.HttpRequestParser, data: bytes) -> None:
-    """Parse `data`. Raises InvalidInput, HeadersTooLarge or MethodNotImplemented."""
+    """Parse `data`. Raises InvalidInput or MethodNotImplemented."""
     try:
         parser.feed_data(data)
     except httptools.HttpParserUpgrade:
         return  # an offer, which a server may ignore (RFC 9110, section 7.8)
     except httptools.HttpParserInvalidMethodError:
         raise MethodNotImplemented from None
-    except httptools.HttpParserCallbackError:
-        raise HeadersTooLarge from None
     except httptools.HttpParserError:
         raise malformed("must be HTTP/1.1") from None
+
+
+def first_lines(data: bytes, count: int) -> bytes:
+    """Return the first `count` lines of `data`, which has more."""
+    return data[: -len(data.split(b"\n", count)[-1])]
 
 
 def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:

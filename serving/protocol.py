@@ -22,7 +22,7 @@ from errors import APIError, RequestTimeout
 from middleware.headers import RawHeader
 from serving.body import Body, MalformedBody
 from serving.buffer import RequestBuffer
-from serving.exchange import Exchange
+from serving.exchange import MAX_UNREAD_BODY, Exchange
 from serving.head import Head, malformed
 from serving.refusal import refusal
 
@@ -30,7 +30,6 @@ from serving.refusal import refusal
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
 LINGER_TIME = 2.0  # seconds
-LINGER_SIZE = 4 * 1024 * 1024  # bytes; a fast sender is past 2 MiB before it looks up
 MAX_AHEAD = 64 * 1024  # bytes of requests that wait for the response before them
 RETRY_AFTER = 1.0  # seconds, as the response OVERLOADED says
 
@@ -201,7 +200,7 @@ class Protocol(asyncio.Protocol):
         if not self._exchange.complete:
             self._exchange.feed(content, body.complete)
         self._unread = self._unread + len(content) if self._exchange.complete else 0
-        if self._unread > LINGER_SIZE:
+        if self._unread > MAX_UNREAD_BODY:
             self._transport.close()
             return b""
         if body.complete:
@@ -357,5 +356,5 @@ class Protocol(asyncio.Protocol):
 
     def _drop(self, size: int) -> None:
         self._unread += size
-        if self._unread > LINGER_SIZE:
+        if self._unread > MAX_UNREAD_BODY:
             self._transport.close()

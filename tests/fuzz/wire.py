@@ -1,0 +1,134 @@
+"""A connection in memory: the protocol class with an application that echoes, and a transport."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from serving.protocol import Protocol
+
+STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
+
+
+@dataclass
+class Request:
+    """A request as an application or another parser sees it."""
+
+    method: bytes
+    target: bytes
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+    complete: bool = False
+
+
+class MemoryTransport(asyncio.Transport):
+    """What the protocol writes, and whether it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closed = self.ended = self.paused = False
+
+    def write(self, data: Any) -> None:
+        assert not self.closed, "written after the end"
+        assert not self.ended, "written after the end"
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+
+class Connection:
+    """One connection. `requests` is what the application saw, in order."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.transport = MemoryTransport()
+        self._state = ServerState()
+        config = Config(
+            self._echo, http=Protocol, interface="asgi3", log_config=None, proxy_headers=False
+        )
+        config.load()
+        self._protocol = Protocol(config, self._state, {}, asyncio.get_running_loop())
+
+    @property
+    def over(self) -> bool:
+        """Whether the service has ended its side of the connection."""
+        return self.transport.closed or self.transport.ended
+
+    @property
+    def statuses(self) -> list[int]:
+        """The status of each final response."""
+        found = map(int, STATUS.findall(b"".join(self.transport.written)))
+        return [status for status in found if status >= 200]
+
+    async def send(self, segments: Sequence[bytes]) -> None:
+        """Receive the segments as a client's, as long as the connection lasts; then lose it."""
+        self._protocol.connection_made(self.transport)
+        for segment in segments:
+            if self.transport.closed:
+                break
+            self._protocol.data_received(segment)
+            await self._settle()
+            assert not self.transport.paused or self.over, "reading is paused for ever"
+        await self._settle()
+        self._protocol.connection_lost(None)
+        await self._settle()
+        assert not self._state.connections
+        assert not self._state.tasks, "an exchange outlived its connection"
+
+    async def _settle(self) -> None:
+        """Let the application do what it can do now."""
+        before: object = None
+        for _ in range(100_000):
+            now = (len(self.transport.written), len(self.requests), len(self._state.tasks))
+            if now == before:
+                return
+            before = now
+            for _ in range(4):
+                await asyncio.sleep(0)
+        raise AssertionError("the connection does not come to rest")
+
+    async def _echo(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope["query_string"]
+        target = scope["raw_path"] + (b"?" + query if query else b"")
+        request = Request(scope["method"].encode(), target, list(scope["headers"]))
+        self.requests.append(request)
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            request.body += message["body"]
+            if not message["more_body"]:
+                break
+        request.complete = True
+        length = b"%d" % len(request.body)
+        headers = [(b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        # Only its length counts, and a body that looks like a status line would be counted as one.
+        await send({"type": "http.response.body", "body": b"x" * len(request.body)})
