@@ -61,22 +61,23 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
-    config = _config(app, settings)
+    serving = config(app, settings)
     if settings.web_concurrency == 1:
-        uvicorn.Server(config).run([listener])
+        uvicorn.Server(serving).run([listener])
         return
     if settings.environment == "development":
         app.state.migrated = asyncio.run(migrate_soon(app.state.database_url, settings))
     workers = Workers(
-        lambda listener: uvicorn.Server(config).run([listener]),
+        lambda listener: uvicorn.Server(serving).run([listener]),
         settings.web_concurrency,
         settings.shutdown_timeout + 2,  # what still runs in the database is cancelled then
     )
     workers.run(listener)
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    config = uvicorn.Config(
+def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return what uvicorn is to do for `app`, ready to be shared by workers."""
+    loaded = uvicorn.Config(
         app,
         loop="uvloop",
         http=Protocol,
@@ -90,9 +91,9 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
-    config.load()
-    return_unused_memory()  # before it is shared by workers, if there are any
-    return config
+    loaded.load()
+    return_unused_memory()
+    return loaded
 
 
 def _allow_many_connections() -> None:

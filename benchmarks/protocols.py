@@ -1,6 +1,6 @@
 """CPU time and memory of uvicorn's protocol classes and of the service's own, side by side.
 
-`uv run --group bench benchmarks/protocols.py` takes a minute. Each serves the same ASGI
+`uv run --group bench benchmarks/protocols.py [--quick]` takes a minute. Each serves the same ASGI
 application, which answers 200 at once; wrk sends it GET, or POST with a JSON body, on 64
 connections. They take turns round by round. Needs wrk.
 """
@@ -91,6 +91,7 @@ def microseconds(pid: int, port: int, method: str, folder: Path) -> float:
 
 def main() -> None:
     """Print the median of each, and its ratio to the service's in the same round."""
+    rounds_to_run = 1 if "--quick" in sys.argv else ROUNDS
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = {name: stack.enter_context(serving(http)) for name, http in PROTOCOLS.items()}
@@ -99,7 +100,7 @@ def main() -> None:
                 microseconds(*server, method, folder)
             rounds = [
                 {name: microseconds(*server, method, folder) for name, server in servers.items()}
-                for _ in range(ROUNDS)
+                for _ in range(rounds_to_run)
             ]
             for name in servers:
                 cost = median(each[name] for each in rounds)

@@ -35,10 +35,10 @@ for name in [name for name in os.environ if name.startswith("OTEL_")]:
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
 
+import server  # noqa: E402
 from development import running_postgres  # noqa: E402
 from driver import libpq_parameters  # noqa: E402
 from main import create_app  # noqa: E402
-from serving.protocol import Protocol  # noqa: E402
 from tokens import make_token  # noqa: E402
 
 
@@ -90,20 +90,17 @@ def make_settings(url: URL, **others: Any) -> Settings:
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """Serves `app` on a free port in a thread of its own; gives its base URL."""
-    config = uvicorn.Config(
-        app, http=Protocol, log_config=None, access_log=False, loop="uvloop", ws="none"
-    )
-    server = uvicorn.Server(config)
+    serving = uvicorn.Server(server.config(app, app.state.settings))
     listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, args=([listener],))
+    thread = threading.Thread(target=serving.run, args=([listener],))
     thread.start()
     try:
-        while not server.started:
+        while not serving.started:
             assert thread.is_alive(), "the service did not start"
             thread.join(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        serving.should_exit = True
         thread.join(15)
 
 

@@ -144,7 +144,7 @@ def served(url: URL, port: int, **settings: Any) -> Iterator[None]:
     )
     app = create_app(configured)
     app.add_route("/who-am-i", who_am_i)
-    serving = uvicorn.Server(server._config(app, configured))
+    serving = uvicorn.Server(server.config(app, configured))
     listener = server._listen(configured)
     thread = threading.Thread(target=serving.run, args=([listener],))
     thread.start()

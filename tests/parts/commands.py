@@ -47,7 +47,7 @@ RULES = {
     r"uv run --group bench benchmarks/run\.py( .*)?": (
         r"\g<0> --quick --sections start --contenders floor --output $(mktemp -d)"
     ),
-    r"uv run (--group bench )?benchmarks/(guard|partitions)\.py": r"\g<0> --quick",
+    r"uv run (--group bench )?benchmarks/(guard|partitions|protocols)\.py": r"\g<0> --quick",
 }
 
 
