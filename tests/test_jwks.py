@@ -117,6 +117,20 @@ def test_a_key_that_was_taken_back_is_no_longer_good_nor_what_it_signed_before(
     assert (ask(client, token).status_code, ask(client, token).json()) == (401, INVALID_TOKEN)
 
 
+def test_a_key_that_was_taken_back_is_not_taken_for_a_new_one(
+    client: httpx.Client, frontend: Issuer, clock: Clock
+) -> None:
+    """Also if no token made the service look it up: it came along with another."""
+    asked_for, came_along, new = Pair("EdDSA"), Pair("EdDSA"), Pair("EdDSA")
+    frontend.publish(asked_for, came_along)
+    assert [ask_as(client, frontend, pair) for pair in (asked_for, came_along)] == [200, 200]
+    frontend.publish(new)
+    clock.ahead += jwks.REFRESH_INTERVAL
+    assert ask_as(client, frontend, new) == 200
+    assert [ask_as(client, frontend, pair) for pair in (asked_for, came_along)] == [401, 401]
+    assert len(frontend.requests) == 2
+
+
 def test_a_key_with_the_name_of_another_takes_its_place(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
