@@ -3,7 +3,9 @@
 `uv run auth.py USER_ID` prints a token to try the service with, in development only.
 """
 
+import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,11 +13,14 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from config import Settings, get_settings
-from errors import Forbidden, NotAuthenticated
+from errors import Forbidden, InvalidToken, NotAuthenticated
 from jwks import KeySet, UnknownKey
 from models import USER_ID_LENGTH
 from schemas import UserId
 from tokens import TokenVerifier, make_token
+
+# A bearer token after other credentials: two lines that a proxy joined (RFC 9110, section 5.3).
+JOINED = re.compile(r",[ \t]*bearer ", re.IGNORECASE)
 
 
 class BearerAuthentication(SecurityBase):
@@ -27,7 +32,7 @@ class BearerAuthentication(SecurityBase):
     async def __call__(self, request: Request, user_id: UserId) -> str:
         """The user. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden.
 
-        And AuthUnavailable, if the token's key is not known and the issuer does not answer.
+        And AuthUnavailable, if the token's key is unknown and can't be looked up at the moment.
         """
         caller = request.scope["user_id"] = await self._caller(request)
         if caller != user_id:
@@ -35,21 +40,35 @@ class BearerAuthentication(SecurityBase):
         return caller
 
     async def _caller(self, request: Request) -> str:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated("no bearer token")
+        token = bearer_token(request.headers.getlist("authorization"))
         verifier: TokenVerifier = request.app.state.verifier
         keys = verifier.keys
         if keys is None:
             return verifier.user_id(token)
         try:
             caller = verifier.user_id(token)
-        except UnknownKey:
-            await keys.refresh()
+        except UnknownKey as unknown:
+            await keys.look_up(unknown.kid)
             return verifier.user_id(token)
         keys.refresh_if_stale()
         return caller
+
+
+def bearer_token(lines: Sequence[str]) -> str:
+    """Return the token of a request's Authorization lines. Raises NotAuthenticated or InvalidToken.
+
+    Several credentials are refused even if they are equal. A proxy may look at one of them and this
+    service at another.
+    """
+    if len(lines) > 1:
+        raise InvalidToken("several Authorization lines")
+    credentials = "".join(lines).strip(" \t")  # RFC 9110, section 5.5
+    scheme, _, token = credentials.partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.lstrip(" ")
+    if JOINED.search(credentials):
+        raise InvalidToken("several credentials in the Authorization line")
+    raise NotAuthenticated("no bearer token")
 
 
 # An object and not a function, for from a SecurityBase FastAPI documents the bearer scheme.

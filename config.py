@@ -12,8 +12,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 import weburl
-from datadir import check_secret, kept_secret
+from datadir import kept_secret
 from postgresurl import postgres_url
+from signingsecret import check_secret, check_secret_is_private
 
 ROOT = Path(__file__).resolve().parent
 
@@ -102,9 +103,11 @@ class Settings(BaseSettings):
     @field_validator("better_auth_secret")
     @classmethod
     def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            check_secret(value.get_secret_value())
-        return value
+        if value is None:
+            return None
+        secret = value.get_secret_value().strip()  # such as the newline of `openssl rand`
+        check_secret(secret)
+        return SecretStr(secret)
 
     @field_validator("data_dir")
     @classmethod
@@ -127,6 +130,15 @@ class Settings(BaseSettings):
         if self.better_auth_secret is None and self.better_auth_url is None:
             names = "BETTER_AUTH_SECRET or BETTER_AUTH_URL"
             raise ValueError(f"{names} is required when ENVIRONMENT is production")
+        return self
+
+    @model_validator(mode="after")
+    def _secret_that_nobody_knows(self) -> Self:
+        if self.environment == "production" and self.better_auth_secret is not None:
+            try:
+                check_secret_is_private(self.better_auth_secret.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"BETTER_AUTH_SECRET {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -6,17 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-SECRET_LENGTH = 32  # characters, at least
-
-
-def check_secret(value: str) -> None:
-    """Raises ValueError if `value` is too short for a secret, or no text."""
-    if len(value.strip()) < SECRET_LENGTH:
-        raise ValueError(f"must have {SECRET_LENGTH} characters or more")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must be UTF-8 text") from None
+from signingsecret import check_secret
 
 
 def data_folder(path: Path) -> Path:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -16,18 +16,27 @@ from logs import logger
 if TYPE_CHECKING:  # tokens.py says with what to import python-jose
     from jose.backends.base import Key
 
+    Keys = dict[str, dict[str, list[Key]]]  # by name and algorithm
+
 REFRESH_INTERVAL = 30.0  # seconds from one fetch to the next, at least
 FIRST_INTERVAL = 5.0  # the same as long as there are no keys at all
-# Seconds after which the next token has the keys fetched anew. Better Auth's may be kept for ever;
+# Seconds after which the next token has the keys fetched again. Better Auth's may be kept for ever;
 # but a key that leaked is taken out of the set, and that should be noticed.
 MAX_AGE = 600.0
 TIMEOUT = 5.0  # seconds for a fetch; less than from one to the next, so there is one at a time
 MAX_SIZE = 512 * 1024  # bytes
 MAX_KEYS = 1000
+# How many keys are tried for one token, if the issuer gives several the same name and algorithm.
+MAX_KEYS_OF_ONE_NAME = 4
+MAX_UNKNOWN = 1024  # how many names of unknown keys are remembered
 
 
 class UnknownKey(InvalidToken):
     """The token names a key that is not in the set as it was fetched last."""
+
+    def __init__(self, kid: str) -> None:
+        super().__init__("the issuer has no such key")
+        self.kid = kid
 
 
 class KeySet:
@@ -46,33 +55,67 @@ class KeySet:
         self._tls = ssl.create_default_context() if url.startswith("https:") else None
         self._verifiers = verifiers
         self._jwks: list[Any] | None = None  # as they were published
-        self._keys: dict[str, dict[str, Key]] = {}
+        self._keys: Keys = {}
+        # When each key that is not in the set was first asked for, by the hash of its name. A name
+        # may be long, and clients that invent names would fill the memory with them.
+        self.unknown: dict[int, float] = {}
         self._failure: str | None = None  # why the last fetch brought nothing
         self._fetch: asyncio.Task[None] | None = None
+        self._fetched_at = -math.inf  # when the last fetch that succeeded began
         self._next_fetch = -math.inf  # on the clock time.monotonic()
         self._stale_at = math.inf
 
-    def key(self, kid: object, algorithm: str) -> "Key":
-        """The key of a token. Raises UnknownKey, which `refresh` may help, or InvalidToken."""
+    def named(self, kid: object, algorithm: str) -> "Sequence[Key]":
+        """Return the keys that may have signed a token: one, unless several have the same name.
+
+        A `kid` is a hint (RFC 7515, section 4.1.4) that a set should use once (RFC 7517, section
+        4.5). Raises UnknownKey, for which there is `look_up`, or InvalidToken.
+        """
         if not isinstance(kid, str):
             raise InvalidToken("kid is missing")
         if kid not in self._keys:
-            raise UnknownKey("the issuer has no such key")
+            raise UnknownKey(kid)
         if algorithm not in self._keys[kid]:
             raise InvalidToken("alg does not fit the key")
         return self._keys[kid][algorithm]
 
-    async def refresh(self) -> None:
-        """Asks the issuer for its keys, unless it did a moment ago; one for all who wait.
+    async def look_up(self, kid: str) -> None:
+        """Fetch the set for a token with an unknown key, unless that was done a moment ago.
 
-        Raises AuthUnavailable if there was no answer that is of use.
+        Raises AuthUnavailable if it failed, or if no fetch began since the key was first asked for:
+        until then the key may be a new one.
+        """
+        first_asked = self._first_asked(kid)
+        await self.refresh()
+        if kid not in self._keys and self._fetched_at < first_asked:
+            raise self._unavailable("the key is unknown, and was not looked up yet")
+
+    async def refresh(self) -> None:
+        """Fetch the set, unless that was done a moment ago. Concurrent calls share one fetch.
+
+        Raises AuthUnavailable if the last fetch failed.
         """
         self._start_fetch()
         if self._fetch is not None:
             await asyncio.shield(self._fetch)
         if self._failure is not None:
-            seconds = max(1, math.ceil(self._next_fetch - time.monotonic()))
-            raise AuthUnavailable(f"no keys from the issuer: {self._failure}", seconds)
+            raise self._unavailable(f"no keys from the issuer: {self._failure}")
+
+    def _unavailable(self, reason: str) -> AuthUnavailable:
+        """Return the error that tells the client when the next fetch may begin."""
+        return AuthUnavailable(reason, max(1, math.ceil(self._next_fetch - time.monotonic())))
+
+    def _first_asked(self, kid: str) -> float:
+        """Return when `kid` was first asked for, as far as that is remembered: now, if not."""
+        moment = self.unknown.pop(hash(kid), time.monotonic())
+        self._remember(kid, moment)
+        return moment
+
+    def _remember(self, kid: str, moment: float) -> None:
+        """Put `kid` last in `unknown`, and take the first one out if there are too many."""
+        self.unknown[hash(kid)] = moment
+        if len(self.unknown) > MAX_UNKNOWN:
+            del self.unknown[next(iter(self.unknown))]
 
     def refresh_if_stale(self) -> None:
         """Asks the issuer in the background if its keys are old; they are good meanwhile."""
@@ -82,12 +125,13 @@ class KeySet:
     def _start_fetch(self) -> None:
         if time.monotonic() >= self._next_fetch:  # the one before ended long ago: see TIMEOUT
             self._next_fetch = time.monotonic() + REFRESH_INTERVAL
-            self._fetch = asyncio.create_task(self._fetch_keys())
+            self._fetch = asyncio.create_task(self._fetch_keys(time.monotonic()))
 
-    async def _fetch_keys(self) -> None:
+    async def _fetch_keys(self, now: float) -> None:
         try:
             body = await fetching.get(self._url, self._tls, TIMEOUT, MAX_SIZE)
             self._replace(_parsed(body))
+            self._fetched_at = now
         except fetching.FetchError as error:
             self._failure = str(error)
             if not self._keys:
@@ -101,6 +145,8 @@ class KeySet:
             keys = self._usable(jwks)
             if not keys:
                 raise fetching.FetchError("none of the keys is of use")
+            for kid in self._keys.keys() - keys.keys():  # taken back, and not to be looked up
+                self._remember(kid, -math.inf)
             self._jwks, self._keys = jwks, keys
             self.changed()
             logger.info(
@@ -109,16 +155,23 @@ class KeySet:
         self._failure = None
         self._stale_at = time.monotonic() + MAX_AGE
 
-    def _usable(self, jwks: list[Any]) -> dict[str, dict[str, "Key"]]:
-        keys: dict[str, dict[str, Key]] = {}
+    def _usable(self, jwks: list[Any]) -> "Keys":
+        keys: Keys = {}
         for jwk in jwks:
             try:
                 kid, verifiers = jwk["kid"], self._verifiers(jwk)
             except Exception:  # noqa: S112  (no key at all, and cryptography has many words for it)
                 continue
             if isinstance(kid, str) and verifiers:
-                keys[kid] = verifiers
+                _add(keys.setdefault(kid, {}), verifiers)
         return keys
+
+
+def _add(keys: dict[str, list["Key"]], verifiers: dict[str, "Key"]) -> None:
+    """Add the verifiers of one JWK to those of others with the same name."""
+    for algorithm, key in verifiers.items():
+        if len(keys.setdefault(algorithm, [])) < MAX_KEYS_OF_ONE_NAME:
+            keys[algorithm].append(key)
 
 
 def _parsed(body: bytes) -> list[Any]:

@@ -78,7 +78,7 @@ class RSAKey(Key):
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
 # By `kty` and `crv`: what such a key can verify, and how it is made.
 _ALGORITHMS: dict[tuple[str, str | None], dict[str, Callable[[Mapping[str, Any]], Key]]] = {
-    ("OKP", "Ed25519"): {"EdDSA": Ed25519Key},
+    ("OKP", "Ed25519"): {"EdDSA": Ed25519Key, "Ed25519": Ed25519Key},
     ("EC", "P-256"): {"ES256": lambda jwk: ECKey(jwk, ec.SECP256R1(), hashes.SHA256())},
     ("EC", "P-521"): {"ES512": lambda jwk: ECKey(jwk, ec.SECP521R1(), hashes.SHA512())},
     ("RSA", None): {
@@ -88,20 +88,31 @@ _ALGORITHMS: dict[tuple[str, str | None], dict[str, Callable[[Mapping[str, Any]]
 }
 
 
-def verifiers(jwk: Mapping[str, Any]) -> dict[str, Key]:
-    """What verifies signatures of `jwk`, by algorithm: its own `alg` alone, if it names one.
+# RFC 9864, section 2.2, names the one curve that EdDSA has here. It is the same signature.
+_SYNONYMS = {"EdDSA": ("EdDSA", "Ed25519"), "Ed25519": ("EdDSA", "Ed25519")}
 
-    Raises what cryptography has to say about a key that is none; empty if it is not for us.
+
+def verifiers(jwk: Mapping[str, Any]) -> dict[str, Key]:
+    """Return what verifies the signatures of `jwk`, by algorithm: by its own `alg`, if it has one.
+
+    Raises what cryptography raises for a malformed key. Empty if the key is not for signatures.
     """
-    if jwk.get("use", "sig") != "sig":
+    if jwk.get("use", "sig") != "sig" or not _may_verify(jwk.get("key_ops", ["verify"])):
         return {}
     curve = None if jwk["kty"] == "RSA" else jwk["crv"]
     makers = _ALGORITHMS.get((jwk["kty"], curve), {})
-    return {
-        algorithm: make(jwk)
-        for algorithm, make in makers.items()
-        if jwk.get("alg", algorithm) == algorithm
-    }
+    names = _SYNONYMS.get(jwk["alg"], (jwk["alg"],)) if "alg" in jwk else makers.keys()
+    return {algorithm: make(jwk) for algorithm, make in makers.items() if algorithm in names}
+
+
+def _may_verify(key_ops: object) -> bool:
+    """Whether `key_ops` is a list of different names with `verify` (RFC 7517, section 4.3)."""
+    return (
+        isinstance(key_ops, list)
+        and all(isinstance(name, str) for name in key_ops)
+        and len(set(key_ops)) == len(key_ops)
+        and "verify" in key_ops
+    )
 
 
 def _octets(jwk: Mapping[str, Any], name: str) -> bytes:

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ with without("cryptography", "rsa"):
     from jose.backends.base import Key
 
 ALGORITHM = "HS256"
-ISSUER_ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
+ISSUER_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "ES512", "RS256", "PS256")
 LEEWAY = 10  # seconds by which clocks may differ
 MAX_TOKEN_LENGTH = 16 * 1024  # characters
 CACHED_TOKENS = 2048
@@ -82,24 +83,24 @@ class TokenVerifier:
 
     def _claims(self, token: str) -> Claims:
         header = _header(token)
-        key, issuer, audience = self._trusted(header)
-        claims = _payload(token, key, header["alg"])
+        keys, issuer, audience = self._trusted(header)
+        claims = _payload(token, keys, header["alg"])
         _check_recipient(claims, issuer, audience)
         return Claims(_subject(claims), _time(claims, "exp"), _time(claims, "nbf", default=0.0))
 
-    def _trusted(self, header: dict[str, Any]) -> tuple[Key, str | None, str | None]:
-        """The key that the token must be signed with, and its `iss` and `aud`.
+    def _trusted(self, header: dict[str, Any]) -> tuple[Sequence[Key], str | None, str | None]:
+        """The keys, one of which the token must be signed with, and its `iss` and `aud`.
 
         The algorithm says which of the two ways it is, and a key is good for its own alone: the
-        public keys, which everybody has, are no secrets of HS256.
+        public keys, which everybody has, are not secrets of HS256.
         """
         algorithm = header.get("alg")
         if algorithm == ALGORITHM and self._key is not None:
-            return self._key, self._issuer, self._audience
+            return [self._key], self._issuer, self._audience
         if self.keys is None or algorithm not in ISSUER_ALGORITHMS:
             raise InvalidToken("alg is none of ours")
-        key = self.keys.key(header.get("kid"), algorithm)
-        return key, self._issuer or self.keys.issuer, self._audience or self.keys.issuer
+        keys = self.keys.named(header.get("kid"), algorithm)
+        return keys, self._issuer or self.keys.issuer, self._audience or self.keys.issuer
 
 
 def hmac_key(secret: str) -> Key:
@@ -110,8 +111,8 @@ def hmac_key(secret: str) -> Key:
 
 def _header(token: str) -> dict[str, Any]:
     """The header of `token`, not verified yet. Raises InvalidToken if no token has such a one."""
-    form = COMPACT_FORM.fullmatch(token)
-    if len(token) > MAX_TOKEN_LENGTH or form is None or not _is_canonical(form[1]):
+    form = COMPACT_FORM.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
+    if form is None or not _is_canonical(form[1]):
         raise InvalidToken("not in the form of a JWT of 16 KiB at most")
     try:
         header: dict[str, Any] = jws.get_unverified_header(token)
@@ -119,7 +120,8 @@ def _header(token: str) -> dict[str, Any]:
         raise InvalidToken(f"refused by python-jose: {type(error).__name__}") from None
     if "crit" in header:  # RFC 7515, section 4.1.11: extensions that we do not understand
         raise InvalidToken("crit is not supported")
-    if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in TYPES:
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
         raise InvalidToken("typ is another kind of token")
     return header
 
@@ -133,10 +135,10 @@ def _is_canonical(part: str) -> bool:
         return False
 
 
-def _payload(token: str, key: Key, algorithm: str) -> dict[str, Any]:
-    """The claims of `token`, whose signature is good."""
+def _payload(token: str, keys: Sequence[Key], algorithm: str) -> dict[str, Any]:
+    """The claims of `token`, which is signed with one of `keys`."""
     try:
-        claims = from_json(jws.verify(token, key, [algorithm]))
+        claims = from_json(jws.verify(token, {"keys": keys}, [algorithm]))
     # python-jose raises much besides its own errors on hostile tokens (RecursionError,
     # TypeError, AttributeError ...), and whatever it raises, the token is not good.
     except Exception as error:

@@ -1,9 +1,12 @@
 """Who gets in. test_tokens.py has what is wrong with a token, this file all around it."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -49,6 +52,67 @@ def test_without_a_bearer_token_nobody_is_authenticated(
     response = anonymous.get(f"/api/{alice}/tasks", headers=headers)
     assert (response.status_code, response.json()) == (401, NOT_AUTHENTICATED)
     assert response.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Bearer {alice}", "Bearer {alice}"),
+        ("Bearer {alice}", "Bearer {bob}"),
+        ("Bearer {bob}", "Bearer {alice}"),
+        ("Basic eDp5", "Bearer {alice}"),
+        ("Bearer {alice}", "Basic eDp5"),
+        ("Bearer {alice}", ""),
+        ("", "Bearer {alice}"),
+        ("Bearer {alice}", "Bearer {alice}", "Bearer {alice}"),
+        # A proxy may join several lines to one (RFC 9110, section 5.3).
+        ("Bearer {alice}, Bearer {alice}",),
+        ("Bearer {alice},Bearer {bob}",),
+        ("Bearer {bob} , \tBearer {alice}",),
+        ("Basic eDp5, Bearer {alice}",),
+        ("Basic eDp5,bearer {alice}",),
+        ("Bearer {alice}, Basic eDp5",),
+        (", Bearer {alice}",),
+        ("Bearer {alice},",),
+    ],
+)
+def test_several_credentials_are_refused_even_if_one_of_them_is_good(
+    anonymous: httpx.Client, alice: str, lines: tuple[str, ...]
+) -> None:
+    tokens = {"alice": forge(claims(alice)), "bob": forge(claims("bob"))}
+    headers = [("Authorization", line.format(**tokens)) for line in lines]
+    response = anonymous.get(f"/api/{alice}/tasks", headers=headers)
+    assert (response.status_code, response.json()) == (401, INVALID_TOKEN)
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "code"),
+    [
+        ("Bearer   {token}", 200, None),  # RFC 9110, section 11.4: one space or more
+        ("Bearer {token}   ", 200, None),
+        ("Bearer {token}\t", 200, None),
+        ("Bearer  ", 401, "NOT_AUTHENTICATED"),
+        ("Bearer\t{token}", 401, "NOT_AUTHENTICATED"),
+        ("Bearer \t{token}", 401, "INVALID_TOKEN"),
+        ("Bearer {token} {token}", 401, "INVALID_TOKEN"),
+        ("Bearer {token} x", 401, "INVALID_TOKEN"),
+        ("Bearer x {token}", 401, "INVALID_TOKEN"),
+        ("Bearer Bearer {token}", 401, "INVALID_TOKEN"),
+        ("Bearer\u00a0{token}", 401, "NOT_AUTHENTICATED"),
+        ("Bearer {token}\u00a0", 401, "INVALID_TOKEN"),
+        ("Bearer {token}\u0085", 401, "INVALID_TOKEN"),
+        ("Bearer token={token}", 401, "INVALID_TOKEN"),
+    ],
+)
+def test_white_space_is_that_of_the_specification_and_the_token_is_one(
+    base_url: str, alice: str, line: str, status: int, code: str | None
+) -> None:
+    value = line.format(token=forge(claims(alice))).encode("latin-1")
+    with closing(HTTPConnection(base_url.removeprefix("http://"))) as connection:
+        connection.request("GET", f"/api/{alice}/tasks", headers={"Authorization": value})
+        response = connection.getresponse()
+        assert (response.status, json.load(response).get("code")) == (status, code)
 
 
 @pytest.mark.parametrize("place", ["access_token", "token", "authorization"])

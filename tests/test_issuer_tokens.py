@@ -146,7 +146,7 @@ def test_a_public_key_is_no_secret_of_hs256(
     "algorithm",
     [
         *("none", "None", "", "HS384", "HS512", "ES384", "RS384", "RS512", "PS512", "eddsa"),
-        *("Ed25519", "dir", "A128KW", "RSA-OAEP", None, 1, ["EdDSA"], {"EdDSA": 1}),
+        *("ed25519", "Ed448", "dir", "A128KW", "RSA-OAEP", None, 1, ["EdDSA"], {"EdDSA": 1}),
     ],
 )
 def test_an_algorithm_that_is_not_on_the_list_is_refused(
@@ -158,6 +158,14 @@ def test_an_algorithm_that_is_not_on_the_list_is_refused(
         assert_invalid(ask(pair.sign(header, frontend.claims())))
         assert_invalid(ask(f"{base64url(header)}.{base64url(frontend.claims())}."))
     assert len(frontend.requests) == asked
+
+
+def test_the_newer_name_of_eddsa_gets_in_for_its_own_keys_alone(
+    ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
+) -> None:
+    assert_good(ask(pairs["EdDSA"].token(frontend.claims(), alg="Ed25519")))
+    for algorithm in set(ALGORITHMS) - {"EdDSA"}:
+        assert_invalid(ask(pairs[algorithm].token(frontend.claims(), alg="Ed25519")))
 
 
 def test_an_algorithm_that_does_not_fit_the_key_is_refused(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from sys import getsizeof
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 import jwks
+from errors import AuthUnavailable
 from tests.issuer import Issuer, Pair, issuer
 from tests.processes import free_port, run
 from tests.support import database_of_its_own, eventually, recorded_log, service
@@ -30,9 +32,14 @@ class Clock(SimpleNamespace):
     """The clock of the key set, and how far it is ahead."""
 
     ahead = 0.0
+    stopped: float | None = None
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.ahead
+        return (self.stopped or time.monotonic()) + self.ahead
+
+    def stop(self) -> None:
+        """Lets no time pass but what is added to `ahead`."""
+        self.stopped = float(int(time.monotonic()))
 
 
 @pytest.fixture
@@ -110,6 +117,20 @@ def test_a_key_that_was_taken_back_is_no_longer_good_nor_what_it_signed_before(
     assert (ask(client, token).status_code, ask(client, token).json()) == (401, INVALID_TOKEN)
 
 
+def test_a_key_that_was_taken_back_is_not_taken_for_a_new_one(
+    client: httpx.Client, frontend: Issuer, clock: Clock
+) -> None:
+    """Also if no token made the service look it up: it came along with another."""
+    asked_for, came_along, new = Pair("EdDSA"), Pair("EdDSA"), Pair("EdDSA")
+    frontend.publish(asked_for, came_along)
+    assert [ask_as(client, frontend, pair) for pair in (asked_for, came_along)] == [200, 200]
+    frontend.publish(new)
+    clock.ahead += jwks.REFRESH_INTERVAL
+    assert ask_as(client, frontend, new) == 200
+    assert [ask_as(client, frontend, pair) for pair in (asked_for, came_along)] == [401, 401]
+    assert len(frontend.requests) == 2
+
+
 def test_a_key_with_the_name_of_another_takes_its_place(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
@@ -152,21 +173,105 @@ def test_keys_are_kept_when_they_cannot_be_looked_at_again(
         assert len(frontend.requests) == asked
 
 
+def test_a_new_key_is_a_503_until_the_issuer_may_be_asked_again(
+    client: httpx.Client, frontend: Issuer, clock: Clock
+) -> None:
+    old, new = frontend.pairs[0], Pair("EdDSA")
+    assert ask_as(client, frontend, old) == 200
+    frontend.publish(old, new)
+    good = new.token(frontend.claims())
+    for _ in range(3):
+        response = ask(client, good)
+        assert_unavailable(response, range(25, 31))
+    clock.ahead += int(response.headers["retry-after"])
+    assert ask(client, good).status_code == 200
+    assert len(frontend.requests) == 2
+
+
+def test_retry_after_is_neither_too_short_nor_a_second_too_long(
+    client: httpx.Client, frontend: Issuer, clock: Clock
+) -> None:
+    clock.stop()
+    assert ask_as(client, frontend, frontend.pairs[0]) == 200
+    stranger = Pair("EdDSA").token(frontend.claims())
+    for passed, left in ((0.25, 30), (0.75, 29), (28.5, 1), (0.25, 1)):
+        clock.ahead += passed
+        assert_unavailable(ask(client, stranger), range(left, left + 1))
+    assert len(frontend.requests) == 1
+    clock.ahead += 0.25
+    assert ask(client, stranger).status_code == 401
+    assert len(frontend.requests) == 2
+
+
+def test_a_key_that_does_not_exist_is_a_401_once_the_issuer_was_asked_for_it(
+    client: httpx.Client, frontend: Issuer, clock: Clock
+) -> None:
+    assert ask_as(client, frontend, frontend.pairs[0]) == 200
+    one, two = (Pair("EdDSA").token(frontend.claims()) for _ in range(2))
+    assert [ask(client, token).status_code for token in (one, two)] == [503, 503]
+    clock.ahead += jwks.REFRESH_INTERVAL
+    # The look-up for `one` answers for `two` as well, which came before it.
+    for token in (one, two, one):
+        assert (ask(client, token).status_code, ask(client, token).json()) == (401, INVALID_TOKEN)
+    assert len(frontend.requests) == 2
+
+
+def test_a_look_up_that_began_before_a_token_came_says_nothing_about_it(frontend: Issuer) -> None:
+    async def asked() -> list[object]:
+        keys = jwks.KeySet(f"{frontend.url}/api/auth/jwks", frontend.url)
+        first = asyncio.create_task(keys.look_up("one"))
+        await asyncio.to_thread(eventually, lambda: frontend.requests)
+        second = asyncio.create_task(keys.look_up("two"))
+        await asyncio.sleep(0)
+        frontend.may_answer.set()
+        return [*await asyncio.gather(first, second, return_exceptions=True)]
+
+    frontend.may_answer.clear()
+    first, second = asyncio.run(asked())
+    assert first is None  # so that it is a 401
+    assert isinstance(second, AuthUnavailable)
+    assert int(second.headers["Retry-After"]) in range(25, 31)
+
+
 def test_a_flood_of_unknown_keys_is_one_fetch_in_30_seconds(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     frontend.delay = 0.2
     strangers = [Pair("EdDSA").token(frontend.claims()) for _ in range(100)]
     with ThreadPoolExecutor(20) as pool:
-        for asked in (1, 2):
-            answers = list(pool.map(lambda token: ask(client, token).status_code, strangers))
-            assert answers == [401] * 100
-            assert len(frontend.requests) == asked
-            clock.ahead += jwks.REFRESH_INTERVAL - 5
-            assert ask(client, strangers[0]).status_code == 401
-            assert len(frontend.requests) == asked
-            clock.ahead += 5
+
+        def flood() -> list[int]:
+            return sorted(pool.map(lambda token: ask(client, token).status_code, strangers))
+
+        assert flood() == [401] + [503] * 99  # the one that was asked for, and the others
+        assert len(frontend.requests) == 1
+        clock.ahead += jwks.REFRESH_INTERVAL - 5
+        assert flood() == [401] + [503] * 99
+        assert len(frontend.requests) == 1
+        clock.ahead += 5
+        assert flood() == [401] * 100
+        assert len(frontend.requests) == 2
     assert jwks.REFRESH_INTERVAL == 30
+
+
+def test_what_is_remembered_of_unknown_keys_is_bounded(
+    frontend: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "MAX_UNKNOWN", 10)
+
+    async def flooded() -> None:
+        keys = jwks.KeySet(f"{frontend.url}/api/auth/jwks", frontend.url)
+        await keys.refresh()
+        for number in range(1000):
+            for kid in ("the same again and again", f"{number}" * 200):
+                with pytest.raises(AuthUnavailable):
+                    await keys.look_up(kid)
+        assert len(keys.unknown) == 10
+        assert hash("the same again and again") in keys.unknown
+        assert getsizeof(list(keys.unknown)) < 1000
+
+    asyncio.run(flooded())
+    assert len(frontend.requests) == 1
 
 
 def test_those_who_come_during_a_fetch_wait_for_it_and_get_in(
@@ -267,7 +372,7 @@ def test_who_goes_away_does_not_take_the_fetch_along(
         await second
         with suppress(asyncio.CancelledError):
             await first
-        assert keys.key(frontend.pairs[0].kid, "EdDSA")
+        assert keys.named(frontend.pairs[0].kid, "EdDSA")
 
     frontend.delay = 0.2
     asyncio.run(impatient())

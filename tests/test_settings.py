@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import secrets
 import subprocess
 import sys
 from contextlib import suppress
@@ -20,7 +21,7 @@ from errors import DatabaseUnavailable
 from postgresurl import postgres_url
 from tests.conftest import ENV_FILE
 
-SECRET = "a-secret-of-more-than-32-characters"
+SECRET = "for-tests-" + secrets.token_urlsafe(32)
 URL = "postgresql://owner:pass-word@db.example/tasks"
 NEON = (
     "postgresql://neondb_owner:npg_Secret1@ep-cool-rain-123456-pooler.eu-central-1.aws.neon.tech"
@@ -417,9 +418,11 @@ def test_the_file_lies_beside_the_program() -> None:
     assert ROOT / ".env" == ENV_FILE == Path(main.__file__).parent / ".env"
 
 
-@pytest.mark.parametrize("secret", ["x" * 32, "é" * 32, "with spaces at the ends and inside it "])
+@pytest.mark.parametrize(
+    "secret", ["x" * 32, "é" * 32, " with spaces at both ends and inside it\n"]
+)
 def test_a_secret_has_32_characters_or_more(environment: pytest.MonkeyPatch, secret: str) -> None:
-    assert read(environment, BETTER_AUTH_SECRET=secret).secret == secret
+    assert read(environment, BETTER_AUTH_SECRET=secret).secret == secret.strip()
 
 
 def test_without_a_secret_one_is_made_and_kept(
@@ -464,7 +467,7 @@ def test_the_data_folder_is_the_same_from_wherever_the_service_is_started(
 def test_no_secret_shows_when_settings_are_printed(environment: pytest.MonkeyPatch) -> None:
     settings = read(environment, MIGRATION_DATABASE_URL=NEON, **PRODUCTION)
     for text in (repr(settings), str(settings), settings.model_dump_json()):
-        assert not re.search("pass-word|npg_|db.example|neon.tech|a-secret", text)
+        assert not re.search("pass-word|npg_|db.example|neon.tech|for-tests-", text)
 
 
 def libpq(url: str) -> dict[str, Any]:

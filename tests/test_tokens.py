@@ -18,7 +18,7 @@ from errors import InvalidToken, TokenExpired
 from tests.conftest import SECRET
 from tests.support import HEADER, base64url, claims, forge
 from tests.test_auth import INVALID_TOKEN, TOKEN_EXPIRED
-from tokens import TokenVerifier
+from tokens import CACHED_TOKEN_LENGTH, CACHED_TOKENS, TokenVerifier
 
 Ask = Callable[[str | bytes], httpx.Response]
 MISSING = object()
@@ -285,3 +285,17 @@ def test_whatever_is_wrong_with_a_token_the_verifier_says_so_in_its_own_words() 
         token = forge(changed(payload, chance), changed(header, chance))
         with suppress(InvalidToken, TokenExpired):
             assert len(verifier.user_id(token)) <= 255
+
+
+def test_bad_tokens_and_long_ones_take_no_place_among_those_that_are_remembered() -> None:
+    verifier = TokenVerifier(SECRET)
+    remembered = verifier._cached_claims.cache_info
+    for number in range(100):
+        for bad in (forge(claims("alice", n=number), secret="another"), f"{number}.x.y"):
+            with pytest.raises(InvalidToken):
+                verifier.user_id(bad)
+    verifier.user_id(forge(claims("alice", x="x" * CACHED_TOKEN_LENGTH)))
+    assert remembered().currsize == 0
+    for number in range(CACHED_TOKENS + 10):
+        verifier.user_id(forge(claims("alice", n=number)))
+    assert remembered().currsize == CACHED_TOKENS

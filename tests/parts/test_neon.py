@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import bearer
+from tests.conftest import SECRET, bearer
 from tests.parts.neon import POOL, Neon
 from tests.processes import Service, run, started, until
 from tests.support import NO_TLS, sql
@@ -29,7 +29,7 @@ def migrated(neon: Neon) -> None:
         environment="production",
         database_url=NOWHERE,
         migration_database_url=f"{neon.direct}?sslmode=require&channel_binding=require",
-        better_auth_secret="for-migrations-only-" * 2,
+        better_auth_secret=SECRET,
     )
     assert done.returncode == 0, done.stderr
 

@@ -1,0 +1,14 @@
+"""The key of the fuzzer's issuer: always the same, so that tokens of the corpus stay good."""
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.support import base64url
+
+PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KID = "fuzz"
+JWK = {
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "x": base64url(PRIVATE_KEY.public_key().public_bytes_raw()),
+    "kid": KID,
+}
