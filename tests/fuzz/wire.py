@@ -94,7 +94,8 @@ class Connection:
             if self.transport.closed:
                 break
             self._protocol.data_received(segment)
-            await self._settle()
+            if self._state.tasks:
+                await self._settle()
             assert not self.transport.paused or self.over, "reading is paused for ever"
         await self._settle()
         self._protocol.connection_lost(None)
