@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from tests.processes import Service
 
-SMALL, LARGE = 7 * 1024, 56 * 1024  # bytes; more than 64 KiB would be refused
-TIMES = 5  # each request is sent so often, and the cheapest counts
+TINY, SMALL, LARGE = 64, 7 * 1024, 56 * 1024  # bytes; more than 64 KiB would be refused
+TIMES = 4  # each request is sent so often, and the cheapest counts
 # How much more a byte of a large request may cost than one of a small request. Where the cost grows
 # with the square of the size, it costs eight times as much.
 GROWTH = 3.0
@@ -34,7 +34,7 @@ class Shape(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Microseconds per KiB, besides those of a plain request."""
+    """Microseconds per KiB, besides those of a request of the same shape that is tiny."""
 
     shape: Shape
     small: float
@@ -90,15 +90,16 @@ class Meter:
         self.costs: list[Cost] = []
         for _ in range(10):  # what is done once is no part of it
             self.spent(request())
-        self.plain, _ = self.cheapest(request(), 4 * TIMES)
+        self.plain, _ = self.cheapest(request, 4 * TIMES)
 
     def seconds(self) -> float:
         """The CPU time of the process so far. A running thread is counted when it pauses."""
-        while True:
+        for _ in range(10_000):
             before = time.clock_gettime(self._clock)
             time.sleep(0.002)
             if (now := time.clock_gettime(self._clock)) == before:
                 return now
+        raise AssertionError("the service is never idle")
 
     def spent(self, text: bytes) -> tuple[float, str]:
         """Seconds of CPU that one request takes, with its connection; and its status."""
@@ -108,18 +109,17 @@ class Meter:
             answered = status(connection)
         return self.seconds() - before, answered
 
-    def cheapest(self, text: bytes, times: int = TIMES) -> tuple[float, str]:
-        return min(self.spent(text) for _ in range(times))
+    def cheapest(self, make: Callable[[], bytes], times: int = TIMES) -> tuple[float, str]:
+        """The least that a request of `make` takes: it makes each one, so they may differ."""
+        return min(self.spent(make()) for _ in range(times))
 
     def measure(self, shape: Shape) -> Cost:
-        small, _ = self.cheapest(shape.of(SMALL))
-        large, answered = self.cheapest(shape.of(LARGE))
-        cost = Cost(shape, self._per_kib(small, SMALL), self._per_kib(large, LARGE), answered)
+        base, _ = self.cheapest(lambda: shape.of(TINY))
+        small, _ = self.cheapest(lambda: shape.of(SMALL))
+        large, answered = self.cheapest(lambda: shape.of(LARGE))
+        cost = Cost(shape, _per_kib(small - base, SMALL), _per_kib(large - base, LARGE), answered)
         self.costs.append(cost)
         return cost
-
-    def _per_kib(self, seconds: float, size: int) -> float:
-        return max(seconds - self.plain, 0.0) * 1e6 / (size / 1024)
 
     def assert_linear(self, shape: Shape) -> None:
         """Its cost grows no faster than its size, and a KiB costs little."""
@@ -136,3 +136,7 @@ class Meter:
             for cost in sorted(self.costs, key=lambda cost: -cost.large)
         ]
         return "\n".join(["", head, *lines, f"a plain request: {self.plain * 1e6:.0f} µs"])
+
+
+def _per_kib(seconds: float, size: int) -> float:
+    return max(seconds, 0.0) * 1e6 / (size / 1024)

@@ -140,3 +140,10 @@ BEHIND_A_PROXY = (
     Shape("proxy: addresses that are believed", distinct_addresses),
     *(shape for shape in HEADERS if "Forwarded" in shape.name),
 )
+
+WITH_TELEMETRY = (
+    PATHS[0],
+    *QUERIES[:5],
+    *(shape for shape in HEADERS if shape.name in ("traceparent", "tracestate", "baggage")),
+    header("Host: dots", b"Host: ", b"a."),
+)

@@ -13,7 +13,7 @@ from tests.collector import collecting
 from tests.faults import report
 from tests.faults.conftest import Serve
 from tests.faults.costs import LARGE, Meter, Shape, connect, request, send, status
-from tests.faults.shapes import BEHIND_A_PROXY, BODIES, HEADERS, PATHS, QUERIES
+from tests.faults.shapes import BEHIND_A_PROXY, BODIES, HEADERS, PATHS, QUERIES, WITH_TELEMETRY
 from tests.processes import Service
 
 
@@ -70,7 +70,7 @@ def test_so_it_does_behind_a_proxy(meter_behind_a_proxy: Meter, shape: Shape) ->
     meter_behind_a_proxy.assert_linear(shape)
 
 
-@pytest.mark.parametrize("shape", [*PATHS[:1], *QUERIES, *HEADERS], ids=str)
+@pytest.mark.parametrize("shape", WITH_TELEMETRY, ids=str)
 def test_so_it_does_with_telemetry(meter_of_telemetry: Meter, shape: Shape) -> None:
     meter_of_telemetry.assert_linear(shape)
 
