@@ -1,7 +1,7 @@
 """Every error that the service answers, and the one place where an exception becomes an answer."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import psycopg2
@@ -9,10 +9,12 @@ from fastapi import FastAPI
 from psycopg2 import errors as postgres
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 from schemas import ErrorResponse, FieldError, ValidationErrorResponse
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
 
 
 class APIError(Exception):
@@ -222,9 +224,11 @@ def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
     if isinstance(error, APIError):
         return error
     if isinstance(error, HTTPException):  # the framework's: no such route, or not with this method
-        known = {404: NotFound(), 405: MethodNotAllowed(_methods_of(app, scope))}
-        invalid = InvalidInput(FieldError(field="body", message=str(error.detail)))
-        return known.get(error.status_code, invalid)
+        if error.status_code == 404:
+            return NotFound()
+        if error.status_code == 405:
+            return MethodNotAllowed(_methods_of(app, scope))
+        return InvalidInput(FieldError(field="body", message=str(error.detail)))
     if isinstance(error, asyncio.CancelledError):  # only the end of the service cancels a request
         return DatabaseUnavailable(
             "the service stopped first; a write may or may not have happened"
@@ -235,9 +239,23 @@ def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
 
 
 def _methods_of(app: FastAPI, scope: Scope) -> set[str]:
-    """Every method of the path, over all its routes."""
-    methods: set[str] = set()
-    for route in app.routes:
-        if route.matches(scope)[0] is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    return methods
+    """Return every method of the path of `scope`, over all the routes of `app`."""
+    # A mount has changed the scope meanwhile, so that its own routes match.
+    root_path = scope.get("app_root_path", scope.get("root_path", ""))
+    return _methods(app.routes, {**scope, "root_path": root_path, "path_params": {}})
+
+
+def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
+    found: set[str] = set()
+    for route in routes:
+        match, inner = route.matches(scope)
+        if match is Match.NONE:
+            continue
+        if hasattr(route, "methods"):
+            found |= route.methods or set()
+        elif isinstance(route, Mount):
+            found |= _methods(route.routes, {**scope, **inner})
+        else:  # an included router says only whether it knows a method
+            asked = {method: route.matches({**scope, "method": method})[0] for method in METHODS}
+            found |= {method for method, match in asked.items() if match is Match.FULL}
+    return found

@@ -58,6 +58,9 @@ class ErrorsMiddleware:
             if status:  # some of it was sent: the server cuts it off, so that it can't pass for all
                 raise
             await _answer(answer, scope, receive, observed)
+            # It may be `error`, whose traceback holds this frame: the two, and with them the whole
+            # request, would stay in memory until the garbage collector finds them.
+            del answer
         milliseconds = (time.perf_counter() - started) * 1000
         if self.log_requests:
             logs.logger.info("%d in %.1f ms", status, milliseconds, extra=logs.about(scope))

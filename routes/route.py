@@ -3,7 +3,6 @@
 import asyncio
 from time import perf_counter
 from typing import Any
-from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -17,6 +16,7 @@ from errors import PayloadTooLarge, RequestTimeout
 from middleware.admission import Admission
 from middleware.errors import has_hung_up
 from routes.arguments import Arguments
+from routes.paths import path_to_match, restored
 from times import Times
 
 MAX_BODY = 64 * 1024  # bytes
@@ -38,8 +38,10 @@ class BoundedRequest(Request):
 
     def check_length(self) -> None:
         """Raises PayloadTooLarge if a longer body is declared, whether anybody reads it or not."""
-        declared = self.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > MAX_BODY:
+        # Without leading zeros, because int() refuses more than 4,300 digits.
+        declared = self.headers.get("content-length", "").lstrip("0")
+        too_long = len(declared) > len(str(MAX_BODY))
+        if declared.isdecimal() and (too_long or int(declared) > MAX_BODY):
             raise PayloadTooLarge
 
     async def _received(self) -> bytes:
@@ -60,20 +62,19 @@ class Route(APIRoute):
         self.arguments = Arguments(self.endpoint)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Matches the path as it was sent, where `%2F` is a character of a part and no separator.
-
-        A server decodes both to the same (RFC 3986, section 2.2), and a user id may have a slash.
-        """
-        if b"%" not in scope.get("raw_path", b""):
+        """Match the path as it was sent, where `%2F` is a character of a part, not a separator."""
+        path = path_to_match(scope)
+        if path is None:
+            return Match.NONE, {}
+        if path is scope["path"]:
             return super().matches(scope)
-        parts = scope["raw_path"].decode("ascii").split("/")
-        path = "/".join(quote(unquote(part), safe="") for part in parts)
         match, found = super().matches({**scope, "path": path})
-        parameters = found.get("path_params", {})
-        return match, {
-            **found,
-            "path_params": {name: unquote(value) for name, value in parameters.items()},
-        }
+        if parameters := found.get("path_params"):
+            found["path_params"] = {
+                name: restored(value) if isinstance(value, str) else value
+                for name, value in parameters.items()
+            }
+        return match, found
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the answer, or raises what middleware/errors.py answers."""

@@ -60,7 +60,8 @@ class ChunkedBody:
         self.missing = 0  # bytes of the current chunk
         self._framing = 0  # bytes so far that are not content
         self._line = bytearray()  # the current line, until it is complete
-        self._read_line = self._read_size
+        # Not a bound method, which would be a reference cycle.
+        self._read_line = ChunkedBody._read_size
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         content = []
@@ -82,7 +83,7 @@ class ChunkedBody:
         if self._framing > MAX_FRAMING:
             raise MalformedBody("must have at most 64 KiB of chunk sizes, extensions and trailers")
         self._line += data[position:end]
-        self._read_line(bytes(self._line) if self._line.endswith(b"\n") else None)
+        self._read_line(self, bytes(self._line) if self._line.endswith(b"\n") else None)
         return end
 
     def _read_size(self, line: bytes | None) -> None:
@@ -97,14 +98,17 @@ class ChunkedBody:
         self.missing = int(match[1], 16)
         if self.missing > MAX_CHUNK:
             raise MalformedBody("must have chunks of less than 2 GiB")
-        self._read_line = self._read_end_of_chunk if self.missing else self._read_trailer
+        self._read_line = (
+            ChunkedBody._read_end_of_chunk if self.missing else ChunkedBody._read_trailer
+        )
 
     def _read_end_of_chunk(self, line: bytes | None) -> None:
         if not b"\r\n".startswith(self._line):
             raise MalformedBody("must have chunks of the size that they declare")
         if line is not None:
             self._line.clear()
-            self._read_line = self._read_size
+            # Not a bound method, which would be a reference cycle.
+        self._read_line = ChunkedBody._read_size
 
     def _read_trailer(self, line: bytes | None) -> None:
         if line is None:

@@ -22,7 +22,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from database import Database
@@ -31,6 +31,7 @@ from telemetry.instruments import LogExporter, observe_pool, traced_connection
 
 NAME = "task-management-api"
 STOP_LIMIT = 2.0  # seconds to send the rest when the service stops
+MAX_ATTRIBUTE = 4096  # characters, of a span's path for example
 
 
 # What sends each signal. Each raises ValueError for a setting that it does not understand.
@@ -49,6 +50,17 @@ def _withhold_header(record: logging.LogRecord) -> bool:
 
 # The SDK quotes a header that it can't read, and what it can't read may be a key.
 logging.getLogger("opentelemetry.util.re").addFilter(_withhold_header)
+
+
+def _span_limits() -> SpanLimits:
+    """Return the SDK's limits, which are the environment's, and a limit of ours where it sets none.
+
+    A client may send a path of 64 KiB without a token, and 2,048 spans wait in the queue.
+    """
+    limits = SpanLimits()
+    if limits.max_span_attribute_length is None:
+        return SpanLimits(max_span_attribute_length=MAX_ATTRIBUTE)
+    return limits
 
 
 class Provider(Protocol):
@@ -89,7 +101,9 @@ class Exporting:
         logger.info("OpenTelemetry: %s are exported", ", ".join(signals))
 
     def _trace(self, resource: Resource, sender: SpanProcessor, database: Database) -> None:
-        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider = TracerProvider(
+            resource=resource, shutdown_on_exit=False, span_limits=_span_limits()
+        )
         provider.add_span_processor(WithoutQuery())
         provider.add_span_processor(sender)
         trace.set_tracer_provider(provider)  # where FastAPI finds it

@@ -107,6 +107,17 @@ def test_a_declared_length_is_refused_before_the_body_is_sent(
     assert answer(connection).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("zeros", [1, 5000, 40_000])
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 201), (LIMIT + 1, 413)])
+def test_a_length_may_have_leading_zeros(
+    zeros: int, size: int, status: int, connection: socket.socket, alice: str
+) -> None:
+    field = f"Content-Length: {'0' * zeros}{size}"
+    close = "Connection: close"
+    connection.sendall(head("POST", f"/api/{alice}/tasks", alice, field, close) + body_of(size))
+    assert answer(connection).startswith(b"HTTP/1.1 %d " % status)
+
+
 @with_both
 def test_a_chunked_body_is_refused_before_its_end(
     method: str, connection: socket.socket, path: Callable[[str], str], alice: str

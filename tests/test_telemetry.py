@@ -229,6 +229,14 @@ def test_what_is_refused_is_a_span_and_no_error(
     assert not request.events
 
 
+def test_a_long_path_is_cut_because_spans_wait_in_a_queue(
+    client: httpx.Client, collector: Collector
+) -> None:
+    assert client.put("/" + "a" * 60_000).status_code == 404
+    span = server_span(collector, "PUT", 404)
+    assert attributes(span)["url.path"] == "/" + "a" * 4095
+
+
 def test_nothing_private_is_exported(client: httpx.Client, collector: Collector) -> None:
     token = client.headers["authorization"].removeprefix("Bearer ")
     private = {"title": "Hidden title", "description": "Hidden description"}

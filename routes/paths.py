@@ -1,0 +1,52 @@
+"""The path of a request as our routes match it, which is worked out once for all of them."""
+
+import re
+from urllib.parse import unquote
+
+from starlette.types import Scope
+
+# Bytes, besides ROOT_PATH. The longest path of a task has some 3,100: a user id of 255 characters,
+# each of which may take four bytes, each byte `%` and two digits.
+MAX_PATH = 8 * 1024
+
+# Characters that would mean something else to a pattern once they are decoded: a slash separates
+# two parts, and `$` also matches before a newline at the end.
+_SPECIAL = re.compile(r"%(2F|0A)", re.IGNORECASE)
+_KEY = "path_to_match"
+
+
+def path_to_match(scope: Scope) -> str | None:
+    """Return the decoded path, or None if it is longer than the path of any route.
+
+    `%2F` and `%0A` are decoded to a lone surrogate, which `restored` turns back: a user id may hold
+    a slash, and a server decodes it to the same character as a separator (RFC 3986, section 2.2).
+    """
+    path: str = scope["path"]
+    raw: bytes = scope.get("raw_path") or b""  # not every server sends one
+    if len(raw or path) > MAX_PATH + len(scope.get("root_path", "")):
+        return None
+    if b"%" not in raw:
+        return path
+    source, escaped = scope.get(_KEY, ("", ""))
+    if source is not path:
+        escaped = _escaped(path, raw.decode("ascii", "replace"))
+        scope[_KEY] = path, escaped
+    return str(escaped)
+
+
+def restored(value: str) -> str:
+    """Return `value`, a part of what `path_to_match` returned, with its slashes and newlines."""
+    return value.translate(_CHARACTERS)
+
+
+def _escaped(path: str, raw: str) -> str:
+    if not _SPECIAL.search(raw):
+        return path
+    escaped = unquote(_SPECIAL.sub(lambda found: _SURROGATES[found[1].upper()], raw))
+    # A middleware may have set another path, which is then the one to match.
+    return escaped if restored(escaped) == path else path
+
+
+# UTF-8 can't encode them, so a decoded path never holds one by itself.
+_SURROGATES = {"2F": "\udc2f", "0A": "\udc0a"}
+_CHARACTERS = {0xDC2F: "/", 0xDC0A: "\n"}

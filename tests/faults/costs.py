@@ -1,0 +1,142 @@
+"""What a request costs the service, as the kernel counts it: CPU time of its process.
+
+No clock on the wall is asked, so that a busy machine makes no difference: each cost is compared
+with that of another request of the same run.
+"""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from tests.processes import Service
+
+TINY, SMALL, LARGE = 64, 7 * 1024, 56 * 1024  # bytes; more than 64 KiB would be refused
+TIMES = 4  # each request is sent so often, and the cheapest counts
+# How much more a byte of a large request may cost than one of a small request. Where the cost grows
+# with the square of the size, it costs eight times as much.
+GROWTH = 3.0
+# The rest in plain requests, per KiB: what is too little to tell its growth from noise, and the
+# most that any may cost. What costs FLOOR per KiB costs no more than three plain requests at LARGE.
+FLOOR, CEILING = 0.05, 2.0
+ANSWER_LIMIT = 20  # seconds
+
+
+class Shape(NamedTuple):
+    """A kind of request: `of(size)` is a whole one with about `size` bytes of what it is about."""
+
+    name: str
+    of: Callable[[int], bytes]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Cost(NamedTuple):
+    """Microseconds per KiB, besides those of a request of the same shape that is tiny."""
+
+    shape: Shape
+    small: float
+    large: float
+    status: str
+
+
+def repeated(piece: bytes, size: int) -> bytes:
+    return piece * (size // len(piece))
+
+
+def request(
+    target: bytes = b"/health/live", *headers: bytes, method: bytes = b"GET", body: bytes = b""
+) -> bytes:
+    """A request without a token; each of `headers` is a line, or several."""
+    lines = (method + b" " + target + b" HTTP/1.1", b"Host: tasks", *headers, b"", body)
+    return b"\r\n".join(lines)
+
+
+def connect(service: Service) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=ANSWER_LIMIT)
+
+
+def send(connection: socket.socket, text: bytes) -> None:
+    """Sends all of `text` that the service takes."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(text)
+
+
+def status(connection: socket.socket) -> str:
+    """The status of the next response, read to its end; or `closed`."""
+    received = b""
+    with suppress(ConnectionResetError):
+        while not _is_whole(received):
+            if not (part := connection.recv(65536)):
+                break
+            received += part
+    return received[9:12].decode() or "closed"
+
+
+def _is_whole(received: bytes) -> bool:
+    head, end, body = received.partition(b"\r\n\r\n")
+    _, declared, length = head.lower().partition(b"content-length: ")
+    return bool(end and declared) and len(body) >= int(length.split(b"\r\n")[0])
+
+
+class Meter:
+    """Measures the one process of `service`."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._clock = (~service.process.pid << 3) | 2  # clock_getcpuclockid(3)
+        self.costs: list[Cost] = []
+        for _ in range(10):  # what is done once is no part of it
+            self.spent(request())
+        self.plain, _ = self.cheapest(request, 4 * TIMES)
+
+    def seconds(self) -> float:
+        """The CPU time of the process so far. A running thread is counted when it pauses."""
+        for _ in range(10_000):
+            before = time.clock_gettime(self._clock)
+            time.sleep(0.002)
+            if (now := time.clock_gettime(self._clock)) == before:
+                return now
+        raise AssertionError("the service is never idle")
+
+    def spent(self, text: bytes) -> tuple[float, str]:
+        """Seconds of CPU that one request takes, with its connection; and its status."""
+        before = self.seconds()
+        with connect(self.service) as connection:
+            send(connection, text)
+            answered = status(connection)
+        return self.seconds() - before, answered
+
+    def cheapest(self, make: Callable[[], bytes], times: int = TIMES) -> tuple[float, str]:
+        """The least that a request of `make` takes: it makes each one, so they may differ."""
+        return min(self.spent(make()) for _ in range(times))
+
+    def measure(self, shape: Shape) -> Cost:
+        base, _ = self.cheapest(lambda: shape.of(TINY))
+        small, _ = self.cheapest(lambda: shape.of(SMALL))
+        large, answered = self.cheapest(lambda: shape.of(LARGE))
+        cost = Cost(shape, _per_kib(small - base, SMALL), _per_kib(large - base, LARGE), answered)
+        self.costs.append(cost)
+        return cost
+
+    def assert_linear(self, shape: Shape) -> None:
+        """Its cost grows no faster than its size, and a KiB costs little."""
+        plain = self.plain * 1e6
+        cost = self.measure(shape)
+        assert cost.large <= GROWTH * max(cost.small, FLOOR * plain), cost
+        assert cost.large <= CEILING * plain, cost
+
+    def table(self) -> str:
+        """All that was measured, the most expensive first."""
+        head = f"{'µs of CPU per KiB, at':42} {SMALL // 1024:6} KiB {LARGE // 1024:6} KiB  status"
+        lines = [
+            f"{cost.shape!s:42} {cost.small:10.1f} {cost.large:10.1f}  {cost.status}"
+            for cost in sorted(self.costs, key=lambda cost: -cost.large)
+        ]
+        return "\n".join(["", head, *lines, f"a plain request: {self.plain * 1e6:.0f} µs"])
+
+
+def _per_kib(seconds: float, size: int) -> float:
+    return max(seconds, 0.0) * 1e6 / (size / 1024)

@@ -1,0 +1,93 @@
+"""Cost is linear in what arrives, and small: nobody needs a token to send a request.
+
+Each test sends requests of one shape in two sizes to a service that is a process of its own. The
+table of all of them is printed at the end (`-s`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.collector import collecting
+from tests.faults import report
+from tests.faults.conftest import Serve
+from tests.faults.costs import LARGE, Meter, Shape, connect, request, send, status
+from tests.faults.shapes import BEHIND_A_PROXY, BODIES, HEADERS, PATHS, QUERIES, WITH_TELEMETRY
+from tests.processes import Service
+
+
+@contextmanager
+def measured(service: Service, done: str) -> Iterator[Meter]:
+    """A meter, whose table is printed at its end."""
+    meter = Meter(service)
+    yield meter
+    print(meter.table())  # noqa: T201
+    if not meter.costs:
+        return
+    worst = max(meter.costs, key=lambda cost: cost.large)
+    seen = {
+        "shapes": len(meter.costs),
+        "µs of CPU of a plain request": meter.plain * 1e6,
+        "µs per KiB at most": worst.large,
+        "which is": str(worst.shape),
+    }
+    report.remark(f"{done}, of up to {LARGE // 1024} KiB, without a token", seen)
+
+
+@pytest.fixture(scope="module")
+def meter(service: Service) -> Iterator[Meter]:
+    with measured(service, "paths, queries, headers and bodies") as meter:
+        yield meter
+
+
+@pytest.fixture(scope="module")
+def meter_behind_a_proxy(serve: Serve) -> Iterator[Meter]:
+    with (
+        serve(forwarded_allow_ips="10.0.0.0/8, 127.0.0.1") as service,
+        measured(service.starts(), "X-Forwarded-* that are believed") as meter,
+    ):
+        yield meter
+
+
+@pytest.fixture(scope="module")
+def meter_of_telemetry(serve: Serve) -> Iterator[Meter]:
+    with (
+        collecting() as collector,
+        serve(otel_exporter_otlp_endpoint=collector.url) as service,
+        measured(service.starts(), "paths, queries and headers, with telemetry") as meter,
+    ):
+        yield meter
+
+
+@pytest.mark.parametrize("shape", [*PATHS, *QUERIES, *HEADERS, *BODIES], ids=str)
+def test_cost_grows_with_size_and_no_faster(meter: Meter, shape: Shape) -> None:
+    meter.assert_linear(shape)
+
+
+@pytest.mark.parametrize("shape", BEHIND_A_PROXY, ids=str)
+def test_so_it_does_behind_a_proxy(meter_behind_a_proxy: Meter, shape: Shape) -> None:
+    meter_behind_a_proxy.assert_linear(shape)
+
+
+@pytest.mark.parametrize("shape", WITH_TELEMETRY, ids=str)
+def test_so_it_does_with_telemetry(meter_of_telemetry: Meter, shape: Shape) -> None:
+    meter_of_telemetry.assert_linear(shape)
+
+
+def test_health_is_answered_while_hostile_paths_are(meter: Meter) -> None:
+    """All four together cost little, so none of them can have waited long for the others."""
+    hostile = request(b"/%" * (LARGE // 2))
+    before = meter.seconds()
+    with (
+        connect(meter.service) as first,
+        connect(meter.service) as second,
+        connect(meter.service) as third,
+        connect(meter.service) as health,
+    ):
+        for connection in (first, second, third):
+            send(connection, hostile)
+        send(health, request())
+        assert status(health) == "200"
+        assert [status(connection) for connection in (first, second, third)] == ["404"] * 3
+    assert meter.seconds() - before < 3 * 2 * LARGE / 1024 * meter.plain

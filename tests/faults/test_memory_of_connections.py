@@ -1,0 +1,131 @@
+"""What a client without a token makes the service keep, and that it lets go of it afterwards."""
+
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults import report
+from tests.faults.costs import connect, repeated, request, send, status
+from tests.processes import Service, until
+
+CONNECTIONS = 200
+SIZE = 63 * 1024  # bytes; 64 KiB may be refused
+PER_CONNECTION = 128 * 1024  # bytes
+LEFT = 4_000_000  # bytes that may be left of all of them; an allocator keeps some
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
+CHUNKED = (b"Transfer-Encoding: chunked", b"Content-Type: application/json")
+TASKS = b"/api/alice/tasks"
+
+
+class Left(NamedTuple):
+    """What a client sends before it falls silent, and whether there is a response until then."""
+
+    name: str
+    text: bytes
+    answered: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def unended(*headers: bytes, path: bytes = b"/health/live") -> bytes:
+    """A head whose last line has not ended."""
+    return request(path, *headers)[: -len(b"\r\n\r\n")]
+
+
+def in_chunks(rest: bytes, path: bytes = TASKS, method: bytes = b"POST") -> bytes:
+    return request(path, *CHUNKED, method=method, body=rest)
+
+
+SHORT_LINES = repeated(b"a:b\r\n", SIZE)
+HALF = (
+    Left("half a head of short lines", unended(SHORT_LINES)),
+    Left("half a head with a long value", unended(b"a: " + b"b" * SIZE)),
+    Left("half a head with a long name", unended(b"a" * SIZE)),
+    Left("half a path", b"GET /" + b"%" * SIZE),
+    Left("empty lines", repeated(b"\r\n", SIZE)),
+    Left("trailers", in_chunks(b"0\r\n" + SHORT_LINES), "401"),
+    Left("trailers that nobody reads", in_chunks(b"0\r\n" + SHORT_LINES, b"/health/live", b"GET"),
+         "200"),
+    Left("a long trailer", in_chunks(b"0\r\na: " + b"b" * SIZE), "401"),
+    Left("a body in chunks", in_chunks(repeated(b"1\r\n \r\n", SIZE)), "401"),
+    Left("a body in chunks that nobody reads",
+         in_chunks(repeated(b"1\r\n \r\n", SIZE), b"/health/live", b"GET"), "200"),
+    Left("a chunk", in_chunks(b"ffff\r\n" + b" " * SIZE), "401"),
+    Left("a chunk extension", in_chunks(b"1;" + b"a" * SIZE), "401"),
+    Left("a body", request(TASKS, b"Content-Length: 65000", method=b"POST", body=b" " * SIZE),
+         "401"),
+)  # fmt: skip
+WHOLE = (
+    Left("a request with short lines", request(b"/health/live", SHORT_LINES[:-2]), "200"),
+    Left("a request with a long value", request(b"/health/live", b"a: " + b"b" * SIZE), "200"),
+    Left("a request with a long path", request(b"/" + b"%" * SIZE), "404"),
+    Left("a request with a long query", request(TASKS + b"?" + b"a&" * (SIZE // 2)), "401"),
+    Left("requests without a pause", request() * 16, "200"),
+)
+
+
+def resident(service: Service) -> int:
+    """The resident memory of the process, in bytes."""
+    text = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) * 1024
+
+
+def files(service: Service) -> int:
+    """How many files the process has open; a connection is one."""
+    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+
+
+@contextmanager
+def staying(service: Service, left: Left, *, reset: bool = False) -> Iterator[None]:
+    """Clients that have sent it all, had their response, and stay until they close, or reset."""
+    before = files(service)
+    connections = [connect(service) for _ in range(CONNECTIONS)]
+    try:
+        for connection in connections:
+            send(connection, left.text)
+        for connection in connections:
+            if left.answered:
+                assert status(connection) in (left.answered, "400", "413", "431", "closed")
+        with connect(service) as last:  # after all that came before
+            send(last, request())
+            assert status(last) == "200"
+        yield
+    finally:
+        for connection in connections:
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            connection.close()
+        until(lambda: files(service) <= before, "the service to let go of them", 30)
+
+
+@pytest.fixture(scope="module")
+def used(service: Service) -> Service:
+    """A service that has done what is done once."""
+    for _ in range(20):
+        with connect(service) as connection:
+            send(connection, request())
+            assert status(connection) == "200"
+    return service
+
+
+@pytest.mark.parametrize("left", [*HALF, *WHOLE], ids=str)
+def test_what_a_connection_may_keep_is_bounded(used: Service, left: Left) -> None:
+    """Each test begins where the one before has to have left nothing."""
+    before = resident(used)
+    with staying(used, left):
+        kept = (resident(used) - before) / CONNECTIONS
+    after_closing = resident(used) - before
+    with staying(used, left, reset=True):
+        pass
+    after_resetting = resident(used) - before
+    seen = {"bytes kept of each": int(kept), "bytes left of all": after_resetting}
+    report.remark(f"{CONNECTIONS} clients stay after {left}", seen)
+    assert kept < PER_CONNECTION
+    assert after_closing < LEFT
+    assert after_resetting < LEFT
