@@ -35,7 +35,7 @@ PERIOD = 0.5  # seconds between two requests of an ordinary user
 MARGIN = 1  # seconds that the greedy users begin before the others, and end after them
 ORDINARY = Population(50, 100)
 GREEDY = Population(3, 1000, name="greedy", start=ORDINARY.users * ORDINARY.tasks)
-OPTIONS = Options(3, 3, ORDINARY, 0, 0, 0)
+OPTIONS = Options(2, 3, ORDINARY, 0, 0, 0)
 QUICK = Options(1, 1, ORDINARY, 0, 0, 0)  # to see that it works; says nothing of the figures
 
 HEAD = """\
