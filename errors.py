@@ -127,6 +127,13 @@ class PayloadTooLarge(APIError):
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
+class TooManyRequests(APIError):
+    status = 429
+    code = "TOO_MANY_REQUESTS"
+    detail = "Too many of your requests are waiting; send fewer at once."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+
 class HeadersTooLarge(APIError):
     status = 431
     code = "HEADERS_TOO_LARGE"

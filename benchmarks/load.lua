@@ -19,6 +19,9 @@ local operations = {
   list = function()
     return random_user().list
   end,
+  page_of_1000 = function()
+    return random_user().page_of_1000
+  end,
   get = function()
     local user = random_user()
     return wrk.format("GET", path_of_task(user), user.headers)
@@ -51,6 +54,7 @@ local function add_user(id, first, token)
     user.json[name] = value
   end
   user.list = wrk.format("GET", user.path .. "?limit=100", user.headers)
+  user.page_of_1000 = wrk.format("GET", user.path .. "?limit=1000", user.headers)
   user.create = wrk.format("POST", user.path, user.json, created)
   users[#users + 1] = user
 end

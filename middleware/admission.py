@@ -1,121 +1,162 @@
-"""How many requests work at once, and how many may wait for that."""
+"""How many requests run at once, how many may wait for that, and who is next."""
 
 import asyncio
-from collections import deque
 from math import inf
-from typing import NamedTuple
 
-from errors import DatabaseUnavailable, Overloaded
-from logs import logger
+from errors import DatabaseUnavailable, Overloaded, TooManyRequests
+from middleware.fair_queue import FEW, FairQueue, Waiter
+from middleware.refusals import Refusals
 
 MAX_WAIT = 2.0  # seconds
-MEASURED = 1.0  # seconds of waiting in a row, before the pace of turns says anything
-
-
-class Waiting(NamedTuple):
-    """A request that waits for `turn`, until the event loop's clock says `deadline`."""
-
-    turn: asyncio.Future[None]
-    deadline: float
+MEASURED = 1.0  # seconds of waiting in a row, before the pace of slots says anything
 
 
 class Admission:
-    """Lets `concurrent` requests in at once, as many as there are connections.
+    """Runs `concurrent` requests at once, as many as there are connections.
 
-    The others wait in order, before they cost much memory. Who could not have a turn in time, at
-    the pace of the last seconds, is told at once, and so is everybody when `max_waiting` wait. A
-    semaphore with a time-out does less at a kilobyte more for each that waits: here one timer
-    serves them all, as who came first gives up first.
+    The others wait, before they cost much memory, and users take turns (fair_queue.py). A request
+    that can't get a slot in time, at the pace of the last seconds, is refused at once (Overloaded).
+    At most `max_waiting` wait: if several users do, those with more than an equal share of the
+    places lose them (TooManyRequests). A semaphore with a time-out does less and takes a kilobyte
+    more for each request that waits: here one timer serves all.
     """
 
     def __init__(self, concurrent: int, max_waiting: int) -> None:
         self._concurrent = self._free = concurrent
         self._max_waiting = max_waiting
-        self._waiting: deque[Waiting] = deque()
+        self._running: dict[str, int] = {}  # by user; a user with nothing running is not in it
+        self._queue = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
-        # How many turns there have been since a request had to wait; nothing if the last had not.
+        # How many slots were granted since a request had to wait; nothing if the last had not.
         self._since: float | None = None
-        self._turns = 0.0
-        self._refused = 0
+        self._granted = 0.0
+        self._shared_until = -inf  # a while after several users waited at once
+        self._refusals = Refusals()
         self.timeouts = 0
-        self.refusals = 0
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for their turn."""
-        return len(self._waiting)
+        """How many requests wait for a slot."""
+        return self._queue.size
 
-    async def __aenter__(self) -> bool:
-        """Waits for a turn, and says whether it had to.
+    @property
+    def refusals(self) -> int:
+        """How many requests were refused because too many waited."""
+        return self._refusals.total
 
-        Raises Overloaded at once, or DatabaseUnavailable after MAX_WAIT.
+    async def acquire(self, user: str, *, has_begun: bool = False) -> bool:
+        """Wait for a slot, and return whether that took a wait. `release` must follow.
+
+        A request whose response `has_begun` is not refused, because what was sent would be lost;
+        it only times out. Raises Overloaded, TooManyRequests, or DatabaseUnavailable after
+        MAX_WAIT.
         """
-        if self._free > 0:
+        if self._free:
             self._free -= 1
             self._since = None
+            self._running[user] = self._running.get(user, 0) + 1
             return False
-        turn = self._enqueue(asyncio.get_running_loop())
         try:
-            await turn
+            if not has_begun:
+                self._check(user)
+        except TooManyRequests:
+            await self._refusals.delay(user)
+            raise
+        waiter = self._enqueue(user, has_begun)
+        try:
+            await waiter.slot
         except asyncio.CancelledError:
-            # Its turn came in the same moment.
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._next()
+            self._queue.discard(waiter)
+            if _was_granted(waiter.slot):  # in the same moment
+                self.release(user)
             raise
         return True
 
-    async def __aexit__(self, *_: object) -> None:
-        self._next()
+    def release(self, user: str) -> None:
+        """Pass the slot of a request of `user` on to the request that is next."""
+        self._granted += 1
+        if self._running[user] > 1:
+            self._running[user] -= 1
+        else:
+            del self._running[user]
+        if self._queue.size and (waiter := self._queue.take(self._running)):
+            self._running[waiter.user] = self._running.get(waiter.user, 0) + 1
+            waiter.slot.set_result(None)
+        else:
+            self._free += 1
 
-    def _enqueue(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        now = loop.time()
-        if len(self._waiting) >= min(self._max_waiting, self._turns_in_time(now)):
-            self._count_refusal(loop)
-            raise Overloaded
-        waiting = Waiting(loop.create_future(), now + MAX_WAIT)
-        self._waiting.append(waiting)
+    def _enqueue(self, user: str, has_begun: bool) -> Waiter:
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(user, loop.create_future(), loop.time() + MAX_WAIT, has_begun)
+        self._queue.add(waiter)
+        if len(self._queue.users) > 1:
+            self._shared_until = loop.time() + MEASURED
         if self._timer is None:
-            self._timer = loop.call_at(waiting.deadline, self._give_up, loop)
-        return waiting.turn
+            self._timer = loop.call_at(waiter.deadline, self._expire_waiters)
+        return waiter
 
-    def _count_refusal(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A line of the log for each would take as long as the request."""
-        if not self._refused:
-            loop.call_later(1, self._log_refusals)
-        self._refused += 1
-        self.refusals += 1
+    def _check(self, user: str) -> None:
+        """Raise if there is no place for one more request of `user`."""
+        slots = self._slots_in_time(asyncio.get_running_loop().time())
+        mine = len(self._queue.users.get(user, ()))
+        users = len(self._queue.users) + (not mine)
+        if self._queue.size >= self._max_waiting:
+            self._make_room(user, mine, max(FEW, self._max_waiting // users))
+        elif (
+            self._queue.size >= slots
+            and mine >= slots // users
+            # A user with many requests beside others may wait in vain. A client that is refused at
+            # once sends again at once: 60 of them left a service no time for anything else.
+            and not (mine >= FEW and self._is_shared())
+        ):
+            self._refusals.count(Overloaded)
+            raise Overloaded
 
-    def _log_refusals(self) -> None:
-        logger.warning("503 OVERLOADED, %d times within a second", self._refused)
-        self._refused = 0
+    def _make_room(self, user: str, mine: int, share: int) -> None:
+        """Refuse a request of a user with more than `share`, or raise."""
+        if mine >= share and self._is_shared():
+            self._refusals.count(TooManyRequests, user)
+            raise TooManyRequests
+        waiter = self._queue.take_from_longest(share) if mine < share else None
+        if waiter is None:
+            self._refusals.count(Overloaded)
+            raise Overloaded
+        self._refusals.count(TooManyRequests, waiter.user)
+        waiter.slot.set_exception(TooManyRequests())
 
-    def _turns_in_time(self, now: float) -> float:
-        """How many turns MAX_WAIT has, as far as that can be told from those that were."""
+    def _is_shared(self) -> bool:
+        """Whether requests of several users have just waited at once."""
+        return asyncio.get_running_loop().time() < self._shared_until
+
+    def _slots_in_time(self, now: float) -> float:
+        """How many slots MAX_WAIT has, as far as that can be told from those that were."""
         if self._since is None:
-            self._since, self._turns = now, 0.0
+            self._since, self._granted = now, 0.0
         measured = now - self._since
         if measured < MEASURED:
             return inf
         if measured > 2 * MAX_WAIT:  # so that what is long past counts for less and less
-            self._since, self._turns = now - measured / 2, self._turns / 2
-        return max(self._concurrent, MAX_WAIT * self._turns / (now - self._since))
+            self._since, self._granted = now - measured / 2, self._granted / 2
+        return max(self._concurrent, MAX_WAIT * self._granted / (now - self._since))
 
-    def _next(self) -> None:
-        self._turns += 1
-        while self._waiting:
-            turn = self._waiting.popleft().turn
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+    def _expire_waiters(self) -> None:
+        """Refuse the requests whose time is over, and set the timer for the next one.
 
-    def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tells those whose time is over, and comes again when the next one's is."""
+        It is the user's own doing if FEW others of the same user wait, while several users do.
+        """
+        loop = asyncio.get_running_loop()
         self._timer = None
-        while self._waiting and self._waiting[0].deadline <= loop.time():
-            turn = self._waiting.popleft().turn
-            if not turn.done():
-                self.timeouts += 1
-                turn.set_exception(DatabaseUnavailable("no connection came free in time"))
-        if self._waiting:
-            self._timer = loop.call_at(self._waiting[0].deadline, self._give_up, loop)
+        for waiter in self._queue.take_expired(loop.time()):
+            self.timeouts += 1
+            left = len(self._queue.users.get(waiter.user, ()))
+            if left >= FEW and self._is_shared():
+                self._refusals.count(TooManyRequests, waiter.user)
+                waiter.slot.set_exception(TooManyRequests())
+            else:
+                waiter.slot.set_exception(DatabaseUnavailable("no connection came free in time"))
+        if (deadline := self._queue.next_deadline) is not None:
+            self._timer = loop.call_at(deadline, self._expire_waiters)
+
+
+def _was_granted(slot: asyncio.Future[None]) -> bool:
+    return slot.done() and not slot.cancelled() and slot.exception() is None

@@ -96,7 +96,7 @@ def _log_unheard(message: Message, scope: Scope) -> None:
 def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
     """Logs what somebody should look at: a refused caller, a database in trouble, a bug.
 
-    Overload is logged once a second by middleware/admission.py.
+    Overload is logged once a second by middleware/refusals.py.
     """
     if answer.status >= 500:
         record_error(error)

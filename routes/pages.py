@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from database import Session
 from errors import InvalidInput
+from middleware.admission import Admission
 from models import TITLE_LENGTH
 from routes import statements
 from routes.representations import Task, TaskList, to_json
@@ -91,12 +92,13 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
 
 
 async def whole_list_json(
-    session: Session, user_id: str, query: TaskQuery, page: Page
+    session: Session, admission: Admission, user_id: str, query: TaskQuery, page: Page
 ) -> AsyncIterator[bytes]:
-    """The TaskListResponse of `page` and all that follows it, a part at a time.
+    """Yield the TaskListResponse of `page` and everything after it, a part at a time.
 
-    Each page is a statement of its own, and no connection is held while it is sent: a slow reader
-    costs the others nothing, and the service one page.
+    Each page is a statement of its own that waits for a slot like a request. No slot is held while
+    a page is sent: a slow reader costs the others nothing, and the service one page. If a page
+    gets no slot in time, the response is cut off, as it is if its statement fails.
     """
     tasks, following = page
     del page
@@ -110,5 +112,9 @@ async def whole_list_json(
         del tasks
         if following is None:
             break
-        tasks, following = await read_page(session, user_id, query, following, CHUNK)
+        await admission.acquire(user_id, has_begun=True)
+        try:
+            tasks, following = await read_page(session, user_id, query, following, CHUNK)
+        finally:
+            admission.release(user_id)
     yield b'],"count":%d,"next_cursor":null}' % count

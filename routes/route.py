@@ -102,17 +102,20 @@ class TaskRoute(Route):
 
         The turn is over before that is sent: a slow reader keeps nobody waiting.
         """
-        await get_current_user(request, request.path_params["user_id"])
+        user_id = await get_current_user(request, request.path_params["user_id"])
         if self.arguments.takes_body or "transfer-encoding" in request.headers:
             await request.body()
         else:
             request.check_length()
         admission: Admission = request.app.state.admission
         times = request.scope["times"] = Times()
-        async with admission as had_to_wait:
+        had_to_wait = await admission.acquire(user_id)
+        try:
             times.granted = perf_counter()
             if had_to_wait and has_hung_up(request.receive):
-                # Nothing was done yet, and nobody would hear of it. Who asks again, impatient,
-                # would otherwise have every one of these requests done before the last.
+                # Nothing was done yet, and nobody would hear of it. A client that sends its request
+                # again and again would otherwise have each of them executed before the last.
                 raise ClientDisconnect
             return await super().answer(request)
+        finally:
+            admission.release(user_id)

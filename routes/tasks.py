@@ -27,6 +27,7 @@ ALWAYS = (
     errors.Forbidden,
     errors.RequestTimeout,
     errors.PayloadTooLarge,
+    errors.TooManyRequests,
     errors.HeadersTooLarge,
     errors.InternalError,
     errors.DatabaseUnavailable,
@@ -108,13 +109,17 @@ async def change_task(
     summary="List tasks",
 )
 async def list_tasks(
-    user_id: CurrentUser, session: SessionDep, query: Annotated[TaskQuery, Query()]
+    request: Request,
+    user_id: CurrentUser,
+    session: SessionDep,
+    query: Annotated[TaskQuery, Query()],
 ) -> Response:
     """All tasks of the user, or with `limit` a page of them."""
     after = decode_cursor(query)
     page = await read_page(session, user_id, query, after, query.limit or CHUNK)
     if query.limit is None and page.next is not None:
-        parts = whole_list_json(session, user_id, query, page)
+        admission = request.app.state.admission
+        parts = whole_list_json(session, admission, user_id, query, page)
         return StreamingResponse(parts, media_type="application/json")
     return json_response(page_json(page, query))
 

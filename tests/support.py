@@ -38,6 +38,10 @@ OVERLOADED = {
     "detail": "There are more requests than can be answered in time; try again.",
     "code": "OVERLOADED",
 }
+TOO_MANY_REQUESTS = {
+    "detail": "Too many of your requests are waiting; send fewer at once.",
+    "code": "TOO_MANY_REQUESTS",
+}
 
 
 def forge(

@@ -1,86 +1,303 @@
-"""Who waits for a turn: in order, each for his time only, and nobody keeps another's turn."""
+"""Waiting for a slot: users take turns, each request waits for its time only, no slot gets lost."""
 
 import asyncio
+from collections.abc import Callable
 
+import httpx
 import pytest
+from sqlalchemy.engine import URL
 
-from errors import DatabaseUnavailable, Overloaded
-from middleware import admission
+from database import Database
+from errors import DatabaseUnavailable, Overloaded, TooManyRequests
+from middleware import admission, refusals
 from middleware.admission import Admission
+from middleware.fair_queue import FEW
+from routes.pages import read_page, whole_list_json
+from schemas import TaskQuery
 
 
-async def turn(door: Admission, order: list[str], name: str) -> None:
-    async with door:
-        order.append(name)
+class Scene:
+    """An Admission, and the requests of a test: `greedy1` is the first request of `greedy`."""
+
+    def __init__(self, concurrent: int, max_waiting: int = 100) -> None:
+        self.admission = Admission(concurrent, max_waiting)
+        self.admitted: list[str] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def send(self, *names: str, has_begun: bool = False) -> None:
+        """Let requests ask for a slot, in this order. They keep it until `end`."""
+        for name in names:
+            self.tasks[name] = asyncio.create_task(self._request(name, has_begun))
+            await self.settle()
+
+    async def _request(self, name: str, has_begun: bool) -> None:
+        await self.admission.acquire(name.rstrip("0123456789"), has_begun=has_begun)
+        self.admitted.append(name)
+
+    async def settle(self) -> None:
+        """Let every request go as far as it gets."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def end(self, *names: str) -> None:
+        """Let requests that have a slot give it back, in this order."""
+        for name in names:
+            self.admission.release(name.rstrip("0123456789"))
+            await self.settle()
+
+    async def end_each(self) -> list[str]:
+        """Let each request end as soon as it is admitted, and return the order of all of them."""
+        for name in self.admitted:  # which grows meanwhile
+            await self.end(name)
+        return self.admitted
+
+    def refused(self, error: type[Exception]) -> list[str]:
+        """The requests that ended with `error`."""
+        ended = [(name, task) for name, task in self.tasks.items() if task.done()]
+        return [name for name, task in ended if isinstance(task.exception(), error)]
 
 
-async def settled() -> None:
-    """Lets everybody go as far as they get."""
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
-def test_turns_come_in_the_order_of_asking() -> None:
+def test_requests_of_one_user_get_slots_in_the_order_in_which_they_came() -> None:
     async def scene() -> list[str]:
-        door, order = Admission(1, 10), list[str]()
-        async with door:
-            waiting = [asyncio.create_task(turn(door, order, name)) for name in "abc"]
-            await settled()
-            assert order == []
-        await asyncio.gather(*waiting)
-        return order
+        scene = Scene(1)
+        await scene.send("alice1", "alice2", "alice3", "alice4")
+        assert scene.admitted == ["alice1"]
+        return await scene.end_each()
 
-    assert asyncio.run(scene()) == ["a", "b", "c"]
+    assert asyncio.run(scene()) == ["alice1", "alice2", "alice3", "alice4"]
 
 
-def test_one_more_than_may_wait_is_told_at_once() -> None:
+def test_users_take_turns() -> None:
+    async def scene() -> list[str]:
+        scene = Scene(1)
+        await scene.send("greedy1", "greedy2", "greedy3", "greedy4", "alice1", "alice2", "bob1")
+        return await scene.end_each()
+
+    order = ["greedy1", "greedy2", "alice1", "bob1", "greedy3", "alice2", "greedy4"]
+    assert asyncio.run(scene()) == order
+
+
+def test_the_user_with_the_fewest_running_requests_is_next() -> None:
+    """Turns alone would let a user hold nearly all slots whose statements take long."""
+
+    async def scene() -> list[str]:
+        scene = Scene(4)
+        await scene.send("slow1", "slow2", "slow3", "quick1")
+        await scene.send("slow4", "slow5", "quick2", "quick3", "quick4")
+        await scene.end("slow1", "quick1", "slow2")
+        return scene.admitted[4:]
+
+    assert asyncio.run(scene()) == ["quick2", "quick3", "slow4"]
+
+
+def test_users_with_equally_many_running_requests_take_turns() -> None:
+    async def scene() -> list[str]:
+        scene = Scene(3)
+        await scene.send("a1", "b1", "c1", *(f"{user}{n}" for n in (2, 3) for user in "cab"))
+        await scene.end("a1", "b1", "c1", "a2", "b2", "c2")
+        return scene.admitted[3:]
+
+    assert asyncio.run(scene()) == ["a2", "b2", "c2", "a3", "b3", "c3"]
+
+
+def test_a_user_alone_gets_every_slot_and_every_place() -> None:
     async def scene() -> None:
-        door = Admission(1, 1)
-        async with door:
-            waiting = asyncio.create_task(turn(door, [], "a"))
-            await settled()
-            with pytest.raises(Overloaded):
-                await turn(door, [], "b")
-        await waiting
+        scene = Scene(3, max_waiting=20)
+        await scene.send(*(f"alice{number}" for number in range(24)))
+        assert len(scene.admitted) == 3
+        assert scene.refused(Overloaded) == ["alice23"]
+        await scene.end_each()
+        assert len(scene.admitted) == 23
 
     asyncio.run(scene())
 
 
-def test_who_waited_too_long_is_told_and_the_next_still_gets_his_turn(
+def test_the_longest_queue_loses_its_newest_request_when_all_places_are_taken() -> None:
+    async def scene() -> None:
+        scene = Scene(1, max_waiting=20)
+        await scene.send(*(f"greedy{number}" for number in range(12)))
+        await scene.send(*(f"busy{number}" for number in range(9)), "alice1", "alice2")
+        assert scene.refused(TooManyRequests) == ["greedy10", "greedy11"]
+        assert scene.admission.waiting == 20
+        assert scene.admission.refusals == 2
+        await scene.send("greedy12", "busy9")
+        assert scene.refused(TooManyRequests) == ["greedy10", "greedy11", "greedy12", "busy9"]
+        await scene.end_each()
+        assert {"alice1", "alice2"} < set(scene.admitted)
+        assert scene.refused(Overloaded) == []
+
+    asyncio.run(scene())
+
+
+def test_many_users_with_few_requests_each_are_an_overload_and_nobody_is_greedy() -> None:
+    async def scene() -> None:
+        scene = Scene(1, max_waiting=12)
+        await scene.send("a0", *(f"{user}{number}" for user in "abcd" for number in (1, 2, 3)))
+        await scene.send("a4", "e1")
+        assert scene.refused(Overloaded) == ["a4", "e1"]
+        assert scene.refused(TooManyRequests) == []
+
+    asyncio.run(scene())
+
+
+def test_a_page_whose_response_has_begun_is_neither_refused_nor_removed() -> None:
+    async def scene() -> None:
+        scene = Scene(1, max_waiting=20)
+        await scene.send(*(f"greedy{number}" for number in range(20)))
+        await scene.send("greedy20", "greedy21", has_begun=True)
+        assert scene.admission.waiting == 21
+        await scene.send("alice1")
+        assert scene.refused(TooManyRequests) == ["greedy19"]
+        await scene.end_each()
+        assert {"greedy20", "greedy21", "alice1"} < set(scene.admitted)
+
+    asyncio.run(scene())
+
+
+def test_a_user_with_few_requests_is_let_in_at_any_pace_beside_a_greedy_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More of the greedy user's requests wait than can be served in time."""
+    monkeypatch.setattr(admission, "MEASURED", 0.05)
+
+    async def scene() -> None:
+        scene = Scene(2)
+        await scene.send(*(f"greedy{number}" for number in range(20)))
+        await asyncio.sleep(0.1)
+        await scene.send("greedy20")
+        assert scene.refused(Overloaded) == ["greedy20"]
+        await scene.send("alice1", "greedy21")
+        assert scene.refused(Overloaded) == ["greedy20"]
+        await scene.end_each()
+        assert {"alice1", "greedy21"} < set(scene.admitted)
+
+    asyncio.run(scene())
+
+
+def test_a_request_that_waited_too_long_is_refused_and_the_next_gets_a_slot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT", 0.2)
 
     async def scene() -> list[str]:
-        door, order = Admission(1, 10), list[str]()
-        async with door:
-            first = asyncio.create_task(turn(door, order, "first"))
-            await asyncio.sleep(0.1)
-            second = asyncio.create_task(turn(door, order, "second"))
-            with pytest.raises(DatabaseUnavailable):
-                await first
-        await second
-        return order
+        scene = Scene(1)
+        await scene.send("alice1", "bob1")
+        await asyncio.sleep(0.1)
+        await scene.send("alice2")
+        with pytest.raises(DatabaseUnavailable):
+            await scene.tasks["bob1"]
+        await scene.end("alice1")
+        assert scene.admission.timeouts == 1
+        return scene.admitted
 
-    assert asyncio.run(scene()) == ["second"]
+    assert asyncio.run(scene()) == ["alice1", "alice2"]
 
 
-@pytest.mark.parametrize("its_turn_has_come", [False, True])
-def test_who_leaves_while_he_waits_takes_no_turn_along(its_turn_has_come: bool) -> None:
+def test_a_user_whose_many_requests_waited_too_long_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "MAX_WAIT", 0.1)
+
+    async def scene() -> None:
+        scene = Scene(1)
+        greedy = [f"greedy{number}" for number in range(FEW + 3)]
+        await scene.send("bob1", *greedy, "alice1")
+        await asyncio.wait([scene.tasks[name] for name in [*greedy, "alice1"]])
+        assert scene.refused(TooManyRequests) == greedy[:3]
+        assert scene.refused(DatabaseUnavailable) == [*greedy[3:], "alice1"]
+        assert scene.admission.waiting == 0
+        await scene.end("bob1")
+        await scene.send("alice2")
+        assert scene.admitted == ["bob1", "alice2"]
+
+    asyncio.run(scene())
+
+
+def test_a_request_that_is_cancelled_while_it_waits_gives_up_its_place() -> None:
+    async def scene() -> None:
+        scene = Scene(1)
+        await scene.send("alice1", "leaving1", "leaving2", "bob1")
+        scene.tasks["leaving1"].cancel()
+        await scene.settle()
+        assert scene.admission.waiting == 2
+        assert await scene.end_each() == ["alice1", "leaving2", "bob1"]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("its_slot_has_come", [False, True])
+def test_a_request_that_is_cancelled_as_its_slot_comes_keeps_none(its_slot_has_come: bool) -> None:
     async def scene() -> list[str]:
-        door, order = Admission(1, 10), list[str]()
-        await door.__aenter__()
-        leaving = asyncio.create_task(turn(door, order, "leaving"))
-        await settled()
-        if its_turn_has_come:
-            await door.__aexit__()
-            leaving.cancel()
+        scene = Scene(1)
+        await scene.send("alice1", "leaving1")
+        if its_slot_has_come:
+            scene.admission.release("alice")
+            scene.tasks["leaving1"].cancel()
         else:
-            leaving.cancel()
-            await door.__aexit__()
-        await asyncio.gather(leaving, return_exceptions=True)
-        async with asyncio.timeout(1):
-            await turn(door, order, "next")
-        return order
+            scene.tasks["leaving1"].cancel()
+            scene.admission.release("alice")
+        await scene.settle()
+        await scene.send("alice2")
+        return scene.admitted
 
-    assert asyncio.run(scene()) == ["next"]
+    assert asyncio.run(scene()) == ["alice1", "alice2"]
+
+
+def test_nothing_is_kept_of_users_whose_requests_are_done() -> None:
+    async def scene() -> None:
+        scene = Scene(1)
+        await scene.send(*(f"user-{letter}1" for letter in "abcdefgh"))
+        await scene.send(*(f"greedy{number}" for number in range(3 * FEW)), "leaving1")
+        scene.tasks["leaving1"].cancel()
+        await scene.end_each()
+        queue = scene.admission._queue
+        assert (scene.admission._running, queue.users, queue._long, queue.size) == ({}, {}, {}, 0)
+        await scene.send("alice1", "alice2")
+        assert len(queue._arrivals) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_user_who_is_refused_very_often_is_told_with_a_delay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refusals, "AT_ONCE", 2)
+
+    async def scene() -> None:
+        scene = Scene(1, max_waiting=14)
+        await scene.send(*(f"greedy{number}" for number in range(15)), "alice1")
+        await scene.send("greedy15", "greedy16", "greedy17")
+        assert scene.refused(TooManyRequests) == ["greedy14", "greedy15"]
+        for late in ("greedy16", "greedy17"):
+            with pytest.raises(TooManyRequests):
+                await scene.tasks[late]
+
+    asyncio.run(scene())
+
+
+def test_a_whole_list_waits_for_a_slot_for_each_page_and_holds_none_while_it_is_read(
+    postgres: URL, client: httpx.Client, alice: str, create: Callable[..., object]
+) -> None:
+    for _ in range(2):
+        create()
+
+    async def scene() -> None:
+        scene, database, query = Scene(1), Database(postgres, 1), TaskQuery()
+        session = database.session()
+        await scene.send("bob1")
+        first = await read_page(session, alice, query, None, 1)
+        parts = whole_list_json(session, scene.admission, alice, query, first)
+        await anext(parts)
+        await anext(parts)
+        rest = asyncio.ensure_future(anext(parts))
+        await scene.send("carol1")
+        assert not rest.done()
+        assert scene.admission.waiting == 2
+        await scene.end("bob1")
+        assert await rest  # and the reader takes its time
+        await scene.settle()
+        assert scene.admitted == ["bob1", "carol1"]
+        assert [part async for part in parts]
+        await database.close()
+
+    asyncio.run(scene())

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import URL
 
 from database import Database
+from middleware.admission import Admission
 from routes.pages import read_page, whole_list_json
 from schemas import TaskQuery
 from tests.conftest import bearer
@@ -276,7 +277,7 @@ def test_a_whole_list_is_whole_json_when_its_end_is_deleted_meanwhile(
         database, query = Database(postgres, 1), TaskQuery(order="asc")
         session = database.session()
         first = await read_page(session, alice, query, None, 1)
-        parts = whole_list_json(session, alice, query, first)
+        parts = whole_list_json(session, Admission(1, 1), alice, query, first)
         text = await anext(parts)
         for task in tasks[1 + left :]:
             await asyncio.to_thread(client.delete, f"/api/{alice}/tasks/{task['id']}")

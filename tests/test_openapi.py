@@ -25,6 +25,7 @@ INPUT = {
     403: {"FORBIDDEN"},
     408: {"REQUEST_TIMEOUT"},
     413: {"PAYLOAD_TOO_LARGE"},
+    429: {"TOO_MANY_REQUESTS"},
     431: {"HEADERS_TOO_LARGE"},
     500: {"INTERNAL_ERROR"},
     503: {"DATABASE_UNAVAILABLE", "OVERLOADED", "AUTH_UNAVAILABLE"},
@@ -42,7 +43,7 @@ OPERATIONS: dict[str, tuple[str, str, int, str | None, dict[int, set[str]]]] = {
     "deleteTask": (TASK, "delete", 204, None, INPUT | ABSENT | STALE),
     "toggleTask": (TASK + "/complete", "patch", 200, "TaskResponse", INPUT | ABSENT | STALE),
 }
-HEADERS = {201: "Location", 401: "WWW-Authenticate", 503: "Retry-After"}
+HEADERS = {201: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
 ERRORS = {
     error.code: error

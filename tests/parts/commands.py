@@ -48,6 +48,9 @@ RULES = {
     r"uv run --group bench benchmarks/run\.py( .*)?": (
         r"\g<0> --quick --sections start --contenders floor --output $(mktemp -d)"
     ),
+    r"uv run --group bench benchmarks/fairness\.py( .*)?": (
+        "uv run --group bench benchmarks/fairness.py --quick"
+    ),
     r"uv run (--group bench )?benchmarks/(guard|partitions|protocols)\.py": r"\g<0> --quick",
 }
 

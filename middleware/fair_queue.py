@@ -1,0 +1,117 @@
+"""Waiting requests, in a queue for each user, so that users take turns."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from math import inf
+from typing import NamedTuple
+
+# A user with no more waiting requests than this never counts as the one with too many: a browser
+# opens six connections to a host.
+FEW = 6
+
+
+class Waiter(NamedTuple):
+    """A request of `user` that waits for `slot` until the event loop's clock says `deadline`."""
+
+    user: str
+    slot: asyncio.Future[None]
+    deadline: float
+    has_begun: bool = False  # its response: this is a later page of a whole list
+
+
+class FairQueue:
+    """The requests that wait for a slot.
+
+    A user is in here only while a request of theirs waits. The work for one request does not grow
+    with the number of requests, nor with the number of users.
+    """
+
+    def __init__(self) -> None:
+        self.users: OrderedDict[str, deque[Waiter]] = OrderedDict()  # the next in turn first
+        self._long: dict[str, deque[Waiter]] = {}  # the queues with more than FEW
+        self._arrivals: deque[Waiter] = deque()  # every waiter, and some that wait no longer
+        self.size = 0
+
+    def add(self, waiter: Waiter) -> None:
+        """Put `waiter` behind the others of its user."""
+        queue = self.users.get(waiter.user)
+        if queue is None:
+            queue = self.users[waiter.user] = deque()
+        queue.append(waiter)
+        if len(queue) > FEW:
+            self._long[waiter.user] = queue
+        self._drop_finished()
+        self._arrivals.append(waiter)
+        self.size += 1
+
+    def take(self, running: Mapping[str, int]) -> Waiter | None:
+        """Remove and return the request that is next.
+
+        It is the oldest one of the user with the fewest `running`. Among several such users it is
+        the turn of the one whose last turn is the longest ago. The search ends at a user with
+        nothing running, so it visits at most one user more than there are slots.
+        """
+        while self.users:
+            user, fewest = "", inf
+            for each in self.users:
+                if (count := running.get(each, 0)) < fewest:
+                    user, fewest = each, count
+                    if not count:
+                        break
+            self.users.move_to_end(user)
+            waiter = self.users[user].popleft()
+            self._shrunk(user)
+            if not waiter.slot.done():
+                return waiter
+        return None
+
+    def take_from_longest(self, share: int) -> Waiter | None:
+        """Remove and return the newest request of the user with the most, if that is over `share`.
+
+        A request whose response has begun stays: the client could not tell why it ended.
+        """
+        user = max(self._long, key=lambda user: len(self._long[user]), default=None)
+        if user is None or len(self._long[user]) <= share:
+            return None
+        queue = self._long[user]
+        for index in range(len(queue) - 1, -1, -1):
+            if not (queue[index].has_begun or queue[index].slot.done()):
+                waiter = queue[index]
+                del queue[index]
+                self._shrunk(user)
+                return waiter
+        return None
+
+    def take_expired(self, now: float) -> Iterator[Waiter]:
+        """Remove and yield the requests whose deadline has come."""
+        self._drop_finished()
+        while self._arrivals and self._arrivals[0].deadline <= now:
+            waiter = self._arrivals.popleft()
+            self.discard(waiter)
+            yield waiter
+            self._drop_finished()
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the oldest request expires."""
+        return self._arrivals[0].deadline if self._arrivals else None
+
+    def discard(self, waiter: Waiter) -> None:
+        """Remove `waiter` if it still waits."""
+        with suppress(KeyError, ValueError):  # its user waits no longer, or it does not itself
+            self.users[waiter.user].remove(waiter)
+            self._shrunk(waiter.user)
+
+    def _shrunk(self, user: str) -> None:
+        self.size -= 1
+        left = len(self.users[user])
+        if left == FEW:
+            del self._long[user]
+        elif not left:
+            del self.users[user]
+
+    def _drop_finished(self) -> None:
+        while self._arrivals and self._arrivals[0].slot.done():
+            self._arrivals.popleft()

@@ -1,0 +1,46 @@
+"""Counts refused requests, and logs them once a second."""
+
+import asyncio
+from collections import Counter
+
+from errors import APIError, TooManyRequests
+from logs import logger
+
+MAX_LINES = 10  # a second
+AT_ONCE = 100  # refusals of one user within a second that are not delayed
+DELAY = 1.0  # seconds, as the header Retry-After says
+
+
+class Refusals:
+    """The refusals of the last second. A line of the log for each would take as long as a request.
+
+    A line for TooManyRequests names the user.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._recent: Counter[tuple[type[APIError], str | None]] = Counter()
+
+    def count(self, error: type[APIError], user: str | None = None) -> None:
+        """Count one refusal."""
+        if not self._recent:
+            asyncio.get_running_loop().call_later(1, self._log)
+        self._recent[error, user] += 1
+        self.total += 1
+
+    async def delay(self, user: str) -> None:
+        """Wait for a second or two if `user` was refused more than AT_ONCE times within a second.
+
+        A client with thousands of connections that sends again at once would otherwise leave no
+        time for anything but refusals. The delays differ, so that these requests don't all come
+        back in the same moment.
+        """
+        refused = self._recent[TooManyRequests, user]
+        if refused > AT_ONCE:
+            await asyncio.sleep(DELAY * (1 + refused % AT_ONCE / AT_ONCE))
+
+    def _log(self) -> None:
+        for (error, user), times in self._recent.most_common(MAX_LINES):
+            text = "%d %s, %d times within a second"
+            logger.warning(text, error.status, error.code, times, extra={"user_id": user})
+        self._recent.clear()
