@@ -1,0 +1,105 @@
+"""Raw connections to the service, whose bytes arrive in exactly the segments that a test names."""
+
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from itertools import zip_longest
+from typing import NamedTuple
+
+TIMEOUT = 5.0  # seconds for everything that is sent together
+AT_ONCE = 200  # conversations
+PING = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
+
+
+class Address(NamedTuple):
+    host: str
+    port: int
+
+
+class Received(NamedTuple):
+    """Everything that the service sent on a connection, and whether it closed it."""
+
+    data: bytes
+    closed: bool
+
+
+def connect(address: Address) -> socket.socket:
+    """Return a connection that sends each segment at once."""
+    connection = socket.create_connection(address, TIMEOUT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+class Barrier:
+    """Waits until the service has read everything that was sent before.
+
+    The service reads on one event loop, which handles all ready connections in one pass. A second
+    response shows that the pass ended which began after those bytes had arrived.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.connection = connect(address)
+
+    def wait(self, passes: int = 2) -> None:
+        for _ in range(passes):
+            self.connection.sendall(PING)
+            received = b""
+            while not received.endswith(b"}"):
+                part = self.connection.recv(65536)
+                assert part, "the service closed the connection of the barrier"
+                received += part
+
+
+def exchange(address: Address, conversations: Sequence[Sequence[bytes]]) -> list[Received]:
+    """Send the segments of each conversation on its own connection; return what came back."""
+    return [
+        received
+        for start in range(0, len(conversations), AT_ONCE)
+        for received in _exchange(address, conversations[start : start + AT_ONCE])
+    ]
+
+
+def _exchange(address: Address, conversations: Sequence[Sequence[bytes]]) -> list[Received]:
+    with ExitStack() as stack:
+        barrier = Barrier(address)
+        stack.enter_context(barrier.connection)
+        connections = [stack.enter_context(connect(address)) for _ in conversations]
+        for segments in zip_longest(*conversations):
+            for connection, segment in zip(connections, segments, strict=True):
+                if segment:
+                    send(connection, segment)
+            barrier.wait()
+        deadline = time.monotonic() + TIMEOUT
+        return [receive(connection, deadline) for connection in connections]
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """Send `data`, unless the service has closed the connection."""
+    with suppress(OSError):
+        connection.sendall(data)
+
+
+def receive(connection: socket.socket, deadline: float) -> Received:
+    """Return what the service sends until it closes the connection, or until the deadline.
+
+    On Linux a reset discards nothing that has arrived before it.
+    """
+    data = b""
+    while True:
+        connection.settimeout(max(deadline - time.monotonic(), 0.01))
+        try:
+            part = connection.recv(65536)
+        except TimeoutError:
+            return Received(data, closed=False)
+        except OSError:
+            return Received(data, closed=True)
+        if not part:
+            return Received(data, closed=True)
+        data += part
+
+
+def bytewise(stream: bytes, most: int = 1500) -> list[bytes]:
+    """Split `stream` at every byte, or into `most` parts if it is longer."""
+    size = -(-len(stream) // most)
+    return [stream[start : start + size] for start in range(0, len(stream), size)]
