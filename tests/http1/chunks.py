@@ -52,7 +52,6 @@ MALFORMED_EXTENSIONS = [
     ';a="\n"',
     ';a="\r"',
     ";a\r\r",
-    ";a\x00",
 ]
 
 # (what follows the size line of a chunk of five bytes)

@@ -122,7 +122,7 @@ EMPTY_LINES = [
     Case("an empty line before a request", b"\r\n" + get(), served(method="GET")),
     Case("a hundred empty lines before a request", b"\r\n" * 100 + get(), served(method="GET")),
     Case("an empty line after a body", sized(b"hello") + b"\r\n", served(b"hello")),
-    Case("empty lines without an end", b"\r\n" * 40_000, (*refused(400, 431), CLOSES)),
+    Case("over 64 KiB of empty lines", b"\r\n" * 40_000, (*refused(400, 431), CLOSES)),
     Case("a bare LF before a request", b"\n" + get(), served(method="GET") + refused(400)),
     Case("a bare CR before a request", b"\r" + get(), refused(400)),
     Case("white space before a request", b"  \r\n" + get(), refused(400)),

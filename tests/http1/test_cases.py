@@ -4,26 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.http1 import (
-    chunks,
-    connections,
-    framing,
-    header_lines,
-    old_versions,
-    request_lines,
-)
 from tests.http1.cases import AFTER_IT, BEFORE_IT, Case
 from tests.http1.judge import judge
+from tests.http1.tables import CASES
 from tests.http1.wire import Address, Received, bytewise, exchange
 
-CASES = [
-    *request_lines.CASES,
-    *old_versions.CASES,
-    *header_lines.CASES,
-    *framing.CASES,
-    *chunks.CASES,
-    *connections.CASES,
-]
 FORMS: dict[str, Callable[[bytes], list[bytes]]] = {
     "in one segment": lambda stream: [stream, AFTER_IT],
     "in one segment with what follows": lambda stream: [stream + AFTER_IT],
