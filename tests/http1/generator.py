@@ -106,8 +106,9 @@ def _wrong_framing(dice: random.Random) -> tuple[list[str], bytes]:
 
 
 def _mangled(dice: random.Random, message: bytes) -> bytes:
-    """Return `message` with a byte put in, lost or replaced, behind its first line."""
-    at = dice.randrange(message.index(b"\r\n") + 2, len(message))
+    """Return `message` with a byte put in, lost or replaced, behind the line with its id."""
+    first = message.index(b"\r\n", message.index(b"X-Request-ID")) + 2
+    at = dice.randrange(first, len(message))
     kept = dice.choice((at, at + 1))
     put_in = dice.choice((*BYTES, b"")) if kept > at else dice.choice(BYTES)
     mangled = message[:at] + put_in + message[kept:]

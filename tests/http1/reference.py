@@ -8,6 +8,10 @@ import h11
 ABSOLUTE = re.compile(r"(?i:https?)://[^/?#]*")
 
 
+class MalformedTrailers(h11.RemoteProtocolError):
+    """The body was read, and what follows the last chunk is not header lines."""
+
+
 class Read(NamedTuple):
     """A request, as it was read to its end."""
 
@@ -19,8 +23,9 @@ class Read(NamedTuple):
 
 class Reading(NamedTuple):
     requests: tuple[Read, ...]
-    is_malformed: bool  # after these
-    closes: bool  # because a client asked for it
+    is_malformed: bool = False  # after these
+    in_trailers: bool = False  # which a server may drop without understanding them
+    closes: bool = False  # because the client asked for it
 
 
 def read(stream: bytes) -> Reading:
@@ -32,14 +37,15 @@ def read(stream: bytes) -> Reading:
             # Unlike h11, a server should skip empty lines here (RFC 9112, section 2.2).
             connection.receive_data(stream.removeprefix(b"\r\n" * _empty_lines(stream)))
             if (request := _next_request(connection)) is None:
-                return Reading(tuple(requests), is_malformed=False, closes=False)
+                return Reading(tuple(requests))
             requests.append(request)
             _respond(connection)
             if connection.our_state is not h11.DONE:
-                return Reading(tuple(requests), is_malformed=False, closes=True)
+                return Reading(tuple(requests), closes=True)
             stream, _ = connection.trailing_data
-    except h11.RemoteProtocolError:
-        return Reading(tuple(requests), is_malformed=True, closes=True)
+    except h11.RemoteProtocolError as error:
+        in_trailers = isinstance(error, MalformedTrailers)
+        return Reading(tuple(requests), is_malformed=True, in_trailers=in_trailers)
 
 
 def _empty_lines(stream: bytes) -> int:
@@ -52,7 +58,12 @@ def _empty_lines(stream: bytes) -> int:
 def _next_request(connection: h11.Connection) -> Read | None:
     request, body = None, b""
     while True:
-        event = connection.next_event()
+        try:
+            event = connection.next_event()
+        except h11.RemoteProtocolError as error:
+            if request is None or "chunk" in str(error):
+                raise
+            raise MalformedTrailers(str(error)) from None
         match event:
             case h11.Request():
                 request = event

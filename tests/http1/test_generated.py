@@ -1,11 +1,13 @@
 """Streams composed from a seed are read as h11 reads them, however they are split."""
 
+from itertools import takewhile
+
 import pytest
 
-from tests.http1.cases import AFTER, echo
+from tests.http1.cases import AFTER, Summary, echo
 from tests.http1.generator import Stream, generate
 from tests.http1.judge import check_form, summarize
-from tests.http1.reference import read
+from tests.http1.reference import Read, read
 from tests.http1.responses import parse
 from tests.http1.wire import Address, Received, exchange
 
@@ -38,24 +40,29 @@ def compare(stream: Stream, received: Received) -> None:
         check_form(response)
     seen = [summarize(response) for response in responses]
     reading = read(stream.data)
-    expected = [echo(each.body, each.method, each.target, each.tag) for each in reading.requests]
-    refusals = [summary for summary in seen if summary.status != 200]
-    served = [summary for summary in seen if summary.status == 200]
-    assert seen == served + refusals, seen
-    assert len(refusals) <= 1, refusals
-    assert served == expected[: len(served)], (served, "instead of", expected)
-    if refusals:
+    served = list(takewhile(is_response, zip(seen, reading.requests, strict=False)))
+    rest, unserved = seen[len(served) :], reading.requests[len(served) :]
+    if rest and (unserved or not reading.in_trailers):
+        [refusal] = rest
+        assert refusal.status != 200, (seen, "instead of", reading)
         assert received.closed
         assert responses[-1].header("connection") == "close"
-    if len(served) < len(expected):
-        assert refusals, (served, "instead of", expected)
-        refused = reading.requests[len(served)]
-        assert refused.tag in stream.doubtful or refused.method not in METHODS, refused
-    elif reading.is_malformed:
-        assert refusals
+    if unserved:
+        assert rest, (seen, "instead of", reading)
+        assert unserved[0].tag in stream.doubtful or unserved[0].method not in METHODS
+    elif reading.is_malformed and not reading.in_trailers:
+        assert rest, (seen, "and no refusal of what follows", reading)
     elif reading.closes:
         assert received.closed
-        assert not refusals
+        assert not rest
+
+
+def is_response(pair: tuple[Summary, Read]) -> bool:
+    """Whether the service has read this request, or found that it does not know the method."""
+    summary, request = pair
+    if request.method in METHODS:
+        return summary == echo(request.body, request.method, request.target, request.tag)
+    return summary.tag == request.tag and summary.status in (405, 501)
 
 
 def test_the_streams_reach_everything() -> None:
@@ -63,4 +70,4 @@ def test_the_streams_reach_everything() -> None:
     ended_well = [r for r in readings if r.requests and r.requests[-1].tag == AFTER]
     assert len(ended_well) > SEEDS / 4
     assert sum(reading.is_malformed for reading in readings) > SEEDS / 10
-    assert sum(not reading.closes for reading in readings) > SEEDS / 100
+    assert not all(reading.closes or reading.is_malformed for reading in readings)

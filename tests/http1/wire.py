@@ -60,11 +60,14 @@ def exchange(
     It waits for the service to close each connection, or else only until nothing more can come of
     what the event loop has to do.
     """
-    return [
-        received
-        for start in range(0, len(conversations), AT_ONCE)
-        for received in _exchange(address, conversations[start : start + AT_ONCE], waits)
-    ]
+    # Those of similar length together: a batch takes as many rounds as its longest has segments.
+    order = sorted(range(len(conversations)), key=lambda index: len(conversations[index]))
+    received: dict[int, Received] = {}
+    for start in range(0, len(order), AT_ONCE):
+        batch = order[start : start + AT_ONCE]
+        came_back = _exchange(address, [conversations[index] for index in batch], waits)
+        received.update(zip(batch, came_back, strict=True))
+    return [received[index] for index in range(len(conversations))]
 
 
 def _exchange(
@@ -110,7 +113,7 @@ def receive(connection: socket.socket, deadline: float) -> Received:
         data += part
 
 
-def bytewise(stream: bytes, most: int = 1500) -> list[bytes]:
+def bytewise(stream: bytes, most: int = 600) -> list[bytes]:
     """Split `stream` at every byte, or into `most` parts if it is longer."""
     size = -(-len(stream) // most)
     return [stream[start : start + size] for start in range(0, len(stream), size)]
