@@ -13,6 +13,9 @@ class Client:
     def __init__(self, address: Address) -> None:
         self.socket = connect(address)
 
+    def close(self) -> None:
+        self.socket.close()
+
     def send(self, *segments: bytes) -> None:
         for segment in segments:
             send(self.socket, segment)

@@ -17,6 +17,10 @@ class Address(NamedTuple):
     host: str
     port: int
 
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(self) == 0
+
 
 class Received(NamedTuple):
     """Everything that the service sent on a connection, and whether it closed it."""
