@@ -56,6 +56,8 @@ MALFORMED_EXTENSIONS = [
 
 # (what follows the size line of a chunk of five bytes)
 MALFORMED_DATA = [
+    "helloXX0\r\n\r\n", "hello\n\n0\r\n\r\n", "hello\r\r0\r\n\r\n", "hello\nX0\r\n\r\n",
+    "hello\rX0\r\n\r\n",
     "helloX\r\n0\r\n\r\n", "hello\r\r\n0\r\n\r\n", "hello\n0\r\n\r\n", "hello\r0\r\n\r\n",
     "hello0\r\n\r\n", "hello\n\r\n0\r\n\r\n", "hello\r\n\n0\r\n\r\n", "hello\r\n\r\n0\r\n\r\n",
     "hellohello\r\n0\r\n\r\n", "hello\r\nhello\r\n0\r\n\r\n", "hell\r\n0\r\n\r\n\r\n",

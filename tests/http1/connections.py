@@ -98,11 +98,6 @@ EXPECTATIONS = [
         sized(b"hello", "Expect: 200-ok"),
         served(b"hello") + responds(417) + refused(417),
     ),
-    Case(
-        "a length that is refused at once",
-        request(EXPECTED, "Content-Length: 10000000", start="POST /api/alice/tasks HTTP/1.1"),
-        responds(401, 413, closes=True) + refused(413),
-    ),
 ]
 
 PIPELINES = [

@@ -32,8 +32,10 @@ def judge(case: Case, received: Received, behind: bool = False) -> None:
     assert received.closed, "the connection is still open"
     if responses and b" HTTP/1.0\r\n" not in case.stream:
         assert "close" in responses[-1].header("connection").lower()
+    may_be_told = b"100-continue" in case.stream.lower() and b" HTTP/1.1\r\n" in case.stream
     for response in responses:
         check_form(response)
+        assert response.interim <= int(may_be_told)
 
 
 def summarize(response: Response) -> Summary:
