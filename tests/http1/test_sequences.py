@@ -94,6 +94,18 @@ def test_a_body_that_turns_out_malformed_after_the_response_gets_no_second_one(
     assert client.rest() == []
 
 
+@pytest.mark.parametrize(
+    "size", ["ffffffffffffffff", "8000000000000005", "7fffffffffffffff", "100000005", "ffffffff"]
+)
+def test_a_huge_chunk_is_no_small_one(address: Address, size: str) -> None:
+    """The service may refuse it, or wait for the rest; it has no end in this stream."""
+    stream = chunked(size.encode() + b"\r\nhello\r\n" + LAST + SMUGGLED) + AFTER_IT
+    for received in exchange(address, [[stream], bytewise(stream)], waits=False):
+        responses = parse(received.data)
+        assert [response.status for response in responses] in ([], [400], [413])
+        assert received.closed == bool(responses)
+
+
 @pytest.mark.parametrize("count", [16, 17, 100])
 def test_requests_sent_ahead_are_served_in_order(address: Address, count: int) -> None:
     """Up to 16 may wait behind one; further ones may be served later, or not at all."""
