@@ -107,8 +107,7 @@ class ChunkedBody:
             raise MalformedBody("must have chunks of the size that they declare")
         if line is not None:
             self._line.clear()
-            # Not a bound method, which would be a reference cycle.
-        self._read_line = ChunkedBody._read_size
+            self._read_line = ChunkedBody._read_size
 
     def _read_trailer(self, line: bytes | None) -> None:
         if line is None:

@@ -43,7 +43,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 @contextmanager
 def served(app: FastAPI) -> Iterator[Address]:
     """Serve `app` as server.py does, on a free port."""
-    serving = uvicorn.Server(server._config(app, app.state.settings))
+    serving = uvicorn.Server(server.config(app, app.state.settings))
     listener = socket.create_server(("127.0.0.1", 0), backlog=server.BACKLOG)
     thread = threading.Thread(target=serving.run, args=([listener],))
     thread.start()

@@ -56,6 +56,7 @@ def titles(database_url: URL) -> list[str]:
     ],
 )
 def test_half_a_body_creates_nothing(address: Address, database_url: URL, stream: bytes) -> None:
+    titles(database_url)  # to begin without any
     exchange(address, [[stream]], waits=False)
     exchange(address, [[AFTER_IT]])
     assert titles(database_url) == []
