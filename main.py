@@ -47,8 +47,8 @@ async def lifespan(app: "Application") -> AsyncIterator[dict[str, Any]]:
         async with nullcontext() if done else migrated(url, settings):
             with telemetry.exported(app):
                 return_unused_memory()
-                cors: CORSMiddleware = app.middleware_stack  # type: ignore[assignment]
-                yield {"cors_headers": cors.headers_for}  # for serving/refusal.py
+                # For serving/refusal.py.
+                yield {"cors_headers": CORSMiddleware(app, settings.allowed_origins).headers_for}
         await database.close()
 
 

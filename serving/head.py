@@ -188,7 +188,7 @@ def _body(lengths: Sequence[bytes], codings: Sequence[bytes], version: str) -> B
         return None
     if len(lengths) > 1 or not lengths[0].isdigit():
         raise malformed("must have one Content-Length")
-    length = int(lengths[0])
+    length = int(lengths[0].lstrip(b"0") or b"0")  # int() refuses more than 4,300 digits
     return SizedBody(length) if length else None
 
 
