@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from contextlib import suppress
 from math import inf
@@ -19,6 +20,7 @@ from telemetry.instruments import record_error
 from times import SlowRequests
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
+ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
 
 LINGER_TIME = 2.0  # seconds
 LINGER_SIZE = 8 * 1024 * 1024  # bytes; a fast sender is past 2 MiB before it looks up
@@ -104,9 +106,20 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
     if answer.status == 500:
         logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.about(scope))
     elif answer.status in (401, 403, 503) and not isinstance(answer, Overloaded):
-        logs.logger.warning(
-            "%d %s: %s", answer.status, answer.code, answer.reason, extra=logs.about(scope)
-        )
+        extra = logs.about(scope)
+        if answer.status != 503:
+            extra["client"] = client_address(scope)
+        reason = answer.reason or answer.detail
+        logs.logger.warning("%d %s: %s", answer.status, answer.code, reason, extra=extra)
+
+
+def client_address(scope: Scope) -> str:
+    """Return the client's address: the one that a trusted proxy forwarded, else the connection's.
+
+    What a proxy forwarded and isn't an address isn't shown.
+    """
+    client = scope.get("client")
+    return client[0] if client and ADDRESS.fullmatch(client[0]) else "-"
 
 
 async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -91,7 +91,13 @@ def make_settings(url: URL, **others: Any) -> Settings:
 def serving(app: FastAPI) -> Iterator[str]:
     """Serves `app` on a free port in a thread of its own; gives its base URL."""
     config = uvicorn.Config(
-        app, http=Protocol, log_config=None, access_log=False, loop="uvloop", ws="none"
+        app,
+        http=Protocol,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # as server.py has it, unless a setting names the proxies
+        loop="uvloop",
+        ws="none",
     )
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
