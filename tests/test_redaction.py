@@ -7,9 +7,12 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
 from logs import LineFormatter, about
 from redaction import MAX_PATH, holds_token, redact, shown_path
+from telemetry.instruments import LogExporter
 from tests.support import base64url, claims, forge
 
 COMMON = forge(claims("alice"))
@@ -100,6 +103,7 @@ ORDINARY = [
     "/api/%E6%9D%8E%E5%B0%8F%E9%BE%99/tasks",
     "/api/3f0c1a52-8f4e-4d9e-9d59-5f3f6a1b2c3d/tasks/1/complete",
     "/api/100%25/tasks",
+    "/api/twice%2520encoded/tasks",
     "/api/a%zz%/tasks",
     "/assets/some-long-file-name.with-several.dots-in-it.and-hyphens/x",
 ]
@@ -147,6 +151,16 @@ def test_asyncio_s_messages_do_not_show_the_texts_of_errors() -> None:
     text = "Task exception was never retrieved\nfuture: <Task exception=Error('Oat milk')>"
     record = logging.LogRecord("asyncio", logging.ERROR, "", 0, text, None, None)
     assert "[Task exception was never retrieved]" in LineFormatter().format(record)
+
+
+def test_no_message_with_a_token_is_exported() -> None:
+    exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    record = logging.LogRecord("tasks", logging.INFO, "", 0, "refused: %s", (COMMON,), None)
+    LogExporter(provider).emit(record)
+    [exported] = exporter.get_finished_logs()
+    assert exported.log_record.body == "refused: <token>"
 
 
 def test_text_around_a_token_stays() -> None:
