@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -84,6 +85,22 @@ if child:
         assert [number for number in seen if number in process] == list(process)
 
 
+def test_the_last_lines_of_a_worker_are_written() -> None:
+    lines = output("""
+import signal, socket
+from workers import Workers
+
+def serve(listener):
+    for number in range(2000, 4000):
+        logs.logger.info("line %d", number)
+    os.kill(os.getppid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+Workers(serve, count=1, grace=5).run(socket.create_server(("127.0.0.1", 0)))
+""")
+    assert sorted(numbers(lines)) == list(range(4000))
+
+
 def test_a_log_call_whose_arguments_do_not_fit_is_a_line() -> None:
     lines = output("logs.logger.info('%d tasks', 'many')")
     assert re.search(
@@ -138,6 +155,7 @@ class Pipe:
         """Read until there are `size` bytes."""
         read = b""
         while len(read) < size:
+            assert select.select([self.reader], [], [], 10)[0], "lines are missing"
             read += os.read(self.reader, 65536)
         return read
 

@@ -141,6 +141,6 @@ def test_a_reader_that_is_gone_costs_nothing(postgres: URL, tmp_path: Path) -> N
         process = psutil.Process(service.process.pid)
         before = sum(process.cpu_times())
         time.sleep(1)
-        assert sum(process.cpu_times()) - before < 0.5, "it tries again and again"
+        assert sum(process.cpu_times()) - before < 0.1, "it tries again and again"
         service.requests(50, 60)
         assert service.stop() == 0
