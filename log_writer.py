@@ -89,7 +89,10 @@ class LogWriter:
         while True:
             self._write_lines(self._next_lines())
             self._report_lost_lines()
-            time.sleep(RETRY_INTERVAL if self._is_failing else INTERVAL)
+            if self._is_failing:
+                time.sleep(RETRY_INTERVAL)
+            elif not self._lines:
+                time.sleep(INTERVAL)
 
     def _next_lines(self) -> list[bytes]:
         """Wait for work; return the lines of the next batch, none if only a report is due."""

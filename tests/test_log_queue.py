@@ -35,7 +35,7 @@ def output(program: str, *, code: int = 0) -> list[str]:
 
 
 def numbers(lines: list[str]) -> list[int]:
-    return [int(found[1]) for line in lines if (found := re.search(r"\[line (\d+)\]$", line))]
+    return [int(found[1]) for line in lines if (found := re.search(r"\bline (\d+)\]$", line))]
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit()", "logging.shutdown(); os._exit(0)"])
@@ -86,13 +86,14 @@ if child:
 
 
 def test_the_last_lines_of_a_worker_are_written() -> None:
+    """Nearly as many as the queue holds."""
     lines = output("""
 import signal, socket
 from workers import Workers
 
 def serve(listener):
     for number in range(2000, 4000):
-        logs.logger.info("line %d", number)
+        logs.logger.info("%s line %d", "x" * 400, number)
     os.kill(os.getppid(), signal.SIGTERM)
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
