@@ -2,26 +2,20 @@
 
 import logging
 import logging.config
-import re
-import traceback
+import os
+import sys
+import threading
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any
 
-import psycopg2
-from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
 from starlette.types import Scope
 
+from log_writer import LogWriter
 from middleware.request_id import request_id
+from redaction import redact, shown_path
+from tracebacks import one_line, stack_trace
 
 logger = logging.getLogger("tasks")
-
-MAX_PATH = 4096  # bytes; room for a user id of 255 characters in UTF-8 and percent signs
-JWT = re.compile(r"eyJ[\w-]*(\.[\w-]*)*")  # how each begins: base64url of `{"`
-
-# Their texts quote what a caller sent: Postgres puts whole rows into DETAIL, pydantic the input.
-_TELLTALE = (psycopg2.Error, DBAPIError, ValidationError)
 
 
 class LineFormatter(logging.Formatter):
@@ -32,9 +26,9 @@ class LineFormatter(logging.Formatter):
         fields = (
             timestamp.replace("+00:00", "Z"),
             record.levelname,
-            _one_line(getattr(record, "user_id", None) or "-"),
-            _one_line(getattr(record, "endpoint", None) or "-"),
-            _one_line(_message(record), brackets=True),
+            one_line(getattr(record, "user_id", None) or "-"),
+            one_line(getattr(record, "endpoint", None) or "-"),
+            one_line(_message(record), brackets=True),
         )
         line = " ".join(f"[{field}]" for field in fields)
         if record.exc_info and record.exc_info[1] is not None:
@@ -42,72 +36,87 @@ class LineFormatter(logging.Formatter):
         return line
 
 
+class LineHandler(logging.Handler):
+    """Hands the lines to a LogWriter, which nothing has to wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(LineFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:  # of a log call whose arguments don't fit its text
+            line = self.format(_fault(record, error))
+        _writer.write(_encoded(line))
+
+    def flush(self) -> None:
+        """Wait for the writer, but not for long. Python calls this when the process exits."""
+        _writer.flush()
+
+
+def _encoded(line: str) -> bytes:
+    return f"{line}\n".encode(errors="backslashreplace")
+
+
+def _fault(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    place = (record.pathname, record.lineno)
+    info = (type(error), error, error.__traceback__)
+    text = "The log call in %s, line %d, failed"
+    return logging.LogRecord(logger.name, logging.ERROR, *place, text, place, info)
+
+
+def _loss(count: int) -> bytes:
+    text = "%d log lines were lost because nothing read the log"
+    record = logging.LogRecord(logger.name, logging.WARNING, "", 0, text, (count,), None)
+    return _encoded(LineFormatter().format(record))
+
+
+def _stdout() -> int:
+    """Return a file descriptor for stdout that nothing else can close, and so give to a file."""
+    if sys.__stdout__ is None:  # it was closed when the process started
+        return os.open(os.devnull, os.O_WRONLY)
+    return os.dup(sys.__stdout__.fileno())
+
+
+_writer = LogWriter(_stdout(), _loss)
+
+
+def message(record: logging.LogRecord) -> str:
+    """Return the message of `record` without what it may quote of a client.
+
+    The lines of asyncio's messages after the first show exceptions with their texts.
+    """
+    text = record.getMessage()
+    return redact(text.partition("\n")[0] if record.name == "asyncio" else text)
+
+
 def _message(record: logging.LogRecord) -> str:
-    request = getattr(record, "request_id", None)
-    return f"{record.getMessage()} request_id={request}" if request else record.getMessage()
-
-
-def _one_line(text: str, *, brackets: bool = False) -> str:
-    """`text` with whatever could end the line, or its field, written as an escape."""
-    if text.isprintable() and (brackets or not ("[" in text or "]" in text)):
-        return text
-    return "".join(
-        character
-        if character.isprintable() and (brackets or character not in "[]")
-        else f"\\x{ord(character):02x}"
-        for character in text
-    )
-
-
-def stack_trace(error: BaseException) -> str:
-    """The stack traces of `error` and its causes, less the texts that could quote a caller."""
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.insert(0, link)
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return "\n".join(_one_trace(error, error.__traceback__) for error in chain)
-
-
-def name_of(error: BaseException) -> str:
-    """The name of the class of `error`, with its module."""
-    return f"{type(error).__module__}.{type(error).__qualname__}"
-
-
-def _one_trace(error: BaseException, frames: TracebackType | None) -> str:
-    if isinstance(error, _TELLTALE):
-        state = getattr(getattr(error, "orig", error), "pgcode", None)
-        text = f"(text withheld, SQLSTATE {state})" if state else "(text withheld)"
-    else:
-        text = _one_line(str(error), brackets=True)
-    return "".join(traceback.format_tb(frames)) + f"{name_of(error)}: {text}"
+    text = message(record)
+    for name in ("client", "request_id"):
+        if value := getattr(record, name, None):
+            text += f" {name}={value}"
+    return text
 
 
 def about(scope: Scope) -> dict[str, Any]:
-    """The `extra` of a log call that concerns the request of `scope`; never its query string."""
-    path = (scope.get("raw_path") or scope.get("path", "").encode()).split(b"?")[0]
-    shown = JWT.sub("<token>", path[:MAX_PATH].decode("latin-1"))
+    """Return the `extra` of a log call that concerns the request of `scope`."""
+    path: bytes = scope.get("raw_path") or scope.get("path", "").encode()
+    user_id: str | None = scope.get("user_id")
     return {
-        "user_id": scope.get("user_id"),
-        "endpoint": f"{scope.get('method', '-')} {shown}",
+        "user_id": user_id and redact(user_id),
+        "endpoint": f"{scope.get('method', '-')} {shown_path(path.decode('latin-1'))}",
         "request_id": request_id(scope),
     }
 
 
 def configure(level: str) -> None:
-    """Sends every logger of the process, uvicorn's included, to stdout in our form."""
+    """Send every logger of the process, uvicorn's included, to stdout in our form."""
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"line": {"()": LineFormatter}},
-            "handlers": {
-                "stdout": {
-                    "class": "logging.StreamHandler",
-                    "stream": "ext://sys.stdout",
-                    "formatter": "line",
-                }
-            },
+            "handlers": {"stdout": {"()": LineHandler}},
             "root": {"level": level.upper(), "handlers": ["stdout"]},
             "loggers": {
                 "uvicorn": {"level": level.upper(), "handlers": [], "propagate": True},
@@ -116,3 +125,24 @@ def configure(level: str) -> None:
             },
         }
     )
+
+
+def log_uncaught_errors() -> None:
+    """Log errors that nothing catches, and warnings, in our form instead of on stderr.
+
+    Python's own way would wait for the reader of stderr, and show the texts of exceptions.
+    """
+    sys.excepthook = lambda _, error, __: logger.critical("The service failed", exc_info=error)
+    threading.excepthook = _log_failed_thread
+    sys.unraisablehook = _log_unraisable
+    logging.captureWarnings(True)
+
+
+def _log_failed_thread(failure: threading.ExceptHookArgs) -> None:
+    name = failure.thread.name if failure.thread else "unknown"
+    logger.error("The thread %s failed", name, exc_info=failure.exc_value)
+
+
+def _log_unraisable(failure: "sys.UnraisableHookArgs") -> None:
+    what = failure.err_msg or "Exception ignored"
+    logger.error("%s (%s)", what, type(failure.object).__name__, exc_info=failure.exc_value)

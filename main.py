@@ -107,4 +107,5 @@ app = create_app(get_settings())
 if __name__ == "__main__":
     import server
 
+    logs.log_uncaught_errors()
     server.run(app)

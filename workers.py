@@ -7,10 +7,10 @@ are spawned and share nothing, which two times over would not fit in 100 MB.
 
 import ctypes
 import gc
+import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -67,7 +67,7 @@ class Workers:
         except Exception as error:
             logger.critical("Worker %d failed", os.getpid(), exc_info=error)
         finally:
-            sys.stdout.flush()
+            logging.shutdown()  # which os._exit leaves out: the last lines are written
             os._exit(code)  # nothing of the parent's, such as its database, ends with a worker
 
     def _stop(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from math import inf
 
@@ -18,6 +19,7 @@ from telemetry.instruments import record_error
 from times import SlowRequests
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
+ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
 
 
 class ErrorsMiddleware:
@@ -103,9 +105,20 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
     if answer.status == 500:
         logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.about(scope))
     elif answer.status in (401, 403, 503) and not isinstance(answer, Overloaded):
-        logs.logger.warning(
-            "%d %s: %s", answer.status, answer.code, answer.reason, extra=logs.about(scope)
-        )
+        extra = logs.about(scope)
+        if answer.status != 503:
+            extra["client"] = client_address(scope)
+        reason = answer.reason or answer.detail
+        logs.logger.warning("%d %s: %s", answer.status, answer.code, reason, extra=extra)
+
+
+def client_address(scope: Scope) -> str:
+    """Return the client's address: the one that a trusted proxy forwarded, else the connection's.
+
+    What a proxy forwarded and isn't an address isn't shown.
+    """
+    client = scope.get("client")
+    return client[0] if client and ADDRESS.fullmatch(client[0]) else "-"
 
 
 async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,13 +6,14 @@ from random import getrandbits
 from starlette.types import Message, Scope, Send
 
 from middleware.headers import RawHeader
+from redaction import holds_token
 
 HEADER = b"x-request-id"
 SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def request_id(scope: Scope) -> str:
-    """The caller's own `X-Request-ID` if it is sane, else 32 random hexadecimal digits.
+    """The client's own `X-Request-ID` if it is sane, else 32 random hexadecimal digits.
 
     It is made when it is first asked for: a request that waits has none yet.
     """
@@ -30,7 +31,8 @@ def new_id() -> str:
 def _given(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == HEADER:
-            return value.decode() if SANE.fullmatch(value) else None
+            is_sane = SANE.fullmatch(value) and not holds_token(value.decode())
+            return value.decode() if is_sane else None
     return None
 
 

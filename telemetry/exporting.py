@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from database import Database
 from logs import logger
+from redaction import redact, shown_path
 from telemetry.instruments import LogExporter, observe_pool, traced_connection
 
 NAME = "task-management-api"
@@ -70,12 +71,17 @@ class Provider(Protocol):
         """Sends what is left; may take as long as the collector likes."""
 
 
-class WithoutQuery(SpanProcessor):
-    """Hides the query: a cursor holds a title, and some callers put their token there."""
+class Redaction(SpanProcessor):
+    """Hides tokens, and the query: a cursor holds a title, and some clients put a token there."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if "url.query" in (span.attributes or {}):
-            span.set_attribute("url.query", "REDACTED")
+        """Change the attributes that come from a request: its path and its Host header."""
+        for name, value in tuple((span.attributes or {}).items()):
+            if name == "url.query":
+                span.set_attribute(name, "REDACTED")
+            elif isinstance(value, str):
+                shown = shown_path(value) if name == "url.path" else redact(value)
+                span.set_attribute(name, shown)
 
 
 class Exporting:
@@ -104,7 +110,7 @@ class Exporting:
         provider = TracerProvider(
             resource=resource, shutdown_on_exit=False, span_limits=_span_limits()
         )
-        provider.add_span_processor(WithoutQuery())
+        provider.add_span_processor(Redaction())
         provider.add_span_processor(sender)
         trace.set_tracer_provider(provider)  # where FastAPI finds it
         database.connection_class = traced_connection(provider.get_tracer(NAME))

@@ -11,8 +11,9 @@ from opentelemetry._logs import LoggerProvider, SeverityNumber
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
-import logs
+import tracebacks
 from driver import Connection
+from logs import message
 from middleware.admission import Admission
 from pool import Pool
 
@@ -56,7 +57,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
                     await super().run(cursor, sql, parameters, spent)
                 except BaseException as error:
                     span.set_status(StatusCode.ERROR)
-                    span.set_attribute("error.type", _sqlstate(error) or logs.name_of(error))
+                    span.set_attribute("error.type", _sqlstate(error) or tracebacks.name_of(error))
                     raise
 
     return TracedConnection
@@ -71,8 +72,8 @@ def record_error(error: BaseException) -> None:
     span = trace.get_current_span()
     if span.is_recording():
         attributes = {
-            "exception.type": logs.name_of(error),
-            "exception.stacktrace": logs.stack_trace(error),
+            "exception.type": tracebacks.name_of(error),
+            "exception.stacktrace": tracebacks.stack_trace(error),
         }
         span.add_event("exception", attributes)
 
@@ -145,7 +146,7 @@ class LogExporter(logging.Handler):
                 timestamp=int(record.created * 1e9),
                 severity_number=SEVERITIES.get(record.levelno, SeverityNumber.UNSPECIFIED),
                 severity_text=record.levelname,
-                body=record.getMessage(),
+                body=message(record),
                 attributes=_attributes(record),
             )
         except Exception:
@@ -156,9 +157,10 @@ def _attributes(record: logging.LogRecord) -> dict[str, str]:
     attributes = {
         "user.id": getattr(record, "user_id", None),
         "http.request.id": getattr(record, "request_id", None),
+        "client.address": getattr(record, "client", None),
         "endpoint": getattr(record, "endpoint", None),
     }
     if record.exc_info and (error := record.exc_info[1]) is not None:
-        attributes["exception.type"] = logs.name_of(error)
-        attributes["exception.stacktrace"] = logs.stack_trace(error)
+        attributes["exception.type"] = tracebacks.name_of(error)
+        attributes["exception.stacktrace"] = tracebacks.stack_trace(error)
     return {name: value for name, value in attributes.items() if value}

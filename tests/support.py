@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlmodel import SQLModel
 
 import models  # noqa: F401  (fills the metadata)
-from logs import LineFormatter
+from logs import LineHandler
 from main import create_app
 from tests.conftest import ORIGIN, SECRET, bearer, make_settings, serving
 
@@ -143,18 +143,17 @@ def eventually(question: Callable[[], Value], seconds: float = 10) -> Value:
 @contextmanager
 def recorded_log() -> Iterator[io.StringIO]:
     """What the service writes to stdout meanwhile. Start the service before."""
-    handlers = [
-        handler
-        for handler in logging.getLogger().handlers
-        if isinstance(handler, logging.StreamHandler)
-        and isinstance(handler.formatter, LineFormatter)
-    ]
-    assert len(handlers) == 1
-    client_logger, stream = logging.getLogger("httpx"), io.StringIO()
-    level, stdout = client_logger.level, handlers[0].setStream(stream)
+    root, client_logger, stream = logging.getLogger(), logging.getLogger("httpx"), io.StringIO()
+    [stdout] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
+    recorder = logging.StreamHandler(stream)
+    recorder.setFormatter(stdout.formatter)
+    level = client_logger.level
     client_logger.setLevel(logging.WARNING)  # it is the test's, in the same process
+    root.addHandler(recorder)
+    root.removeHandler(stdout)
     try:
         yield stream
     finally:
         client_logger.setLevel(level)
-        handlers[0].setStream(stdout)
+        root.addHandler(stdout)
+        root.removeHandler(recorder)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from config import ROOT
 from logs import LineFormatter, logger
 from tests.conftest import ORIGIN, SECRET, bearer
+from tests.processes import started
 from tests.support import (
     claims,
     database_of_its_own,
@@ -76,6 +77,10 @@ def test_a_token_in_the_path_is_not_logged(client: httpx.Client) -> None:
     text = logged(lambda: client.get(f"/api/{token}/tasks"))
     assert "GET /api/<token>/tasks" in text
     assert "eyJ" not in text
+    encoded = token.replace("e", "%65").replace(".", "%252E")
+    text = logged(lambda: client.get(f"/api/{encoded}/tasks"))
+    assert "GET /api/<token>/tasks" in text
+    assert "%65" not in text
 
 
 def test_a_path_without_end_is_cut(client: httpx.Client) -> None:
@@ -129,8 +134,45 @@ def test_a_task_of_another_is_denied_with_a_reason(client: httpx.Client) -> None
         "WARNING",
         "bob",
         f"GET {theirs}",
-        "403 FORBIDDEN: the task is another user's",
+        "403 FORBIDDEN: the task is another user's client=127.0.0.1",
     )
+
+
+def test_a_client_is_denied_with_its_address_and_not_with_one_that_it_forged(
+    client: httpx.Client,
+) -> None:
+    forged = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
+    for authorization, status in (("", 401), (bearer("bob")["Authorization"], 403)):
+        headers = {"Authorization": authorization, **forged}
+        text = logged(lambda headers=headers: client.get(TASKS, headers=headers))  # type: ignore[misc]
+        warning, _ = events(text)
+        assert re.fullmatch(rf"{status} [A-Z_]+: .+ client=127\.0\.0\.1", warning[3])
+        assert "203.0.113.9" not in text
+
+
+FORWARDED = [
+    (b"203.0.113.7", "203.0.113.7"),
+    (b"198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the client sent the first one itself
+    (b"2001:db8::7", "2001:db8::7"),
+    (b"[2001:db8::7]:5000", "2001:db8::7"),
+    (b"x] [forged", "-"),
+    (b"x\x85[2026-01-01T00:00:00.000Z]", "-"),
+    (b"9" * 300, "-"),
+]
+
+
+@pytest.mark.slow
+def test_a_trusted_proxy_tells_the_client_s_address(postgres: URL, tmp_path: Path) -> None:
+    url = postgres.render_as_string(hide_password=False)
+    settings = {"database_url": url, "forwarded_allow_ips": "127.0.0.1", "access_log": "true"}
+    with started(tmp_path, **settings) as service, service.starts().client() as client:
+        for number, (forwarded, _) in enumerate(FORWARDED):
+            headers = [(b"X-Forwarded-For", forwarded), (b"X-Request-ID", b"%d" % number)]
+            assert client.get("/api/bob/tasks", headers=headers).status_code == 403
+        eventually(lambda: any("request_id=6" in line for line in service.lines))
+        lines = [line for line in service.lines if "403 FORBIDDEN" in line]
+    seen = [re.findall(r"client=(\S+) request_id=\d\]$", line) for line in lines]
+    assert seen == [[address] for _, address in FORWARDED]
 
 
 def test_a_bug_is_logged_with_its_stack_trace(client: httpx.Client) -> None:
@@ -141,6 +183,7 @@ def test_a_bug_is_logged_with_its_stack_trace(client: httpx.Client) -> None:
     assert first == ("ERROR", "alice", f"POST {TASKS}", "500 INTERNAL_ERROR")
     assert last[3].startswith("500 in ")
     trace = "\n".join(lines[1:-1])
+    assert lines[1] == "Traceback (most recent call last):"
     assert 'routes/tasks.py", line ' in trace
     assert "CheckViolation" in trace
     assert "hidden" not in text.lower()

@@ -114,7 +114,9 @@ def logged(postgres: URL) -> Callable[..., list[str]]:
 def test_each_line_of_a_request_ends_with_its_id(logged: Callable[..., list[str]]) -> None:
     lines = logged("/api/bob/tasks", 2, **{"X-Request-ID": "mine"})
     assert len(lines) == 2
-    assert lines[0].endswith("[403 FORBIDDEN: the path is another user's request_id=mine]")
+    assert lines[0].endswith(
+        "[403 FORBIDDEN: the path is another user's client=127.0.0.1 request_id=mine]"
+    )
     assert re.search(r" \[403 in [\d.]+ ms request_id=mine\]$", lines[1])
 
 

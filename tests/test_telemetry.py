@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import httpx
 import pytest
@@ -246,14 +247,33 @@ def test_nothing_private_is_exported(client: httpx.Client, collector: Collector)
     client.get(TASKS, params={"token": token, "cursor": "Hidden", "sort": "title"})
     client.get(TASKS, params={"limit": 1, "sort": "title", "access_token": token})
     client.get(TASKS, headers={"Authorization": f"Bearer {token}hidden"})
+    for escape in ("%65", "%2565"):
+        encoded = token.replace("e", escape)
+        client.get(f"/api/{encoded}/tasks")
+        client.get(f"/nowhere/{encoded}")
+    client.get(TASKS, headers={"Host": token.replace("_", "-"), "X-Request-ID": token[:128]})
+    client.get(TASKS, headers={"Authorization": "", "Cookie": token})
     client.get("/the-last-one?token=hidden")
     paths = {"/the-last-one"}  # in a span and in a line
     eventually(lambda: paths <= {attributes(span).get("url.path") for span in collector.spans()})
     eventually(lambda: collector.raw.count(b"/the-last-one") >= 2)
     queries = [attributes(span).get("url.query") for span in collector.spans()]
     assert set(queries) == {None, "REDACTED"}
-    for secret in (SECRET, "hidden", *token.split(".")):
+    header, payload, signature = token.split(".")
+    assert unquote_to_bytes(collector.raw).count(b"<token>") >= 8
+    for secret in (SECRET, "hidden", header, payload, signature):
         assert secret.lower().encode() not in collector.raw.lower()
+        assert secret.encode() not in unquote_to_bytes(unquote_to_bytes(collector.raw))
+
+
+def test_a_refused_client_s_address_is_exported(client: httpx.Client, collector: Collector) -> None:
+    client.get(TASKS, headers={"Authorization": "", "X-Request-ID": "anonymous"})
+
+    def told() -> list[dict[str, Any]]:
+        lines = map(attributes, collector.records())
+        return [line for line in lines if line.get("http.request.id") == "anonymous"]
+
+    eventually(lambda: any(line.get("client.address") == "127.0.0.1" for line in told()))
 
 
 @pytest.mark.slow

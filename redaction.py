@@ -1,0 +1,60 @@
+"""Takes tokens out of texts for the log and for telemetry, however they are encoded."""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+REPLACEMENT = "<token>"
+# A JWT begins with the base64url of `{"`. If its JSON begins otherwise, with white space for
+# example, it is known by its three parts, which have at least these lengths in every token that is
+# good. The possessive quantifiers and the lookbehind keep the search linear.
+_BEGINNING = r"eyJ"
+_THREE_PARTS = r"(?<![\w-])[\w-]{16,}+\.[\w-]{16,}+\.[\w-]{32,}+"
+TOKEN = re.compile(rf"(?:{_BEGINNING}|{_THREE_PARTS})[\w.~+=-]*+", re.ASCII)
+# Line breaks and other characters that are not base64url may have got into a token. The part of the
+# path that holds it ends at the next slash.
+TOKEN_IN_PATH = re.compile(rf"(?:{_BEGINNING}|{_THREE_PARTS})[^/]*+", re.ASCII)
+MIN_LENGTH = 66  # characters of three such parts
+ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+MAX_ROUNDS = 4  # of percent-encoding; clients that encode twice by mistake exist
+MAX_PATH = 4096  # bytes; room for a user id of 255 characters in UTF-8 and percent signs
+
+
+def redact(text: str, token: re.Pattern[str] = TOKEN) -> str:
+    """Return `text` without its tokens, and decoded if a token in it is percent-encoded."""
+    if "%" in text:
+        decoded = _decoded(text)
+        if decoded is None:
+            return REPLACEMENT
+        if holds_token(decoded):
+            text = decoded
+    return token.sub(REPLACEMENT, text) if holds_token(text) else text
+
+
+def holds_token(text: str) -> bool:
+    """Whether `text` holds a token that is not percent-encoded."""
+    if _BEGINNING in text:
+        return True
+    return len(text) >= MIN_LENGTH and text.count(".") >= 2 and TOKEN.search(text) is not None
+
+
+def _decoded(text: str) -> str | None:
+    """Return `text` without percent-encoding, or None if it is encoded more than MAX_ROUNDS times.
+
+    The limit keeps the cost linear in the length of the text.
+    """
+    for _ in range(MAX_ROUNDS):
+        if not ENCODED.search(text):
+            return text
+        text = unquote_to_bytes(text).decode(errors="replace")
+    return None if ENCODED.search(text) else text
+
+
+def shown_path(path: str) -> str:
+    """Return `path` without its query, its tokens, and what is longer than MAX_PATH.
+
+    The part that the limit cuts isn't shown: what is left of a token might not look like one.
+    """
+    path = path.partition("?")[0]
+    if len(path) > MAX_PATH:
+        path = path[:MAX_PATH].rpartition("/")[0] + "/..."
+    return redact(path, TOKEN_IN_PATH)

@@ -1,0 +1,82 @@
+"""Stack traces in Python's standard form, without the texts that could quote a client."""
+
+import traceback
+from typing import Any
+
+import psycopg2
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from redaction import redact
+
+# Their texts quote what a client sent: Postgres puts whole rows into DETAIL, pydantic the input.
+_SENSITIVE_ERRORS = (psycopg2.Error, DBAPIError, ValidationError)
+MAX_CHAIN = 100  # exceptions of one stack trace; a loop can chain any number
+
+
+def stack_trace(error: BaseException) -> str:
+    """Return the stack traces of `error`, its causes, and the members of its group."""
+    return "".join(traceback.format_exception(_copy(error, {}))).rstrip("\n")
+
+
+def name_of(error: BaseException) -> str:
+    """Return the name of the class of `error`, with its module."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def one_line(text: str, *, brackets: bool = False) -> str:
+    """Return `text` with escapes for the characters that could end the line, or its field."""
+    if text.isprintable() and (brackets or not ("[" in text or "]" in text)):
+        return text
+    return "".join(
+        character
+        if character.isprintable() and (brackets or character not in "[]")
+        else f"\\x{ord(character):02x}"
+        for character in text
+    )
+
+
+def _copy(error: BaseException, copies: dict[int, BaseException]) -> BaseException:
+    """Return an exception that looks like `error` except for its text, which may be shown.
+
+    The standard library can format that, with its causes and groups. Notes are left out, because
+    each would begin a line. `copies` has those that were made already, by the id of the original.
+    """
+    if id(error) in copies or len(copies) >= MAX_CHAIN:
+        return copies.get(id(error)) or RuntimeError("more exceptions, which are not shown")
+    copy = copies[id(error)] = _empty_copy(error, copies)
+    copy.__traceback__ = error.__traceback__
+    if error.__cause__ is not None:
+        copy.__cause__ = _copy(error.__cause__, copies)
+    elif error.__context__ is not None and not error.__suppress_context__:
+        copy.__context__ = _copy(error.__context__, copies)
+    return copy
+
+
+def _empty_copy(error: BaseException, copies: dict[int, BaseException]) -> BaseException:
+    cls = type(error)
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    if isinstance(error, BaseExceptionGroup):
+        members = [_copy(member, copies) for member in error.exceptions]
+        group: type[BaseExceptionGroup[Any]] = type(cls.__name__, (BaseExceptionGroup,), names)
+        return group(_line(error.message), members)
+    single: type[BaseException] = type(cls.__name__, (BaseException,), names)
+    return single(_text(error))
+
+
+def _text(error: BaseException) -> str:
+    if not isinstance(error, _SENSITIVE_ERRORS):
+        return _line(_str(error))
+    state: Any = getattr(getattr(error, "orig", error), "pgcode", None)
+    return f"(text withheld, SQLSTATE {state})" if state else "(text withheld)"
+
+
+def _line(text: str) -> str:
+    return one_line(redact(text), brackets=True)
+
+
+def _str(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(no text: its __str__ failed)"
