@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -100,9 +101,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def workers(service: Service) -> set[int]:
     """The pids of the workers that serve by now."""
-    children = psutil.Process(service.process.pid).children()
-    names = [(child.pid, child.cmdline()) for child in children]
-    return {pid for pid, command in names if "main.py" in command}
+    found = set()
+    for child in psutil.Process(service.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it ended, and perhaps some of its threads have not
+            if "main.py" in child.cmdline():
+                found.add(child.pid)
+    return found
 
 
 def answers(service: Service) -> bool:
