@@ -13,11 +13,12 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from config import Settings, get_settings
+from development.signing_secret import signing_secret
 from errors import Forbidden, InvalidToken, NotAuthenticated
-from jwks import KeySet, UnknownKey
 from models import USER_ID_LENGTH
 from schemas import UserId
-from tokens import TokenVerifier, make_token
+from tokens.jwks import KeySet, UnknownKey
+from tokens.verifier import TokenVerifier, make_token
 
 # A bearer token after other credentials: two lines that a proxy joined (RFC 9110, section 5.3).
 JOINED = re.compile(r",[ \t]*bearer ", re.IGNORECASE)
@@ -91,8 +92,9 @@ def main(arguments: list[str], settings: Settings) -> None:
         sys.exit("Usage: uv run auth.py USER_ID")
     recipient = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
     others = {name: value for name, value in recipient.items() if value is not None}
-    assert settings.secret is not None  # development has one
-    print(make_token(arguments[0], settings.secret, **others))  # noqa: T201
+    secret = signing_secret(settings)
+    assert secret is not None  # development has one
+    print(make_token(arguments[0], secret, **others))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
-import weburl
-from datadir import kept_secret
-from postgresurl import postgres_url
-from signingsecret import check_secret, check_secret_is_private
+from origins import is_origin, is_private, origin_of
+from postgres.url import postgres_url
+from secret_rules import check_secret, check_secret_is_private
 
 ROOT = Path(__file__).resolve().parent
 
@@ -69,7 +68,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _exact_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(weburl.is_origin(origin) for origin in origins):
+        if not all(is_origin(origin) for origin in origins):
             raise ValueError(
                 "must hold exact origins such as https://app.example.com, as browsers send them: "
                 "without a path, a trailing slash, the scheme's own port or *"
@@ -118,7 +117,7 @@ class Settings(BaseSettings):
     @classmethod
     def _web_url(cls, value: str | None) -> str | None:
         if value is not None:
-            weburl.origin(value)
+            origin_of(value)
         return value
 
     @model_validator(mode="after")
@@ -147,7 +146,7 @@ class Settings(BaseSettings):
             raise ValueError("JWKS_URL needs BETTER_AUTH_URL beside it, the issuer of its keys")
         for name in ("better_auth_url", "jwks_url"):
             value = getattr(self, name)
-            if self.environment == "production" and value and not weburl.is_private(value):
+            if self.environment == "production" and value and not is_private(value):
                 raise ValueError(
                     f"{name.upper()} must start with https:// when ENVIRONMENT is production, "
                     "for keys that come in the clear may be anybody's"
@@ -165,21 +164,9 @@ class Settings(BaseSettings):
         return self.environment == "development" if self.access_log is None else self.access_log
 
     @property
-    def secret(self) -> str | None:
-        """The key of HS256 tokens; in development one that is made once and kept in `data_dir`.
-
-        None says that there are no such tokens: production may do with BETTER_AUTH_URL.
-        """
-        if self.better_auth_secret is not None:
-            return self.better_auth_secret.get_secret_value()
-        if self.environment == "production":
-            return None
-        return kept_secret(self.data_dir / "better-auth-secret")
-
-    @property
     def issuer(self) -> str | None:
         """What Better Auth at `better_auth_url` writes into `iss` and `aud`: the origin alone."""
-        return weburl.origin(self.better_auth_url) if self.better_auth_url else None
+        return origin_of(self.better_auth_url) if self.better_auth_url else None
 
     @property
     def key_set_url(self) -> str | None:

@@ -15,10 +15,10 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-import driver
 from errors import DatabaseUnavailable, is_database_at_fault
-from pool import Pool
-from times import Times
+from observability.timing import Times
+from postgres import driver
+from postgres.pool import Pool
 
 # Seconds. A write that is sent when it can't be answered in time may happen, and nobody knows.
 LATEST_START = driver.STATEMENT_TIMEOUT - 1

@@ -9,19 +9,19 @@ from fastapi import FastAPI
 from sqlalchemy.engine import URL
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import logs
-import openapi
-import telemetry
 from auth import issuer_keys
 from config import Settings, get_settings
 from database import Database
-from development import database_url
-from lean import return_unused_memory, without
-from middleware.admission import Admission
+from development.database import database_url
+from development.migrate import migrated
+from development.signing_secret import signing_secret
+from memory import return_unused_memory, without
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware
-from migrating import migrated
-from tokens import TokenVerifier
+from observability import logs, telemetry
+from routing import openapi
+from routing.admission import Admission
+from tokens.verifier import TokenVerifier
 
 with without("pydantic.v1"):  # FastAPI asks of every model whether it is of that kind; none is
     from routes import docs, health, tasks
@@ -32,12 +32,12 @@ async def lifespan(app: "Application") -> AsyncIterator[dict[str, Any]]:
     """Opens and closes what the routes need. A database that is down is no reason not to start."""
     settings: Settings = app.state.settings
     app.state.verifier = TokenVerifier(
-        settings.secret, settings.jwt_issuer, settings.jwt_audience, app.state.keys
+        signing_secret(settings), settings.jwt_issuer, settings.jwt_audience, app.state.keys
     )
     app.state.admission = Admission(
         settings.db_pool_size + settings.db_max_overflow, settings.max_waiting
     )
-    # server.py has it ready already; another ASGI server has not.
+    # serving/server.py has it ready already; another ASGI server has not.
     given: URL | None = getattr(app.state, "database_url", None)
     with nullcontext(given) if given else database_url(settings) as url:
         database = app.state.database = Database(
@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
 app = create_app(get_settings())
 
 if __name__ == "__main__":
-    import server
+    from serving import server
 
     logs.log_uncaught_errors()
     server.run(app)

@@ -93,7 +93,7 @@ Timestamp = Annotated[
 class TaskResponse(BaseModel):
     """A task."""
 
-    # These fields, in this order, are those of a row: routes/statements.py, representations.py.
+    # These fields, in this order, are those of a row: tasks/queries.py, representations.py.
 
     id: Annotated[int, Field(ge=1, json_schema_extra={"format": "int64"}, examples=[1])]
     user_id: Annotated[str, Field(examples=["user_123"])]

@@ -9,7 +9,7 @@ import contenders
 import load
 from contenders import Contender, Instance
 from population import Population, token
-from postgres import Server
+from postgres_server import Server
 
 CLOSED_LOOP_USERS = 500
 OPEN_LOOP_USERS = 1000

@@ -26,7 +26,7 @@ from closed_loop import warm_up
 from contenders import ROOT, Contender, Instance
 from open_loop_sections import PROGRAM
 from population import Population
-from postgres import Server, find_binaries
+from postgres_server import Server, find_binaries
 from process import clean_up_on_sigterm
 from run import check_programs
 

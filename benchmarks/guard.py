@@ -17,7 +17,7 @@ import load
 from bench import Bench, Options, say
 from contenders import Instance
 from population import Population
-from postgres import Server, find_binaries
+from postgres_server import Server, find_binaries
 from process import PeakMemory, clean_up_on_sigterm
 from run import check_programs
 

@@ -15,13 +15,13 @@ from statistics import median
 from typing import Any
 
 from population import Population
-from postgres import Server, fetch_all, find_binaries
+from postgres_server import Server, fetch_all, find_binaries
 from process import clean_up_on_sigterm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
-from routes import statements  # noqa: E402
+from tasks import queries  # noqa: E402
 
 SCRIPT = (ROOT / "migrations/partition.sql").read_text()
 POPULATION = Population(100 if "--quick" in sys.argv else 10_000, 100)
@@ -54,13 +54,13 @@ def sizes(server: Server, database: str) -> dict[str, float]:
 
 def cases() -> dict[str, tuple[str, dict[str, Any]]]:
     """The statements, with placeholders for a person and a task of theirs."""
-    page = statements.list_tasks("all", "created", "desc", after=False)
+    page = queries.list_tasks("all", "created", "desc", after=False)
     update = {"title": "x", "description": None, "completed": None, "has_description": False}
     return {
-        "get": (statements.GET, {}),
+        "get": (queries.GET, {}),
         "page of 50": (page, {"limit": 51}),
-        "update": (statements.UPDATE.always, update),
-        "403 or 404": (statements.FOREIGN, {}),
+        "update": (queries.UPDATE.always, update),
+        "403 or 404": (queries.FOREIGN, {}),
     }
 
 

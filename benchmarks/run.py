@@ -24,7 +24,7 @@ import report
 from bench import Bench, Options, say
 from contenders import PEERS, ROOT
 from population import Population
-from postgres import Server, find_binaries
+from postgres_server import Server, find_binaries
 from process import clean_up_on_sigterm
 
 SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import OriginNotAllowed
-from middleware.headers import RawHeader, with_defaults
-from middleware.request_id import identified
+from middleware.request_id import with_request_id
+from middleware.security_headers import RawHeader, with_defaults
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = (
@@ -54,8 +54,8 @@ class CORSMiddleware(StarletteCORSMiddleware):
         if scope["type"] != "http":
             return self.app(scope, receive, send)
         if all(name != b"origin" for name, _ in scope["headers"]):
-            return self.app(scope, receive, identified(scope, send, VARY))
-        return super().__call__(scope, receive, identified(scope, send))
+            return self.app(scope, receive, with_request_id(scope, send, VARY))
+        return super().__call__(scope, receive, with_request_id(scope, send))
 
     def headers_for(self, origin: str) -> list[RawHeader]:
         """Those of an answer to `origin`, which may be empty, that does not come through here."""

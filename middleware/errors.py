@@ -12,11 +12,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import logs
 from errors import APIError, Overloaded, api_error
-from middleware.headers import with_defaults
-from telemetry.instruments import record_error
-from times import SlowRequests
+from middleware.security_headers import with_defaults
+from observability import logs
+from observability.instruments import record_error
+from observability.timing import SlowRequests
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
@@ -98,7 +98,7 @@ def _log_unheard(message: Message, scope: Scope) -> None:
 def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
     """Logs what somebody should look at: a refused caller, a database in trouble, a bug.
 
-    Overload is logged once a second by middleware/refusals.py.
+    Overload is logged once a second by routing/refusals.py.
     """
     if answer.status >= 500:
         record_error(error)

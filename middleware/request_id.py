@@ -1,48 +1,18 @@
-"""The id of a request: on every answer, and in each of its lines of the log."""
-
-import re
-from random import getrandbits
+"""The header that tells the client the id of its request."""
 
 from starlette.types import Message, Scope, Send
 
-from middleware.headers import RawHeader
-from redaction import holds_token
-
-HEADER = b"x-request-id"
-SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+from middleware.security_headers import RawHeader
+from observability.request_id import HEADER, request_id
 
 
-def request_id(scope: Scope) -> str:
-    """The client's own `X-Request-ID` if it is sane, else 32 random hexadecimal digits.
+def with_request_id(scope: Scope, send: Send, *others: RawHeader) -> Send:
+    """Return `send` with the id, and `others`, as headers of the response to `scope`."""
 
-    It is made when it is first asked for: a request that waits has none yet.
-    """
-    if "request_id" not in scope:
-        scope["request_id"] = _given(scope) or new_id()
-    known: str = scope["request_id"]
-    return known
-
-
-def new_id() -> str:
-    """32 random hexadecimal digits, which are unique, and no secret."""
-    return f"{getrandbits(128):032x}"
-
-
-def _given(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == HEADER:
-            is_sane = SANE.fullmatch(value) and not holds_token(value.decode())
-            return value.decode() if is_sane else None
-    return None
-
-
-def identified(scope: Scope, send: Send, *others: RawHeader) -> Send:
-    """`send`, whose answer to the request of `scope` gets the id, and `others`, as headers."""
-
-    async def identifying(message: Message) -> None:
+    async def send_with_id(message: Message) -> None:
         if message["type"] == "http.response.start":
             header = (HEADER, request_id(scope).encode())
             message["headers"] = [*message.get("headers", ()), header, *others]
         await send(message)
 
-    return identifying
+    return send_with_id

@@ -10,8 +10,8 @@ from sqlmodel import SQLModel
 
 import models  # noqa: F401  (fills the metadata)
 from config import get_settings
-from development import database_url
-from postgresurl import postgres_url
+from development.database import database_url
+from postgres.url import postgres_url
 
 # Any number will do that is the same for all who migrate this database.
 ADVISORY_LOCK = 7_426_031_955

@@ -15,7 +15,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from errors import NotFound
-from routes.route import Route
+from routing.route import Route
 
 STATIC = FilePath(fastapi_offline.__file__).parent / "static"
 ASSETS = "/docs/assets"

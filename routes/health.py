@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 
 import errors
 from database import Database
-from openapi import documented
-from routes.route import Route
+from routing.openapi import documented
+from routing.route import Route
 from schemas import HealthResponse, LiveResponse, UnhealthyResponse
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=Route)

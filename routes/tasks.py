@@ -9,14 +9,14 @@ from fastapi.responses import StreamingResponse
 import errors
 from auth import CurrentUser
 from database import SessionDep
-from openapi import documented
-from routes import statements
-from routes.headers import IdempotencyKey, IfMatch, IfNoneMatch
-from routes.idempotency import create_once
-from routes.pages import CHUNK, decode_cursor, page_json, read_page, whole_list_json
-from routes.representations import Task, to_json
-from routes.route import TaskRoute
+from routing.openapi import documented
+from routing.route import TaskRoute
 from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
+from tasks import queries
+from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch
+from tasks.idempotency import create_once
+from tasks.pagination import CHUNK, decode_cursor, page_json, read_page, whole_list_json
+from tasks.serialization import Task, to_json
 
 # What every operation can answer, besides what its own decorator adds.
 ALWAYS = (
@@ -78,7 +78,7 @@ async def own_task(
     values |= {"user_id": user_id, "task_id": task_id}
     for row in await session.fetch(sql, values, retry=retry):
         return Task(*row)
-    for (foreign,) in await session.fetch(statements.FOREIGN, values, retry=True):
+    for (foreign,) in await session.fetch(queries.FOREIGN, values, retry=True):
         if foreign:
             raise errors.Forbidden("the task is another user's")
         if "if_match" in values:
@@ -87,7 +87,7 @@ async def own_task(
 
 
 async def change_task(
-    change: statements.Change,
+    change: queries.Change,
     user_id: str,
     task_id: int,
     session: SessionDep,
@@ -150,7 +150,7 @@ async def create_task(
     headers = {}
     if idempotency_key is None:
         values = {"user_id": user_id, **task.model_dump()}
-        [row] = await session.fetch(statements.CREATE, values, retry=False)
+        [row] = await session.fetch(queries.CREATE, values, retry=False)
         created = Task(*row)
     else:
         created, replayed = await create_once(session, user_id, task, idempotency_key)
@@ -175,7 +175,7 @@ async def get_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """One task of the user."""
-    task = await own_task(statements.GET, user_id, task_id, session, retry=True)
+    task = await own_task(queries.GET, user_id, task_id, session, retry=True)
     if if_none_match and not if_none_match.isdisjoint(("*", task.etag)):
         return Response(status_code=304, headers={"ETag": task.etag})
     return task_response(task)
@@ -198,14 +198,14 @@ async def update_task(
     """Changes the fields that are sent and no others; with none, only answers the task."""
     changes = task.model_dump()
     if not changes:
-        unchanged = await own_task(statements.GET, user_id, task_id, session, retry=True)
+        unchanged = await own_task(queries.GET, user_id, task_id, session, retry=True)
         if if_match is not None and unchanged.etag not in if_match:
             raise errors.PreconditionFailed
         return task_response(unchanged)
     changes["has_description"] = "description" in changes
     values = {"title": None, "description": None, "completed": None} | changes
     return task_response(
-        await change_task(statements.UPDATE, user_id, task_id, session, if_match, **values)
+        await change_task(queries.UPDATE, user_id, task_id, session, if_match, **values)
     )
 
 
@@ -220,7 +220,7 @@ async def delete_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
 ) -> Response:
     """Deletes a task for good."""
-    await change_task(statements.DELETE, user_id, task_id, session, if_match)
+    await change_task(queries.DELETE, user_id, task_id, session, if_match)
     return Response(status_code=204)
 
 
@@ -235,4 +235,4 @@ async def toggle_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
 ) -> Response:
     """Completes a pending task, and makes a completed one pending."""
-    return task_response(await change_task(statements.TOGGLE, user_id, task_id, session, if_match))
+    return task_response(await change_task(queries.TOGGLE, user_id, task_id, session, if_match))

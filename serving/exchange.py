@@ -5,16 +5,14 @@ https://asgi.readthedocs.io/en/latest/specs/www.html, version 2.3.
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
-from errors import InternalError
+from errors import APIError, InternalError
+from middleware.security_headers import RawHeader
 from serving.head import Head
 from serving.response import ResponseWriter
-
-if TYPE_CHECKING:
-    from serving.protocol import Protocol
 
 # Bytes of a body that are read after the response; a fast sender is past 2 MiB before it looks up.
 MAX_UNREAD_BODY = 4 * 1024 * 1024
@@ -23,16 +21,32 @@ MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has not received, un
 logger = logging.getLogger("uvicorn.error")
 
 
+class Connection(Protocol):
+    """What an exchange needs of its connection (protocol.py)."""
+
+    writing_paused: bool
+
+    @property
+    def default_headers(self) -> list[RawHeader]: ...
+    def write(self, data: bytes) -> None: ...
+    async def drain(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def response_complete(self) -> None: ...
+    def refuse(self, error: APIError) -> None: ...
+    def abort(self) -> None: ...
+
+
 class Exchange:
     """A request on its way to the application, and the response on its way back."""
 
     __slots__ = (
         "_body",
+        "_connection",
         "_content",
         "_delivered",
         "_event",
         "_expects_continue",
-        "_protocol",
         "_received",
         "_response",
         "complete",
@@ -42,13 +56,13 @@ class Exchange:
         "started",
     )
 
-    def __init__(self, protocol: "Protocol", scope: Scope, head: Head) -> None:
+    def __init__(self, connection: Connection, scope: Scope, head: Head) -> None:
         self.scope = scope
         self.keep_alive = head.keep_alive
         self.disconnected = False
         self.started = False  # whether the application has sent a status
         self.complete = False  # whether it has sent the whole response
-        self._protocol = protocol
+        self._connection = connection
         self._body = head.body
         self._expects_continue = head.expects_continue
         self._content = bytearray()  # the part of the body that the application has yet to receive
@@ -68,9 +82,9 @@ class Exchange:
         if self.complete or self.disconnected:
             return
         if self.started:
-            self._protocol.abort()  # a part must not pass for the whole
+            self._connection.abort()  # a part must not pass for the whole
         else:
-            self._protocol.refuse(InternalError())
+            self._connection.refuse(InternalError())
 
     def feed(self, content: bytes, received: bool) -> None:
         """Take the next part of the body. `received` says that it is the last."""
@@ -78,7 +92,7 @@ class Exchange:
         self._received = received
         self._expects_continue = False
         if len(self._content) > MAX_BUFFERED_BODY:
-            self._protocol.pause_reading()
+            self._connection.pause_reading()
         self._wake()
 
     def disconnect(self) -> None:
@@ -93,10 +107,10 @@ class Exchange:
     async def receive(self) -> Message:
         """Return the next part of the body, or wait for the end of the exchange."""
         if self._expects_continue and not self.started:
-            self._protocol.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
         while not self._has_news():
-            self._protocol.resume_reading()
+            self._connection.resume_reading()
             self._event = self._event or asyncio.Event()
             self._event.clear()
             await self._event.wait()
@@ -116,8 +130,8 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Write the response. Raises RuntimeError if the message does not fit."""
-        if self._protocol.writing_paused:
-            await self._protocol.drain()
+        if self._connection.writing_paused:
+            await self._connection.drain()
         if self.disconnected:
             return
         if not self.started:
@@ -135,7 +149,7 @@ class Exchange:
             self.keep_alive = False
         if self._body is not None and self._body.missing > MAX_UNREAD_BODY:
             self.keep_alive = False
-        default_headers = self._protocol.default_headers
+        default_headers = self._connection.default_headers
         self.keep_alive = self._response.start(message, default_headers, self.keep_alive)
         self.started = True
 
@@ -143,8 +157,8 @@ class Exchange:
         if message["type"] != "http.response.body":
             raise RuntimeError("The response must go on with http.response.body.")
         more = message.get("more_body", False)
-        self._protocol.write(self._response.body(message.get("body", b""), more))
+        self._connection.write(self._response.body(message.get("body", b""), more))
         if not more:
             self.complete = True
             self._wake()
-            self._protocol.response_complete()
+            self._connection.response_complete()

@@ -19,14 +19,14 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from errors import APIError, RequestTimeout
-from middleware.headers import RawHeader
+from middleware.security_headers import RawHeader
 from serving.body import Body, MalformedBody
 from serving.buffer import RequestBuffer
 from serving.exchange import MAX_UNREAD_BODY, Exchange
 from serving.head import Head, malformed
 from serving.refusal import refusal
 
-# Longer than a body may take (routes/route.py), so that its own response comes first.
+# Longer than a body may take (routing/route.py), so that its own response comes first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
 LINGER_TIME = 2.0  # seconds
@@ -35,7 +35,7 @@ RETRY_AFTER = 1.0  # seconds, as the response OVERLOADED says
 
 
 class Protocol(asyncio.Protocol):
-    """A connection to the application that uvicorn was given (server.py).
+    """A connection to the application that uvicorn was given (serving/server.py).
 
     Requests that were sent ahead wait in the buffer: there is one exchange at a time.
     """

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from errors import APIError
-from middleware.headers import DEFAULTS, RawHeader
-from middleware.request_id import HEADER, request_id
+from middleware.security_headers import DEFAULTS, RawHeader
+from observability.request_id import HEADER, request_id
 from serving.response import STATUS_LINES, header_line
 
 ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]*)[ \t]*\r\n", re.IGNORECASE)

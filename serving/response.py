@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from starlette.types import Message
 
-from middleware.headers import DEFAULTS, RawHeader
+from middleware.security_headers import DEFAULTS, RawHeader
 
 NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -35,11 +35,11 @@ for name in [name for name in os.environ if name.startswith("OTEL_")]:
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
 
-import server  # noqa: E402
-from development import running_postgres  # noqa: E402
-from driver import libpq_parameters  # noqa: E402
+from development.database import running_postgres  # noqa: E402
 from main import create_app  # noqa: E402
-from tokens import make_token  # noqa: E402
+from postgres.driver import libpq_parameters  # noqa: E402
+from serving import server  # noqa: E402
+from tokens.verifier import make_token  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-import development
+from development import database as development
 from tests.processes import sources
 
 

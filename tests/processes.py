@@ -28,7 +28,7 @@ PATIENCE = 60  # seconds; for what has no limit of its own, on a busy machine
 USE_POSTGRES = """
 import sys
 from pathlib import Path
-from development import running_postgres
+from development.database import running_postgres
 
 with running_postgres(Path(sys.argv[1])) as url:
     print(url, flush=True)

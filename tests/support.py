@@ -20,8 +20,8 @@ from sqlalchemy.engine import URL
 from sqlmodel import SQLModel
 
 import models  # noqa: F401  (fills the metadata)
-from logs import LineHandler
 from main import create_app
+from observability.logs import LineHandler
 from tests.conftest import ORIGIN, SECRET, bearer, make_settings, serving
 
 Value = TypeVar("Value")

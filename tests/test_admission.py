@@ -9,11 +9,11 @@ from sqlalchemy.engine import URL
 
 from database import Database
 from errors import DatabaseUnavailable, Overloaded, TooManyRequests
-from middleware import admission, refusals
-from middleware.admission import Admission
-from middleware.fair_queue import FEW
-from routes.pages import read_page, whole_list_json
+from routing import admission, refusals
+from routing.admission import Admission
+from routing.fair_queue import FEW
 from schemas import TaskQuery
+from tasks.pagination import read_page, whole_list_json
 
 
 class Scene:

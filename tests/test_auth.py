@@ -18,7 +18,7 @@ from config import ROOT, Settings
 from errors import InvalidToken
 from tests.conftest import SECRET, bearer
 from tests.support import claims, forge, service, sql
-from tokens import TokenVerifier, make_token
+from tokens.verifier import TokenVerifier, make_token
 
 NOT_AUTHENTICATED = {
     "detail": "Send a token: Authorization: Bearer <token>.",

@@ -30,8 +30,8 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.engine import URL
 
-import server
 from main import create_app
+from serving import server
 from tests.conftest import bearer, make_settings
 from tests.processes import free_port, until
 from tests.support import database_of_its_own, sql
@@ -138,7 +138,7 @@ async def who_am_i(request: Request) -> JSONResponse:
 
 @contextmanager
 def served(url: URL, port: int, **settings: Any) -> Iterator[None]:
-    """The service as server.py serves it, with a route more."""
+    """The service as serving/server.py serves it, with a route more."""
     configured = make_settings(
         url, environment="production", host="127.0.0.1", port=port, **settings
     )

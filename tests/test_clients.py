@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from routes import route
+from routing import route
 from serving import protocol
 from tests.conftest import bearer
 from tests.support import (

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-import development
 from config import ROOT
-from development import database_url, running_postgres
+from development import database as development
+from development.database import database_url, running_postgres
 from tests.conftest import make_settings
 from tests.processes import (
     absent_wheel,

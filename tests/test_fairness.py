@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy.engine import URL
 
 from main import create_app
-from middleware import admission
+from routing import admission
 from tests.conftest import ORIGIN, bearer, make_settings, serving
 from tests.support import (
     NO_TLS,

@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-import fetching
-from fetching import FetchError
+from tokens import http_get
+from tokens.http_get import FetchError
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -50,7 +50,7 @@ def answering(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None
 
 def get(url: str, context: ssl.SSLContext | None = None, seconds: float = 5) -> bytes:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the service's
-        return runner.run(fetching.get(url, context, seconds, 1000))
+        return runner.run(http_get.get(url, context, seconds, 1000))
 
 
 @pytest.mark.parametrize(

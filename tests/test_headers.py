@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from middleware.headers import with_defaults
+from middleware.security_headers import with_defaults
 from tests.conftest import ORIGIN
 from tests.support import database_of_its_own, service, sql
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-import driver
 from database import Database
+from postgres import driver
 from tests.support import (
     DATABASE_UNAVAILABLE,
     backends_that_wait,

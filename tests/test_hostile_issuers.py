@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-import jwks
 from errors import AuthUnavailable, InvalidToken
-from jwks import KeySet, UnknownKey
 from tests.issuer import Issuer, Pair, ec_jwk, issuer, number, rsa_jwk
 from tests.support import base64url
-from tokens import ISSUER_ALGORITHMS, TokenVerifier
+from tokens import jwks
+from tokens.jwks import KeySet, UnknownKey
+from tokens.verifier import ISSUER_ALGORITHMS, TokenVerifier
 
 GOOD = Pair("EdDSA", kid="good")
 

@@ -14,10 +14,10 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from sqlalchemy.engine import URL
 
-from middleware import admission
-from routes.idempotency import CREATE_ONCE
-from routes.representations import Task, to_json
+from routing import admission
 from schemas import TaskCreate
+from tasks.idempotency import CREATE_ONCE
+from tasks.serialization import Task, to_json
 from tests.conftest import bearer
 from tests.support import (
     DATABASE_UNAVAILABLE,

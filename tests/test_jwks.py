@@ -14,12 +14,12 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-import jwks
 from errors import AuthUnavailable
 from tests.issuer import Issuer, Pair, issuer
 from tests.processes import free_port, run
 from tests.support import database_of_its_own, eventually, recorded_log, service
 from tests.test_auth import INVALID_TOKEN, NOWHERE
+from tokens import jwks
 
 AUTH_UNAVAILABLE = {
     "detail": "The key of the token cannot be had at the moment; try again.",

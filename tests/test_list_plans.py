@@ -11,8 +11,8 @@ from psycopg2.extensions import cursor as Cursor
 from sqlalchemy.engine import URL
 from sqlmodel import SQLModel, create_engine
 
-from routes import statements
 from schemas import Order, Sort, Status
+from tasks import queries
 
 # Who, with how many tasks, and whether each but the few is completed. The hoarder holds most of
 # the table; nearly all tasks are pending, but those of the contrarian are nearly all completed.
@@ -79,7 +79,7 @@ def test_a_page_is_read_from_an_index_in_order(
 ) -> None:
     deep = deep_position(population, user_id, status, sort, order)
     for after, limit in product(({}, deep), (1, 50, 1000)):
-        sql = statements.list_tasks(status, sort, order, after=after is deep)
+        sql = queries.list_tasks(status, sort, order, after=after is deep)
         values = {"user_id": user_id, "limit": limit + 1, **after}
         population.execute("EXPLAIN (ANALYZE, TIMING OFF) " + sql, values)
         plan = "\n".join(line for (line,) in population)
@@ -96,4 +96,4 @@ def test_a_page_is_read_from_an_index_in_order(
 def test_no_page_counts_off_the_pages_before_it(
     status: Status, sort: Sort, order: Order, after: bool
 ) -> None:
-    assert "OFFSET" not in statements.list_tasks(status, sort, order, after=after).upper()
+    assert "OFFSET" not in queries.list_tasks(status, sort, order, after=after).upper()

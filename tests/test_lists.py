@@ -13,9 +13,9 @@ from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import URL
 
 from database import Database
-from middleware.admission import Admission
-from routes.pages import read_page, whole_list_json
+from routing.admission import Admission
 from schemas import TaskQuery
+from tasks.pagination import read_page, whole_list_json
 from tests.conftest import bearer
 
 Task = dict[str, Any]

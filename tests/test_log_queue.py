@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from config import ROOT
-from log_writer import LIMIT, LogWriter
+from observability.log_writer import LIMIT, LogWriter
 
 START = """
 import logging, os, resource, sys, threading, time
-import logs
+from observability import logs
 logs.configure("info")
 logs.log_uncaught_errors()
 for number in range(2000):
@@ -89,7 +89,7 @@ def test_the_last_lines_of_a_worker_are_written() -> None:
     """Nearly as many as the queue holds."""
     lines = output("""
 import signal, socket
-from workers import Workers
+from serving.workers import Workers
 
 def serve(listener):
     for number in range(2000, 4000):

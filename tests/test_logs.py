@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from config import ROOT
-from logs import LineFormatter, logger
+from observability.logs import LineFormatter, logger
 from tests.conftest import ORIGIN, SECRET, bearer
 from tests.processes import started
 from tests.support import (

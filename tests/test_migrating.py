@@ -7,9 +7,9 @@ import psutil
 import pytest
 from sqlalchemy.engine import URL
 
-import logs
-import migrating
-from migrating import migrated
+from development import migrate
+from development.migrate import migrated
+from observability import logs
 from tests.conftest import make_settings
 from tests.processes import processes_of, until
 from tests.support import database_of_its_own, sql
@@ -34,8 +34,8 @@ def test_only_in_development_the_service_migrates(postgres: URL, environment: st
 def test_what_keeps_the_service_from_migrating_is_logged(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrating, "PATIENCE", 30)
-    monkeypatch.setattr(migrating, "INTERVAL", 0.1)
+    monkeypatch.setattr(migrate, "PATIENCE", 30)
+    monkeypatch.setattr(migrate, "INTERVAL", 0.1)
 
     async def start(url: URL) -> None:
         async with migrated(url, make_settings(url)):
@@ -62,8 +62,8 @@ def test_what_keeps_the_service_from_migrating_is_logged(
 def test_a_database_that_is_not_there_is_migrated_when_it_comes(
     postgres: URL, comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrating, "INTERVAL", 0.1)
-    monkeypatch.setattr(migrating, "PATIENCE", 2)
+    monkeypatch.setattr(migrate, "INTERVAL", 0.1)
+    monkeypatch.setattr(migrate, "PATIENCE", 2)
     missing = postgres.set(database="not_yet")
 
     async def start(exits: ExitStack) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from config import ROOT, Settings, get_settings
-from development import running_postgres
+from development.database import running_postgres
 from tests.postgres_servers import postgres_versions, temporary_postgres
 from tests.processes import PATIENCE, environment, run, sources, until
 from tests.support import backends_that_wait, connect, database_of_its_own, sql

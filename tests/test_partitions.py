@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 from config import ROOT
-from routes import statements
 from schemas import Order, Sort, Status
+from tasks import queries
 from tests.postgres_servers import postgres_versions, temporary_postgres
 from tests.processes import environment, sources
 from tests.support import connect, database_of_its_own, sql
@@ -182,7 +182,7 @@ def test_a_page_is_read_from_an_index_of_one_partition_in_order(partitioned: URL
         for user_id, after, limit in product(("user_0", "user_7"), (True, False), (1, 50, 1000)):
             key = "2026-02-01T00:00:00Z" if sort == "created" else "8"
             position = {"key": key, "id": 5000} if after else {}
-            statement = statements.list_tasks(status, sort, order, after=after)
+            statement = queries.list_tasks(status, sort, order, after=after)
             values = {"user_id": user_id, "limit": limit + 1, **position}
             plan = plan_of(partitioned, statement, values)
             assert re.search(r"-> +Index Scan (Backward )?using tasks_\d+_", plan), plan
@@ -193,11 +193,11 @@ def test_a_page_is_read_from_an_index_of_one_partition_in_order(partitioned: URL
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
-        (statements.GET, {}),
-        (statements.TOGGLE.always, {}),
-        (statements.DELETE.always, {}),
+        (queries.GET, {}),
+        (queries.TOGGLE.always, {}),
+        (queries.DELETE.always, {}),
         (
-            statements.UPDATE.always,
+            queries.UPDATE.always,
             {"title": "x", "description": None, "completed": None, "has_description": False},
         ),
     ],
@@ -211,6 +211,6 @@ def test_a_task_is_found_by_the_key_in_one_partition(
 
 
 def test_whose_task_it_is_is_asked_of_every_partition_s_key(partitioned: URL) -> None:
-    plan = plan_of(partitioned, statements.FOREIGN, {"user_id": "user_8", "task_id": 7})
+    plan = plan_of(partitioned, queries.FOREIGN, {"user_id": "user_8", "task_id": 7})
     assert len(re.findall(r"using tasks_\d+_pkey", plan)) == 32, plan
     assert "Seq Scan" not in plan, plan

@@ -18,10 +18,10 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from main import create_app
-from routes.paths import MAX_PATH, path_to_match
-from routes.route import Route
+from routing.paths import MAX_PATH, path_to_match
+from routing.route import Route
 from tests.conftest import TLS, bearer, make_settings, serving
-from tokens import TokenVerifier
+from tokens.verifier import TokenVerifier
 
 NOT_FOUND = {"detail": "There is nothing at this path.", "code": "NOT_FOUND"}
 ENCODED_LONGEST_ID = "%F0%9F%A5%9B" * 255  # a character of four bytes

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from middleware import admission
+from routing import admission
 from tests.conftest import bearer
 
 Task = dict[str, Any]

@@ -10,9 +10,9 @@ import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from logs import LineFormatter, about
-from redaction import MAX_PATH, holds_token, redact, shown_path
-from telemetry.instruments import LogExporter
+from observability.instruments import LogExporter
+from observability.logs import LineFormatter, about
+from observability.redaction import MAX_PATH, holds_token, redact, shown_path
 from tests.support import base64url, claims, forge
 
 COMMON = forge(claims("alice"))

@@ -9,10 +9,9 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-import routes.pages
 import routes.tasks
-from routes.representations import Task, TaskList
 from schemas import TaskListResponse, TaskResponse
+from tasks.serialization import Task, TaskList
 
 Create = Callable[..., dict[str, Any]]
 
@@ -55,7 +54,7 @@ def test_every_answer_is_what_is_documented(
     ):
         assert documented(answer, TaskResponse)["description"] == description
     monkeypatch.setattr(routes.tasks, "CHUNK", 1)
-    monkeypatch.setattr(routes.pages, "CHUNK", 1)
+    monkeypatch.setattr(pagination, "CHUNK", 1)
     for query in ("", "?limit=1"):
         listed = documented(client.get(path + query), TaskListResponse)
         for each in listed["tasks"]:

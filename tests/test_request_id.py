@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from middleware.headers import DEFAULTS
+from middleware.security_headers import DEFAULTS
 from tests.conftest import ORIGIN
 from tests.support import database_of_its_own, eventually, recorded_log, service, sql
 

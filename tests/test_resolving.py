@@ -7,8 +7,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-import driver
-from resolving import addresses
+from postgres import driver
+from postgres.dns import addresses
 
 RESOLVED = {"a.example": ["192.0.2.1", "2001:db8::1"], "b.example": ["192.0.2.2"]}
 

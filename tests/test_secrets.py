@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from config import ROOT
-from signingsecret import check_secret_is_private
+from development.signing_secret import signing_secret
+from secret_rules import check_secret_is_private
 from tests.test_settings import PRODUCTION, read
 from tests.test_settings import environment as environment
 
@@ -105,7 +106,7 @@ def test_the_issuer_beside_it_makes_no_known_secret_good(environment: pytest.Mon
 
 @pytest.mark.parametrize("secret", [*EXAMPLES, *FEW, *REPEATED])
 def test_development_accepts_it(environment: pytest.MonkeyPatch, secret: str) -> None:
-    assert read(environment, BETTER_AUTH_SECRET=secret).secret == secret
+    assert signing_secret(read(environment, BETTER_AUTH_SECRET=secret)) == secret
 
 
 def openssl(*options: str) -> str:
@@ -141,7 +142,9 @@ def test_production_accepts_every_random_secret(
     for _ in range(2000):
         check_secret_is_private(MAKERS[maker]())
     secret = MAKERS[maker]()
-    assert read(environment, **{**PRODUCTION, "BETTER_AUTH_SECRET": secret}).secret == secret
+    assert (
+        signing_secret(read(environment, **{**PRODUCTION, "BETTER_AUTH_SECRET": secret})) == secret
+    )
 
 
 @pytest.mark.parametrize("options", [("-base64", "32"), ("-hex", "32"), ("-base64", "48")])
@@ -150,7 +153,7 @@ def test_production_accepts_what_openssl_makes_with_the_end_of_its_line(
 ) -> None:
     secret = openssl(*options)
     settings = read(environment, **{**PRODUCTION, "BETTER_AUTH_SECRET": secret})
-    assert settings.secret == secret.strip()
+    assert signing_secret(settings) == secret.strip()
 
 
 # How a reader of these pages would find a secret to copy.

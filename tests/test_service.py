@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy.engine import URL
 
 import auth
-import development
-import server
-from development import running_postgres
+from development import database as development
+from development.database import running_postgres
 from main import create_app
+from serving import server
 from tests.conftest import SECRET, make_settings
 from tests.processes import (
     PATIENCE,
@@ -31,7 +31,7 @@ from tests.processes import (
     until,
 )
 from tests.support import backends_that_wait, database_of_its_own, locked_tasks
-from tokens import TokenVerifier
+from tokens.verifier import TokenVerifier
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-import driver
 import main
 from config import ROOT, Settings, get_settings
 from database import Database
+from development.signing_secret import signing_secret
 from errors import DatabaseUnavailable
-from postgresurl import postgres_url
+from postgres import driver
+from postgres.url import postgres_url
 from tests.conftest import ENV_FILE
 
 SECRET = "for-tests-" + secrets.token_urlsafe(32)
@@ -290,7 +291,7 @@ def test_the_issuer_may_stand_in_for_the_secret_and_none_is_made_up(
 ) -> None:
     values = {"ENVIRONMENT": "production", "DATABASE_URL": URL, "DATA_DIR": str(tmp_path)}
     settings = read(environment, BETTER_AUTH_URL="https://app.example.com", **values)
-    assert settings.secret is None
+    assert signing_secret(settings) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -392,7 +393,7 @@ def test_settings_come_from_a_file_and_the_environment_wins(
     text = f'# comment\nPORT=9000\nLOG_LEVEL="error"\nBETTER_AUTH_SECRET={SECRET}\nOTHER=1\n'
     (tmp_path / ".env").write_text(text)
     settings = read(environment, PORT="9001")
-    assert (settings.port, settings.log_level, settings.secret) == (9001, "error", SECRET)
+    assert (settings.port, settings.log_level, signing_secret(settings)) == (9001, "error", SECRET)
 
 
 def test_a_wrong_setting_in_the_file_is_named_too(
@@ -422,18 +423,18 @@ def test_the_file_lies_beside_the_program() -> None:
     "secret", ["x" * 32, "é" * 32, " with spaces at both ends and inside it\n"]
 )
 def test_a_secret_has_32_characters_or_more(environment: pytest.MonkeyPatch, secret: str) -> None:
-    assert read(environment, BETTER_AUTH_SECRET=secret).secret == secret.strip()
+    assert signing_secret(read(environment, BETTER_AUTH_SECRET=secret)) == secret.strip()
 
 
 def test_without_a_secret_one_is_made_and_kept(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = tmp_path / "with a space" / "data"
-    first = read(environment, DATA_DIR=str(folder)).secret
+    first = signing_secret(read(environment, DATA_DIR=str(folder)))
     assert first is not None
     assert len(first) >= 32
-    assert read(environment).secret == first
-    assert read(environment, DATA_DIR=str(tmp_path)).secret != first
+    assert signing_secret(read(environment)) == first
+    assert signing_secret(read(environment, DATA_DIR=str(tmp_path))) != first
     [file] = folder.iterdir()
     assert file.stat().st_mode & 0o077 == 0
 
@@ -444,7 +445,7 @@ def test_a_kept_secret_that_is_broken_is_not_used(
 ) -> None:
     (tmp_path / "better-auth-secret").write_text(kept)
     with pytest.raises(SystemExit, match=r"^The secret in .* must have 32 characters or more; "):
-        _ = read(environment, DATA_DIR=str(tmp_path)).secret
+        _ = signing_secret(read(environment, DATA_DIR=str(tmp_path)))
 
 
 def test_a_data_folder_that_can_not_be_made_is_named(
@@ -452,7 +453,7 @@ def test_a_data_folder_that_can_not_be_made_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match=r"^Configuration error: DATA_DIR .*: \w[\w ]+\.$"):
-        _ = read(environment, DATA_DIR=str(tmp_path / "file")).secret
+        _ = signing_secret(read(environment, DATA_DIR=str(tmp_path / "file")))
 
 
 def test_the_data_folder_is_the_same_from_wherever_the_service_is_started(

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
+from observability.timing import MAX_LINES
 from tests.support import (
     backends_that_wait,
     database_of_its_own,
@@ -18,7 +19,6 @@ from tests.support import (
     service,
 )
 from tests.tcp_proxy import proxy
-from times import MAX_LINES
 
 TASKS = "/api/alice/tasks"
 SLOW = re.compile(

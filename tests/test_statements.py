@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from database import LIBPQ_DEFAULTS
 from main import create_app
-from routes import statements
+from tasks import queries
 from tests.conftest import bearer, make_settings, serving
 
 Create = Callable[..., dict[str, Any]]
@@ -249,5 +249,5 @@ def test_times_are_utc_whatever_the_session_s_zone(
     task = create()
     with database.cursor() as cursor:
         cursor.execute("SET TimeZone = 'Asia/Kolkata'")
-        cursor.execute(statements.GET, {"task_id": task["id"], "user_id": alice})
+        cursor.execute(queries.GET, {"task_id": task["id"], "user_id": alice})
         assert cursor.fetchall() == [tuple(task.values())]

@@ -18,7 +18,7 @@ from errors import InvalidToken, TokenExpired
 from tests.conftest import SECRET
 from tests.support import HEADER, base64url, claims, forge
 from tests.test_auth import INVALID_TOKEN, TOKEN_EXPIRED
-from tokens import CACHED_TOKEN_LENGTH, CACHED_TOKENS, TokenVerifier
+from tokens.verifier import CACHED_TOKEN_LENGTH, CACHED_TOKENS, TokenVerifier
 
 Ask = Callable[[str | bytes], httpx.Response]
 MISSING = object()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg2
 import pytest
 
-from tracebacks import MAX_CHAIN, stack_trace
+from observability.tracebacks import MAX_CHAIN, stack_trace
 
 FORGED = "[2026-01-01T00:00:00.000Z] [ERROR] [root] [GET /] [forged]"
 PRIVATE = "Oat milk"  # a name, because a trace shows the lines of the program

@@ -19,7 +19,7 @@ from tests.processes import Service, postmaster, started, until
 # Workers that say their pid to whoever connects; a stubborn one does not heed SIGTERM.
 PROGRAM = """
 import os, signal, socket, sys
-from workers import Workers
+from serving.workers import Workers
 
 def serve(listener):
     if "stubborn" in sys.argv:

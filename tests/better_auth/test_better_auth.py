@@ -13,12 +13,12 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-import jwks
 from tests.better_auth.frontends import Frontend, User, frontend
 from tests.conftest import SECRET
 from tests.support import database_of_its_own, service
 from tests.test_auth import INVALID_TOKEN, TOKEN_EXPIRED
 from tests.test_jwks import Clock
+from tokens import jwks
 
 pytestmark = pytest.mark.parts
 

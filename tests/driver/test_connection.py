@@ -8,10 +8,9 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import URL
 
-import cancelling
-import driver
 from database import Database
 from errors import DatabaseUnavailable
+from postgres import cancellation, driver
 from tests.driver.sessions import Run, backend, expect, fetch, kill, opened
 from tests.support import sql
 
@@ -108,8 +107,8 @@ def test_a_statement_that_was_given_up_is_ended_in_the_server(
 def test_a_cancel_request_that_nobody_answers_is_given_up(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cancelling, "CANCEL_TIMEOUT", 0.2)
-    monkeypatch.setattr(cancelling._libpq, "PQcancelPoll", lambda _: cancelling.READING)
+    monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 0.2)
+    monkeypatch.setattr(cancellation._libpq, "PQcancelPoll", lambda _: cancellation.READING)
 
     async def work() -> None:
         pool = Database(url, 1)

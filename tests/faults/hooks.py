@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from schemathesis import GenerationMode
 
 from models import USER_ID_LENGTH
-from routes.pages import Position, encode_cursor
 from schemas import TaskQuery
+from tasks.pagination import Position, encode_cursor
 
 
 @schemathesis.hook

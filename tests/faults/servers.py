@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-import development
+from development import database as development
 from tests.processes import nothing_left_in
 from tests.support import sql
 

@@ -23,7 +23,7 @@ from tests.faults.wire import Answer, answer, request
 from tests.processes import Service
 from tests.support import forge
 from tests.test_malformed import PIECES, malformed, mangled
-from tokens import make_token
+from tokens.verifier import make_token
 
 HERE = Path(__file__).parent
 SEED = 2026

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-import development
+from development import database as development
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
 from tests.faults.servers import KILL_ALL, Postgres

@@ -18,13 +18,13 @@ from typing import Any
 
 from fastapi import Request
 
-import jwks
-from auth import get_current_user  # before cryptography, as in the service: see tokens.py
+from auth import get_current_user  # before cryptography, as in the service: see tokens/verifier.py
 from errors import APIError, Forbidden
 from tests.fuzz.issuer_key import JWK, KID, PRIVATE_KEY
 from tests.issuer import issuer
 from tests.support import base64url
-from tokens import TokenVerifier
+from tokens import jwks
+from tokens.verifier import TokenVerifier
 
 SECRET = "of the fuzzer, and of nothing else"
 NEVER = 10.0**9  # seconds

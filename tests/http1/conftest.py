@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.engine import URL
 
-import server
 from main import create_app
+from serving import server
 from tests.conftest import make_settings
 from tests.http1.wire import Address
 from tests.processes import until
@@ -42,7 +42,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[Address]:
-    """Serve `app` as server.py does, on a free port."""
+    """Serve `app` as serving/server.py does, on a free port."""
     serving = uvicorn.Server(server.config(app, app.state.settings))
     listener = socket.create_server(("127.0.0.1", 0), backlog=server.BACKLOG)
     thread = threading.Thread(target=serving.run, args=([listener],))

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from middleware.headers import DEFAULTS
+from middleware.security_headers import DEFAULTS
 from tests.http1.cases import AFTER, BEFORE, Case, Outcome, Summary, echo
 from tests.http1.responses import Response, parse
 from tests.http1.wire import Received

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import trustme
 from sqlalchemy.engine import URL
 
-import development
+from development import database as development
 from tests.parts.parts import POSTGRES
 from tests.postgres_servers import temporary_postgres
 from tests.processes import free_port, until

@@ -12,7 +12,7 @@ import pytest
 from config import ROOT
 from tests.conftest import SECRET
 from tests.parts.parts import CLIENTS, need
-from tokens import make_token
+from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts
 

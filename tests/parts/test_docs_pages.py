@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import SECRET
 from tests.parts.browser import DOMAIN, screenshot
-from tokens import make_token
+from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts
 

@@ -20,7 +20,7 @@ from tests.support import (
     sql,
 )
 from tests.tcp_proxy import proxy
-from tokens import make_token
+from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.types import Scope
 
-from log_writer import LogWriter
-from middleware.request_id import request_id
-from redaction import redact, shown_path
-from tracebacks import one_line, stack_trace
+from observability.log_writer import LogWriter
+from observability.redaction import redact, shown_path
+from observability.request_id import request_id
+from observability.tracebacks import one_line, stack_trace
 
 logger = logging.getLogger("tasks")
 

@@ -8,7 +8,7 @@ import psycopg2
 from psycopg2.extensions import make_dsn
 from sqlalchemy.engine import URL, make_url
 
-from driver import libpq_parameters
+from postgres.driver import libpq_parameters
 
 
 def postgres_url(value: str) -> URL:

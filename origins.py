@@ -12,7 +12,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = re.compile(r"localhost|.+\.localhost|127\.\d+\.\d+\.\d+|::1", re.ASCII)
 
 
-def origin(url: str) -> str:
+def origin_of(url: str) -> str:
     """The origin of `url` as a browser writes it: in lower case, without the default port.
 
     (https://url.spec.whatwg.org/#concept-url-origin) Raises ValueError, whose text never holds any
@@ -35,7 +35,7 @@ def origin(url: str) -> str:
 def is_origin(text: str) -> bool:
     """Whether `text` is an origin, written as a browser sends it."""
     try:
-        return origin(text) == text
+        return origin_of(text) == text
     except ValueError:
         return False
 

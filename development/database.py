@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 import psycopg2
 from sqlalchemy.engine import URL
 
-import driver
 from config import Settings
-from datadir import data_folder
-from postgresurl import postgres_url
+from development.data_dir import data_folder
+from postgres import driver
+from postgres.url import postgres_url
 
 if TYPE_CHECKING:
     import psutil

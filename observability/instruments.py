@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg2
 from opentelemetry import trace
@@ -11,11 +11,10 @@ from opentelemetry._logs import LoggerProvider, SeverityNumber
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
-import tracebacks
-from driver import Connection
-from logs import message
-from middleware.admission import Admission
-from pool import Pool
+from observability import tracebacks
+from observability.logs import message
+from postgres.driver import Connection
+from postgres.pool import Pool
 
 CHANGE = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")
 POOL = {"db.client.connection.pool.name": "tasks"}
@@ -28,6 +27,32 @@ SEVERITIES = {
     logging.ERROR: SeverityNumber.ERROR,
     logging.CRITICAL: SeverityNumber.FATAL,
 }
+
+
+class Admission(Protocol):
+    """The counts of routing/admission.py."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def refusals(self) -> int: ...
+
+    timeouts: int
+
+
+class Application(Protocol):
+    """What is needed of the application (main.py)."""
+
+    state: Any
+    version: str
+    is_watched: bool
+
+
+class Database(Protocol):
+    """What is observed of database.py."""
+
+    pool: Pool
+    connection_class: type[Connection]
 
 
 def traced_connection(tracer: Tracer) -> type[Connection]:
@@ -79,7 +104,7 @@ def record_error(error: BaseException) -> None:
 
 
 def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
-    """Metrics of the pool. Requests wait before it (middleware/admission.py), so both count.
+    """Metrics of the pool. Requests wait before it (routing/admission.py), so both count.
 
     See https://opentelemetry.io/docs/specs/semconv/database/database-metrics/#connection-pools.
     """

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from starlette.types import Scope
 
-import logs
+from observability import logs
 
 MAX_LINES = 10  # a second
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from logs import logger
+from observability.logs import logger
 
 RESTART_DELAY = 1.0  # seconds, so that one that can't start does not take the machine
 PR_SET_PDEATHSIG = 1  # prctl(2)

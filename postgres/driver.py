@@ -18,8 +18,8 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
-from cancelling import cancel
-from resolving import addresses
+from postgres.cancellation import cancel
+from postgres.dns import addresses
 
 CONNECT_TIMEOUT = 5.0  # seconds
 STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, for a pooler passes no server setting on

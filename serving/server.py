@@ -10,11 +10,11 @@ from contextlib import suppress
 from fastapi import FastAPI
 
 from config import Settings
-from development import database_url
-from lean import return_unused_memory, without
-from logs import logger
-from migrating import migrate_soon
-from workers import Workers
+from development.database import database_url
+from development.migrate import migrate_soon
+from memory import return_unused_memory, without
+from observability.logs import logger
+from serving.workers import Workers
 
 with without("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn

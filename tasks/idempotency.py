@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import errors
 from database import Session, prepare
-from routes.representations import Task
-from routes.statements import FIELDS, GET
 from schemas import TaskCreate
+from tasks.queries import FIELDS, GET
+from tasks.serialization import Task
 
 _EXPIRED = "{0}.created_at < now() - interval '24 hours'"
 _FIELDS = ", ".join(prepare(field) for field in FIELDS)

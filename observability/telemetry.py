@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 
-from logs import logger
+from observability.instruments import Application
+from observability.logs import logger
 
 if TYPE_CHECKING:
-    from main import Application
-    from telemetry.exporting import Exporting
+    from observability.exporters import Exporting
 
 SIGNALS = ("traces", "metrics", "logs")
 MISSING = (
@@ -32,7 +32,7 @@ FASTAPI: TelemetryConfig = {"logs": False, "operation_spans": False, "auto_confi
 
 
 @contextmanager
-def exported(app: "Application") -> Iterator[None]:
+def exported(app: Application) -> Iterator[None]:
     """Exports what the environment asks for meanwhile.
 
     Nothing that is wrong with telemetry is a reason not to serve: it is logged.
@@ -48,10 +48,10 @@ def exported(app: "Application") -> Iterator[None]:
             exporting.stop()
 
 
-def _started(app: "Application") -> "Exporting | None":
+def _started(app: Application) -> "Exporting | None":
     try:
         if signals := requested():
-            from telemetry.exporting import Exporting
+            from observability.exporters import Exporting
 
             return Exporting(signals, app)
     except ImportError:

@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from auth import get_current_user
 from errors import PayloadTooLarge, RequestTimeout
-from middleware.admission import Admission
 from middleware.errors import has_hung_up
-from routes.arguments import Arguments
-from routes.paths import path_to_match, restored
-from times import Times
+from observability.timing import Times
+from routing.admission import Admission
+from routing.parameters import Arguments
+from routing.paths import path_to_match, restored
 
 MAX_BODY = 64 * 1024  # bytes
 BODY_TIMEOUT = 10.0  # seconds
@@ -55,7 +55,7 @@ class BoundedRequest(Request):
 
 
 class Route(APIRoute):
-    """Calls its operation with the arguments that its signature asks for (routes/arguments.py)."""
+    """Calls its endpoint with the arguments that its signature asks for (parameters.py)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -4,8 +4,8 @@ import asyncio
 from math import inf
 
 from errors import DatabaseUnavailable, Overloaded, TooManyRequests
-from middleware.fair_queue import FEW, FairQueue, Waiter
-from middleware.refusals import Refusals
+from routing.fair_queue import FEW, FairQueue, Waiter
+from routing.refusals import Refusals
 
 MAX_WAIT = 2.0  # seconds
 MEASURED = 1.0  # seconds of waiting in a row, before the pace of slots says anything

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.engine import URL
 
-import logs
 from config import ROOT, Settings
+from observability import logs
 
 PATIENCE = 10  # seconds that the start waits; after them it goes on without
 INTERVAL = 2  # seconds between attempts

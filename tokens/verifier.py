@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json
 
 from errors import InvalidToken, TokenExpired
-from jwks import KeySet
-from lean import without
+from memory import without
 from models import USER_ID_LENGTH
+from tokens.jwks import KeySet
 
 # HS256 needs no more than the standard library's hmac; the others cost 8 MB.
 with without("cryptography", "rsa"):

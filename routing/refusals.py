@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from errors import APIError, TooManyRequests
-from logs import logger
+from observability.logs import logger
 
 MAX_LINES = 10  # a second
 AT_ONCE = 100  # refusals of one user within a second that are not delayed

@@ -8,7 +8,7 @@ SQLAlchemy is a guest: its engine takes its connections from here (database.py).
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from driver import Connection
+from postgres.driver import Connection
 
 
 class Pool:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-import fetching
 from errors import AuthUnavailable, InvalidToken
-from logs import logger
+from observability.logs import logger
+from tokens import http_get
 
-if TYPE_CHECKING:  # tokens.py says with what to import python-jose
+if TYPE_CHECKING:  # tokens/verifier.py says with what to import python-jose
     from jose.backends.base import Key
 
     Keys = dict[str, dict[str, list[Key]]]  # by name and algorithm
@@ -47,7 +47,7 @@ class KeySet:
     """
 
     def __init__(self, url: str, issuer: str) -> None:
-        from public_keys import verifiers  # takes 7 MB, which HS256 has no use for
+        from tokens.public_keys import verifiers  # takes 7 MB, which HS256 has no use for
 
         self.issuer = issuer
         self.changed: Callable[[], None] = lambda: None
@@ -129,10 +129,10 @@ class KeySet:
 
     async def _fetch_keys(self, now: float) -> None:
         try:
-            body = await fetching.get(self._url, self._tls, TIMEOUT, MAX_SIZE)
+            body = await http_get.get(self._url, self._tls, TIMEOUT, MAX_SIZE)
             self._replace(_parsed(body))
             self._fetched_at = now
-        except fetching.FetchError as error:
+        except http_get.FetchError as error:
             self._failure = str(error)
             if not self._keys:
                 self._next_fetch = time.monotonic() + FIRST_INTERVAL
@@ -144,7 +144,7 @@ class KeySet:
         if jwks != self._jwks:
             keys = self._usable(jwks)
             if not keys:
-                raise fetching.FetchError("none of the keys is of use")
+                raise http_get.FetchError("none of the keys is of use")
             for kid in self._keys.keys() - keys.keys():  # taken back, and not to be looked up
                 self._remember(kid, -math.inf)
             self._jwks, self._keys = jwks, keys
@@ -178,7 +178,7 @@ def _parsed(body: bytes) -> list[Any]:
     try:
         jwks = from_json(body)["keys"]
     except (ValueError, TypeError, LookupError):
-        raise fetching.FetchError("the answer is no key set") from None
+        raise http_get.FetchError("the answer is no key set") from None
     if not isinstance(jwks, list) or len(jwks) > MAX_KEYS:
-        raise fetching.FetchError(f"the answer has no list of {MAX_KEYS} keys at most")
+        raise http_get.FetchError(f"the answer has no list of {MAX_KEYS} keys at most")
     return jwks

@@ -1,4 +1,4 @@
-"""What development keeps in DATA_DIR: its secret, and (development.py) its database."""
+"""What development keeps in DATA_DIR: its secret, and (development/database.py) its database."""
 
 import os
 import secrets
@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from signingsecret import check_secret
+from secret_rules import check_secret
 
 
 def data_folder(path: Path) -> Path:

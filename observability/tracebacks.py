@@ -7,7 +7,7 @@ import psycopg2
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from redaction import redact
+from observability.redaction import redact
 
 # Their texts quote what a client sent: Postgres puts whole rows into DETAIL, pydantic the input.
 _SENSITIVE_ERRORS = (psycopg2.Error, DBAPIError, ValidationError)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any, Protocol
 
-from fastapi import FastAPI
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -25,10 +24,15 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from database import Database
-from logs import logger
-from redaction import redact, shown_path
-from telemetry.instruments import LogExporter, observe_pool, traced_connection
+from observability.instruments import (
+    Application,
+    Database,
+    LogExporter,
+    observe_pool,
+    traced_connection,
+)
+from observability.logs import logger
+from observability.redaction import redact, shown_path
 
 NAME = "task-management-api"
 STOP_LIMIT = 2.0  # seconds to send the rest when the service stops
@@ -87,7 +91,7 @@ class Redaction(SpanProcessor):
 class Exporting:
     """The export of `signals` from the service `app`, until it is stopped."""
 
-    def __init__(self, signals: list[str], app: FastAPI) -> None:
+    def __init__(self, signals: list[str], app: Application) -> None:
         parts = {signal: PARTS[signal]() for signal in signals}  # raises before anything is changed
         self._providers: list[Provider] = []
         self._handler: logging.Handler | None = None
@@ -116,7 +120,7 @@ class Exporting:
         database.connection_class = traced_connection(provider.get_tracer(NAME))
         self._providers.append(provider)
 
-    def _measure(self, resource: Resource, sender: MetricReader, app: FastAPI) -> None:
+    def _measure(self, resource: Resource, sender: MetricReader, app: Application) -> None:
         provider = MeterProvider([sender], resource=resource, shutdown_on_exit=False)
         metrics.set_meter_provider(provider)
         observe_pool(provider.get_meter(NAME), app.state.database.pool, app.state.admission)

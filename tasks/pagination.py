@@ -4,21 +4,27 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pydantic_core import from_json
 
 from database import Session
 from errors import InvalidInput
-from middleware.admission import Admission
 from models import TITLE_LENGTH
-from routes import statements
-from routes.representations import Task, TaskList, to_json
 from schemas import MAX_ID, FieldError, TaskQuery
+from tasks import queries
+from tasks.serialization import Task, TaskList, to_json
 
 # Tasks to hold at once while a whole list is sent. One of 1 KiB each is a MiB.
 CHUNK = 1000
 PART = 100  # of these to hand over at once
+
+
+class Slots(Protocol):
+    """The right to use a connection (routing/admission.py)."""
+
+    async def acquire(self, user: str, *, has_begun: bool = False) -> bool: ...
+    def release(self, user: str) -> None: ...
 
 
 class Position(NamedTuple):
@@ -73,7 +79,7 @@ async def read_page(
     session: Session, user_id: str, query: TaskQuery, after: Position | None, limit: int
 ) -> Page:
     """At most `limit` tasks. One more is read, to know whether there is a next page."""
-    sql = statements.list_tasks(query.status, query.sort, query.direction, after=after is not None)
+    sql = queries.list_tasks(query.status, query.sort, query.direction, after=after is not None)
     parameters = {"user_id": user_id, "limit": limit + 1}
     if after is not None:
         parameters |= after._asdict()
@@ -92,7 +98,7 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
 
 
 async def whole_list_json(
-    session: Session, admission: Admission, user_id: str, query: TaskQuery, page: Page
+    session: Session, slots: Slots, user_id: str, query: TaskQuery, page: Page
 ) -> AsyncIterator[bytes]:
     """Yield the TaskListResponse of `page` and everything after it, a part at a time.
 
@@ -112,9 +118,9 @@ async def whole_list_json(
         del tasks
         if following is None:
             break
-        await admission.acquire(user_id, has_begun=True)
+        await slots.acquire(user_id, has_begun=True)
         try:
             tasks, following = await read_page(session, user_id, query, following, CHUNK)
         finally:
-            admission.release(user_id)
+            slots.release(user_id)
     yield b'],"count":%d,"next_cursor":null}' % count

@@ -1,0 +1,1 @@
+"""The fast path from a request to an endpoint, admission, and the OpenAPI document."""
