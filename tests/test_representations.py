@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 import routes.tasks
 from schemas import TaskListResponse, TaskResponse
+from tasks import pagination
 from tasks.serialization import Task, TaskList
 
 Create = Callable[..., dict[str, Any]]
