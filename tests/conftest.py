@@ -6,40 +6,23 @@ The database is made in a temporary folder and removed afterwards; settings of t
 
 import os
 import secrets
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg2
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import URL, make_url
 
-SECRET = "tests-only-" + secrets.token_urlsafe(32)
-ORIGIN = "https://app.example.com"
-TLS = ssl.create_default_context()  # which nothing here speaks; httpx would make one a client
-
-from config import Settings  # noqa: E402
-
-ENV_FILE = Settings.model_config["env_file"]
-Settings.model_config["env_file"] = None  # before main.py reads them
-for name in [name for name in os.environ if name.startswith("OTEL_")]:
-    del os.environ[name]
-for name in Settings.model_fields:
-    os.environ.pop(name.upper(), None)
-
-from development.database import running_postgres  # noqa: E402
-from main import create_app  # noqa: E402
-from postgres.driver import libpq_parameters  # noqa: E402
-from serving import server  # noqa: E402
-from tokens.verifier import make_token  # noqa: E402
+import tests.support.environment  # noqa: F401  # isort: skip  (main.py reads settings)
+from config import Settings
+from development.database import running_postgres
+from main import create_app
+from tests.support.serving import TLS, bearer, connect, make_settings, serving
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,45 +46,10 @@ def postgres(
         yield url
 
 
-def connect(url: URL) -> Connection:
-    """A connection in autocommit, past the service."""
-    connection: Connection = psycopg2.connect(**libpq_parameters(url))
-    connection.autocommit = True
-    return connection
-
-
 @pytest.fixture(scope="session")
 def settings(postgres: URL, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings of the service that most tests share."""
     return make_settings(postgres, data_dir=tmp_path_factory.mktemp("data"))
-
-
-def make_settings(url: URL, **others: Any) -> Settings:
-    """Settings for a service on `url`, apart from the environment and `.env`."""
-    values = {
-        "database_url": url.render_as_string(hide_password=False),
-        "better_auth_secret": SECRET,
-        "allowed_origins": ORIGIN,
-        "db_pool_size": 5,
-    }
-    return Settings(_env_file=None, **{**values, **others})
-
-
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serves `app` on a free port in a thread of its own; gives its base URL."""
-    serving = uvicorn.Server(server.config(app, app.state.settings))
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=serving.run, args=([listener],))
-    thread.start()
-    try:
-        while not serving.started:
-            assert thread.is_alive(), "the service did not start"
-            thread.join(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        serving.should_exit = True
-        thread.join(15)
 
 
 @pytest.fixture(scope="session")
@@ -119,11 +67,6 @@ def base_url(app: FastAPI, postgres: URL) -> Iterator[str]:
                     break
                 time.sleep(0.1)
         yield url
-
-
-def bearer(user_id: str) -> dict[str, str]:
-    """The header that makes a request `user_id`'s."""
-    return {"Authorization": f"Bearer {make_token(user_id, SECRET)}"}
 
 
 @pytest.fixture
@@ -168,3 +111,14 @@ def create(client: httpx.Client, alice: str) -> Callable[..., dict[str, Any]]:
         return task
 
     return create
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment without settings, and with an empty folder to look for `.env` in."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # reading `.env` adds to it
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    return monkeypatch

@@ -16,17 +16,15 @@ from sqlalchemy.engine import URL
 import auth
 from config import ROOT, Settings
 from errors import InvalidToken
-from tests.conftest import SECRET, bearer
-from tests.support import claims, forge, service, sql
+from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
+from tests.support.services import NOWHERE, claims, forge, service, sql
+from tests.support.serving import SECRET, bearer
 from tokens.verifier import TokenVerifier, make_token
 
 NOT_AUTHENTICATED = {
     "detail": "Send a token: Authorization: Bearer <token>.",
     "code": "NOT_AUTHENTICATED",
 }
-INVALID_TOKEN = {"detail": "The token is not valid.", "code": "INVALID_TOKEN"}
-TOKEN_EXPIRED = {"detail": "The token has expired; log in again.", "code": "TOKEN_EXPIRED"}
-NOWHERE = URL.create("postgresql", "postgres", host="127.0.0.1", port=9, database="none")
 
 
 def test_a_good_token_gets_in(client: httpx.Client, alice: str) -> None:

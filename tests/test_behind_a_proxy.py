@@ -32,9 +32,9 @@ from sqlalchemy.engine import URL
 
 from main import create_app
 from serving import server
-from tests.conftest import bearer, make_settings
-from tests.processes import free_port, until
-from tests.support import database_of_its_own, sql
+from tests.support.processes import free_port, until
+from tests.support.services import database_of_its_own, sql
+from tests.support.serving import bearer, make_settings
 
 pytestmark = pytest.mark.slow
 

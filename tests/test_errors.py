@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import ORIGIN, bearer
-from tests.support import INTERNAL_ERROR, database_of_its_own, recorded_log, service, sql
+from tests.support.services import INTERNAL_ERROR, database_of_its_own, recorded_log, service, sql
+from tests.support.serving import ORIGIN, bearer
 
 NOT_FOUND = {"detail": "There is nothing at this path.", "code": "NOT_FOUND"}
 METHOD_NOT_ALLOWED = {

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from database import Database
 from postgres import driver
-from tests.support import (
+from tests.support.services import (
     DATABASE_UNAVAILABLE,
     backends_that_wait,
     database_of_its_own,
@@ -23,7 +23,7 @@ from tests.support import (
     service,
     sql,
 )
-from tests.tcp_proxy import Proxy, proxy
+from tests.support.tcp_proxy import Proxy, proxy
 
 HEALTHY = {"status": "healthy", "database": "connected"}
 UNHEALTHY = {"status": "unhealthy", "database": "disconnected", **DATABASE_UNAVAILABLE}

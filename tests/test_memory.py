@@ -10,9 +10,9 @@ import psutil
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import bearer
-from tests.processes import Service, started
-from tests.support import database_of_its_own, sql
+from tests.support.processes import Service, started
+from tests.support.services import database_of_its_own, sql
+from tests.support.serving import bearer
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,9 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from config import ROOT, Settings, get_settings
 from development.database import running_postgres
-from tests.postgres_servers import postgres_versions, temporary_postgres
-from tests.processes import PATIENCE, environment, run, sources, until
-from tests.support import backends_that_wait, connect, database_of_its_own, sql
+from tests.support.postgres_servers import postgres_versions, temporary_postgres
+from tests.support.processes import PATIENCE, environment, run, sources, until
+from tests.support.services import backends_that_wait, connect, database_of_its_own, sql
 
 # What a table is, but for the OIDs: a description of every column, constraint and index.
 TABLES = "ANY ('{tasks,idempotency_keys}'::regclass[])"

@@ -12,8 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import ORIGIN, bearer
-from tests.support import (
+from tests.support.services import (
     DATABASE_UNAVAILABLE,
     OVERLOADED,
     backends_that_wait,
@@ -24,7 +23,8 @@ from tests.support import (
     service,
     sql,
 )
-from tests.tcp_proxy import proxy
+from tests.support.serving import ORIGIN, bearer
+from tests.support.tcp_proxy import proxy
 
 pytestmark = pytest.mark.slow
 

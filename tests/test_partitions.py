@@ -16,9 +16,9 @@ from sqlalchemy.engine import URL
 from config import ROOT
 from schemas import Order, Sort, Status
 from tasks import queries
-from tests.postgres_servers import postgres_versions, temporary_postgres
-from tests.processes import environment, sources
-from tests.support import connect, database_of_its_own, sql
+from tests.support.postgres_servers import postgres_versions, temporary_postgres
+from tests.support.processes import environment, sources
+from tests.support.services import connect, database_of_its_own, sql
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import secrets
 import subprocess
 import sys
 from contextlib import suppress
@@ -20,35 +19,13 @@ from development.signing_secret import signing_secret
 from errors import DatabaseUnavailable
 from postgres import driver
 from postgres.url import postgres_url
-from tests.conftest import ENV_FILE
+from tests.support.environment import ENV_FILE
+from tests.support.settings import PRODUCTION, SECRET, URL, read
 
-SECRET = "for-tests-" + secrets.token_urlsafe(32)
-URL = "postgresql://owner:pass-word@db.example/tasks"
 NEON = (
     "postgresql://neondb_owner:npg_Secret1@ep-cool-rain-123456-pooler.eu-central-1.aws.neon.tech"
     "/neondb?sslmode=require&channel_binding=require"
 )
-PRODUCTION = {"ENVIRONMENT": "production", "DATABASE_URL": URL, "BETTER_AUTH_SECRET": SECRET}
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """An environment without settings, and with an empty folder to look for `.env` in."""
-    monkeypatch.setattr(os, "environ", dict(os.environ))  # reading `.env` adds to it
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
-    return monkeypatch
-
-
-def read(environment: pytest.MonkeyPatch, **values: str) -> Settings:
-    """The settings as the service reads them, or SystemExit."""
-    for name, value in values.items():
-        environment.setenv(name, value)
-    return get_settings.__wrapped__()
-
-
 DEFAULTS: dict[str, Any] = {
     "environment": "development",
     "database_url": None,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from tests.conftest import bearer
+from tests.support.serving import bearer
 
 Task = dict[str, Any]
 Create = Callable[..., Task]

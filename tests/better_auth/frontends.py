@@ -12,10 +12,10 @@ from typing import IO, Any
 import httpx
 from sqlalchemy.engine import URL
 
-from tests.conftest import SECRET
 from tests.parts.parts import need
-from tests.processes import PATIENCE, free_port
-from tests.support import NO_TLS
+from tests.support.processes import PATIENCE, free_port
+from tests.support.services import NO_TLS
+from tests.support.serving import SECRET
 
 HERE = Path(__file__).parent
 # What the documentation shows, and what the tests need besides.

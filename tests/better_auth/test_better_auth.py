@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy.engine import URL
 
 from tests.better_auth.frontends import Frontend, User, frontend
-from tests.conftest import SECRET
-from tests.support import database_of_its_own, service
-from tests.test_auth import INVALID_TOKEN, TOKEN_EXPIRED
-from tests.test_jwks import Clock
+from tests.support.issuer import Clock
+from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
+from tests.support.services import database_of_its_own, service
+from tests.support.serving import SECRET
 from tokens import jwks
 
 pytestmark = pytest.mark.parts

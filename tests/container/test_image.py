@@ -21,11 +21,11 @@ import yaml
 from sqlalchemy.engine import URL
 
 from config import ROOT
-from tests.conftest import SECRET, bearer
 from tests.container.image import Image, build, namespace
-from tests.processes import PATIENCE, STOP_LIMIT, free_port, until
-from tests.support import backends_that_wait, database_of_its_own, locked_tasks, sql
-from tests.tcp_proxy import Proxy, proxy
+from tests.support.processes import PATIENCE, STOP_LIMIT, free_port, until
+from tests.support.services import backends_that_wait, database_of_its_own, locked_tasks, sql
+from tests.support.serving import SECRET, bearer
+from tests.support.tcp_proxy import Proxy, proxy
 
 pytestmark = pytest.mark.container
 

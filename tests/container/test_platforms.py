@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from config import ROOT, Settings
-from tests.conftest import SECRET
 from tests.container.image import steps
+from tests.support.serving import SECRET
 
 pytestmark = pytest.mark.container
 

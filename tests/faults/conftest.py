@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from tests.faults import report
 from tests.faults.load import Ledger, balance
 from tests.faults.servers import Postgres, postgres
-from tests.processes import Service, started
+from tests.support.processes import Service, started
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # which would have a line for each request
 

@@ -6,11 +6,12 @@ with that of another request of the same run.
 
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from tests.processes import Service
+from tests.faults import report
+from tests.support.processes import Service
 
 TINY, SMALL, LARGE = 64, 7 * 1024, 56 * 1024  # bytes; more than 64 KiB would be refused
 TIMES = 4  # each request is sent so often, and the cheapest counts
@@ -140,3 +141,21 @@ class Meter:
 
 def _per_kib(seconds: float, size: int) -> float:
     return max(seconds, 0.0) * 1e6 / (size / 1024)
+
+
+@contextmanager
+def measured(service: Service, done: str) -> Iterator[Meter]:
+    """A meter, whose table is printed at its end."""
+    meter = Meter(service)
+    yield meter
+    print(meter.table())  # noqa: T201
+    if not meter.costs:
+        return
+    worst = max(meter.costs, key=lambda cost: cost.large)
+    seen = {
+        "shapes": len(meter.costs),
+        "µs of CPU of a plain request": meter.plain * 1e6,
+        "µs per KiB at most": worst.large,
+        "which is": str(worst.shape),
+    }
+    report.remark(f"{done}, of up to {LARGE // 1024} KiB, without a token", seen)

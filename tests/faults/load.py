@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from tests.faults.wire import Answer, Connection, request
-from tests.processes import frozen
-from tests.support import sql
+from tests.support.processes import frozen
+from tests.support.services import sql
 
 TASKS = "/api/alice/tasks"
 SLOWEST = 8.0  # seconds: 5 for the statement, 2 for a connection, and a busy machine

@@ -9,8 +9,8 @@ from pathlib import Path
 from sqlalchemy.engine import URL
 
 from development import database as development
-from tests.processes import nothing_left_in
-from tests.support import sql
+from tests.support.processes import nothing_left_in
+from tests.support.services import sql
 
 KILL_ALL = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

@@ -17,7 +17,7 @@ from tests.faults.conftest import Serve
 from tests.faults.load import TASKS
 from tests.faults.servers import Postgres
 from tests.faults.wire import Answer, Connection, answer, request
-from tests.processes import Service, until
+from tests.support.processes import Service, until
 
 MILK = {"title": "Buy milk"}
 OURS = """

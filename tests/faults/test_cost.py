@@ -5,34 +5,14 @@ table of all of them is printed at the end (`-s`).
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.collector import collecting
-from tests.faults import report
 from tests.faults.conftest import Serve
-from tests.faults.costs import LARGE, Meter, Shape, connect, request, send, status
+from tests.faults.costs import LARGE, Meter, Shape, connect, measured, request, send, status
 from tests.faults.shapes import BEHIND_A_PROXY, BODIES, HEADERS, PATHS, QUERIES, WITH_TELEMETRY
-from tests.processes import Service
-
-
-@contextmanager
-def measured(service: Service, done: str) -> Iterator[Meter]:
-    """A meter, whose table is printed at its end."""
-    meter = Meter(service)
-    yield meter
-    print(meter.table())  # noqa: T201
-    if not meter.costs:
-        return
-    worst = max(meter.costs, key=lambda cost: cost.large)
-    seen = {
-        "shapes": len(meter.costs),
-        "µs of CPU of a plain request": meter.plain * 1e6,
-        "µs per KiB at most": worst.large,
-        "which is": str(worst.shape),
-    }
-    report.remark(f"{done}, of up to {LARGE // 1024} KiB, without a token", seen)
+from tests.support.collector import collecting
+from tests.support.processes import Service
 
 
 @pytest.fixture(scope="module")

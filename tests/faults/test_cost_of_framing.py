@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults.costs import CEILING, Meter, Shape, connect, repeated, request
-from tests.faults.test_cost import measured
-from tests.processes import Service
+from tests.faults.costs import CEILING, Meter, Shape, connect, measured, repeated, request
+from tests.support.processes import Service
 
 CHUNKED = (b"Transfer-Encoding: chunked", b"Content-Type: application/json")
 

@@ -13,8 +13,8 @@ import pytest
 from tests.faults.conftest import Serve
 from tests.faults.load import Load, assert_healthy_again, assert_was_unhealthy, freeze, load
 from tests.faults.servers import KILL_ALL, Postgres, postgres
-from tests.processes import Service
-from tests.support import connect, eventually, locked_tasks
+from tests.support.processes import Service
+from tests.support.services import connect, eventually, locked_tasks
 
 Settle = Callable[..., dict[str, Any]]
 

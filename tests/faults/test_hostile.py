@@ -16,13 +16,13 @@ from urllib.parse import quote
 
 from config import ROOT
 from serving.protocol import REQUEST_TIMEOUT
-from tests.conftest import SECRET
 from tests.faults import report
 from tests.faults.load import TASKS
 from tests.faults.wire import Answer, answer, request
-from tests.processes import Service
-from tests.support import forge
-from tests.test_malformed import PIECES, malformed, mangled
+from tests.support.malformed import PIECES, malformed, mangled
+from tests.support.processes import Service
+from tests.support.services import forge
+from tests.support.serving import SECRET
 from tokens.verifier import make_token
 
 HERE = Path(__file__).parent

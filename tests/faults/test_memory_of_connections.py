@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults import report
 from tests.faults.costs import connect, repeated, request, send, status
-from tests.processes import Service, until
+from tests.support.processes import Service, until
 
 CONNECTIONS = 200
 SIZE = 63 * 1024  # bytes; 64 KiB may be refused

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.conftest import Serve
 from tests.faults.load import TASKS, Load, load
 from tests.faults.servers import Postgres
-from tests.processes import Service
+from tests.support.processes import Service
 
 Settle = Callable[..., dict[str, Any]]
 

@@ -14,8 +14,8 @@ from development import database as development
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
 from tests.faults.servers import KILL_ALL, Postgres
-from tests.processes import until
-from tests.support import locked_tasks
+from tests.support.processes import until
+from tests.support.services import locked_tasks
 
 Settle = Callable[..., dict[str, Any]]
 

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.conftest import Serve
 from tests.faults.load import load
 from tests.faults.servers import Postgres
-from tests.processes import STOP_LIMIT, Service, free_port, frozen, until
+from tests.support.processes import STOP_LIMIT, Service, free_port, frozen, until
 
 Settle = Callable[..., dict[str, Any]]
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults import report
 from tests.faults.wire import Answer, Connection, request
-from tests.processes import Service
+from tests.support.processes import Service
 
 ROUNDS = 60
 SENSIBLE = {

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any, NamedTuple
 
-from tests.conftest import bearer
+from tests.support.serving import bearer
 
 CLIENT_TIMEOUT = 15.0  # seconds; longer than the service may take over anything
 

@@ -21,8 +21,8 @@ from fastapi import Request
 from auth import get_current_user  # before cryptography, as in the service: see tokens/verifier.py
 from errors import APIError, Forbidden
 from tests.fuzz.issuer_key import JWK, KID, PRIVATE_KEY
-from tests.issuer import issuer
-from tests.support import base64url
+from tests.support.issuer import issuer
+from tests.support.services import base64url
 from tokens import jwks
 from tokens.verifier import TokenVerifier
 

@@ -13,10 +13,10 @@ from sqlalchemy.engine import URL
 
 from main import create_app
 from serving import server
-from tests.conftest import make_settings
 from tests.http1.wire import Address
-from tests.processes import until
-from tests.support import database_of_its_own
+from tests.support.processes import until
+from tests.support.services import database_of_its_own
+from tests.support.serving import make_settings
 
 
 async def read(request: Request) -> JSONResponse:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.http1.wire import Address
-from tests.processes import free_port, until
+from tests.support.processes import free_port, until
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 CONFIGURATION = """

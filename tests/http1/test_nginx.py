@@ -11,7 +11,6 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import bearer
 from tests.http1.cases import AFTER_IT, LAST, Case, chunk, request
 from tests.http1.client import Client
 from tests.http1.judge import summarize
@@ -19,7 +18,8 @@ from tests.http1.nginx import nginx
 from tests.http1.responses import Response, parse
 from tests.http1.tables import CASES as ALL_CASES
 from tests.http1.wire import Address, Received, exchange
-from tests.support import sql
+from tests.support.services import sql
+from tests.support.serving import bearer
 
 pytestmark = pytest.mark.slow
 

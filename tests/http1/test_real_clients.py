@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import bearer
 from tests.http1.cases import AFTER_IT
 from tests.http1.programs import JAVA, JAVA_BODY, JAVA_HEAD, NODE
 from tests.http1.responses import parse
 from tests.http1.wire import Address, bytewise, exchange
-from tests.support import sql
+from tests.support.services import sql
+from tests.support.serving import bearer
 
 TOKEN = bearer("alice")["Authorization"]
 CREATED = ["Milk 0", "Milk 1", "Milk 2"]

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from tests.http1.wire import Address, connect
-from tests.processes import Service, started, until
+from tests.support.processes import Service, started, until
 
 pytestmark = pytest.mark.slow
 

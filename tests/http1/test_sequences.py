@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import bearer
 from tests.http1.cases import AFTER_IT, LAST, SMUGGLED, chunk, chunked, get, request, sized
 from tests.http1.client import Client
 from tests.http1.responses import Response, parse
 from tests.http1.wire import Address, bytewise, exchange
+from tests.support.serving import bearer
 
 TOKEN = f"Authorization: {bearer('alice')['Authorization']}"
 EXPECT = "Expect: 100-continue"

@@ -5,11 +5,11 @@ import json
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.conftest import bearer
 from tests.http1.cases import AFTER_IT, LAST, chunk, request
 from tests.http1.responses import parse
 from tests.http1.wire import Address, bytewise, exchange
-from tests.support import sql
+from tests.support.services import sql
+from tests.support.serving import bearer
 
 TOKEN = f"Authorization: {bearer('alice')['Authorization']}"
 UPGRADE = ("Connection: Upgrade", "Upgrade: h2c")

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config import ROOT
-from tests.conftest import SECRET
 from tests.parts.neon import Neon
+from tests.support.serving import SECRET
 
 FENCE = re.compile(r"^```(?:sh|bash|shell|zsh|console)[^\n]*\n(.*?)^```$", re.M | re.S)
 INLINE = re.compile(r"`((?:\w+=\S+ )*(?:uv|uvx|npm|npx|node|pip|python3?|cp|curl|apt-get) [^`]+)`")
 SCRIPT = re.compile(r"`((?:\w+=\S+ )*(?:scripts|\.ci)/[\w-]+[^`/]*)`")
 
-ONE_FILE = "tests/test_cors.py"
+ONE_FILE = "tests/middleware/test_cors.py"
 SERVED = """ & server=$!
 curl --retry 60 --retry-delay 1 --retry-all-errors --output /dev/null localhost:$PORT/health
 kill -TERM $server
@@ -38,7 +38,7 @@ RULES = {
     r"uv run pytest": rf"\g<0> -q {ONE_FILE}",
     r"scripts/check": r"\g<0>",
     r"scripts/test": rf"\g<0> -q {ONE_FILE} --cov-fail-under=0",
-    r"scripts/test-slow": r"\g<0> -q tests/test_workers.py -k two_workers",
+    r"scripts/test-slow": r"\g<0> -q tests/serving/test_workers.py -k two_workers",
     r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
     r"scripts/test-parts tests/better_auth": r"\g<0> -q -k sound_typescript",
     r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k toggles",

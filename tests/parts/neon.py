@@ -14,9 +14,9 @@ from sqlalchemy.engine import URL
 
 from development import database as development
 from tests.parts.parts import POSTGRES
-from tests.postgres_servers import temporary_postgres
-from tests.processes import free_port, until
-from tests.support import sql
+from tests.support.postgres_servers import temporary_postgres
+from tests.support.processes import free_port, until
+from tests.support.services import sql
 
 USER = "neondb_owner"
 DATABASE = "neondb"

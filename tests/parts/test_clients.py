@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from config import ROOT
-from tests.conftest import SECRET
 from tests.parts.parts import CLIENTS, need
+from tests.support.serving import SECRET
 from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts

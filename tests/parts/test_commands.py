@@ -17,8 +17,8 @@ from config import ROOT
 from tests.parts.commands import Commands, commands_of, documented, filled
 from tests.parts.neon import Neon
 from tests.parts.parts import CLIENTS, need
-from tests.processes import environment, free_port, until
-from tests.support import sql
+from tests.support.processes import environment, free_port, until
+from tests.support.services import sql
 
 pytestmark = pytest.mark.parts
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import SECRET
 from tests.parts.browser import DOMAIN, screenshot
+from tests.support.serving import SECRET
 from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts

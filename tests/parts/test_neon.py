@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import SECRET, bearer
 from tests.parts.neon import POOL, Neon
-from tests.processes import Service, run, started, until
-from tests.support import NO_TLS, sql
+from tests.support.processes import Service, run, started, until
+from tests.support.services import NO_TLS, sql
+from tests.support.serving import SECRET, bearer
 
 pytestmark = pytest.mark.parts
 

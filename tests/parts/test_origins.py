@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from main import create_app
-from tests.conftest import SECRET, make_settings, serving
-from tests.support import (
+from tests.support.services import (
     DATABASE_UNAVAILABLE,
     INTERNAL_ERROR,
     claims,
@@ -19,7 +18,8 @@ from tests.support import (
     forge,
     sql,
 )
-from tests.tcp_proxy import proxy
+from tests.support.serving import SECRET, make_settings, serving
+from tests.support.tcp_proxy import proxy
 from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts

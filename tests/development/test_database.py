@@ -1,0 +1,245 @@
+"""The Postgres of development: it starts and stops with its users, and keeps their data."""
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL, make_url
+
+from config import ROOT
+from development import database as development
+from development.database import database_url, running_postgres
+from tests.support.processes import (
+    absent_wheel,
+    frozen,
+    nothing_left_in,
+    postmaster,
+    using,
+)
+from tests.support.services import sql
+from tests.support.serving import make_settings
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+
+
+@pytest.fixture(scope="module")
+def used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was used before, and holds one note."""
+    folder = tmp_path_factory.mktemp("used")
+    with running_postgres(folder) as url:
+        sql(url, "CREATE TABLE notes AS SELECT 'kept' AS note")
+    return folder
+
+
+@pytest.fixture
+def folder(used_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(development, "START_TIMEOUT", 20)
+    with nothing_left_in(used_folder):
+        yield used_folder
+    (used_folder / "data/postmaster.pid").unlink(missing_ok=True)
+
+
+def notes(url: URL) -> list[tuple[Any, ...]]:
+    return sql(url, "SELECT note FROM notes")
+
+
+def test_it_runs_as_long_as_it_is_used_and_keeps_its_data(folder: Path) -> None:
+    with running_postgres(folder) as url:
+        assert notes(url) == [("kept",)]
+        assert postmaster(folder)
+    assert postmaster(folder) is None
+
+
+def test_it_is_out_of_reach_for_other_users_and_machines(folder: Path) -> None:
+    with running_postgres(folder) as url:
+        assert sql(url, "SHOW listen_addresses") == [("",)]
+        server = postmaster(folder)
+        assert server is not None
+        assert 0 not in server.uids()
+        for private in (folder / "data", Path(str(url.query["host"]))):
+            assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+def test_it_sorts_and_lowers_all_of_unicode(folder: Path) -> None:
+    with running_postgres(folder) as url:
+        assert sql(url, "SELECT lower('ÄÖЖ'), getdatabaseencoding()") == [("äöж", "UTF8")]
+
+
+@pytest.mark.slow
+def test_users_that_start_at_once_share_one_server_until_the_last_leaves(tmp_path: Path) -> None:
+    with using(tmp_path) as first, using(tmp_path) as second:
+        url = first.is_served()
+        assert url == second.is_served() != ""
+        server = postmaster(tmp_path)
+        assert first.leaves() == 0
+        assert postmaster(tmp_path) == server
+        assert sql(make_url(url), "SELECT 1") == [(1,)]
+        assert second.leaves() == 0
+        assert postmaster(tmp_path) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [["user"], ["server"], ["user", "server"], ["server", "user"]])
+def test_after_kill_9_the_next_user_finds_what_was_written(folder: Path, killed: list[str]) -> None:
+    with using(folder) as user:
+        url = make_url(user.is_served())
+        sql(url, "TRUNCATE notes; INSERT INTO notes VALUES ('just written')")
+        server = postmaster(folder)
+        assert server is not None
+        for victim in killed:
+            (user.process if victim == "user" else server).kill()
+        if "user" in killed:
+            user.process.wait()
+        with running_postgres(folder) as url:
+            assert notes(url) == [("just written",)]
+            sql(url, "UPDATE notes SET note = 'kept'")
+        if "user" not in killed:
+            assert user.leaves() == 0
+    assert postmaster(folder) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", ["{python}\n", "{postgres}\n", "999999999\n", "no pid\n", ""])
+def test_a_stale_pid_file_is_no_obstacle(folder: Path, postgres: URL, content: str) -> None:
+    """After a crash its process id may by now be any other process's, another Postgres included."""
+    [(data,)] = sql(postgres, "SHOW data_directory")
+    other = (Path(data) / "postmaster.pid").read_text().split()[0]
+    rest = f"{folder}/data\n1700000000\n5432\n/tmp\n\n"
+    lines = content.format(python=os.getpid(), postgres=other) + (rest if content else "")
+    (folder / "data/postmaster.pid").write_text(lines)
+    with running_postgres(folder) as url:
+        assert notes(url) == [("kept",)]
+    assert sql(postgres, "SELECT 1") == [(1,)]
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_is_not_pushed_aside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers on one cluster would ruin it."""
+    monkeypatch.setattr(development, "START_TIMEOUT", 1)
+    with using(folder) as user:
+        assert user.is_served()
+        server = postmaster(folder)
+        with (
+            frozen(folder),
+            pytest.raises(SystemExit, match=r"does not start; see .*/log$"),
+            running_postgres(folder),
+        ):
+            pass
+        assert postmaster(folder) == server
+        assert user.leaves() == 0
+
+
+@pytest.mark.slow
+def test_a_half_made_cluster_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "data.new/base").mkdir(parents=True)
+    (tmp_path / "data.new/PG_VERSION").write_text("18\n")
+    with running_postgres(tmp_path) as url:
+        assert sql(url, "SELECT 1") == [(1,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["a path with spaces", "/".join(["long" * 40] * 3)], ids=["spaces", "long"]
+)
+def test_it_lives_in_any_private_folder(tmp_path: Path, name: str) -> None:
+    tmp_path.chmod(0o700)
+    with running_postgres(tmp_path / name) as url:
+        assert sql(url, "SELECT 1") == [(1,)]
+    for parent in tmp_path, tmp_path.parent:
+        assert stat.S_IMODE(parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.slow
+@as_root
+def test_a_plain_user_runs_it_too() -> None:
+    plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    initdb = development._packages() / development.POSTGRES / "bin/initdb"
+    if subprocess.run([*plain, "test", "-x", initdb]).returncode:
+        pytest.skip(f"a plain user can't reach {initdb}: put the project outside of root's home")
+    # The interpreter may lie in root's home; to read there is all that this allows.
+    plain += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    with tempfile.TemporaryDirectory() as home:
+        os.chown(home, 65534, 65534)
+        with using(Path(home) / "postgres", *plain) as user:
+            assert user.is_served()
+            server = postmaster(Path(home) / "postgres")
+            assert server is not None
+            assert set(server.uids()) == {65534}
+            assert user.leaves() == 0
+        assert postmaster(Path(home) / "postgres") is None
+
+
+@pytest.mark.slow
+def test_variables_for_other_databases_do_not_mislead_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with using(folder) as user:
+        assert user.is_served()
+        monkeypatch.setenv("PGDATABASE", "nowhere")
+        monkeypatch.setenv("PGPORT", "6543")
+        with running_postgres(folder) as url:
+            monkeypatch.undo()
+            assert notes(url) == [("kept",)]
+        assert user.leaves() == 0
+
+
+@pytest.mark.parametrize("trap", ["link", pytest.param("foreign", marks=as_root)])
+def test_a_socket_folder_that_somebody_else_made_is_not_used(tmp_path: Path, trap: str) -> None:
+    (tmp_path / "data").mkdir()
+    place = development._Server(tmp_path).socket
+    try:
+        if trap == "link":
+            place.symlink_to(tmp_path)
+        else:
+            place.mkdir()
+            os.chown(place, 4321, 4321)
+        with (
+            pytest.raises(SystemExit, match=f"{place} belongs to another user"),
+            running_postgres(tmp_path),
+        ):
+            pass
+        assert place.exists()
+    finally:
+        if place.is_symlink():
+            place.unlink()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def test_without_the_wheel_one_sentence_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent_wheel(monkeypatch)
+    with pytest.raises(SystemExit, match=r"^DATABASE_URL is required.*uv sync"):
+        running_postgres(tmp_path).__enter__()
+
+
+def test_a_cluster_that_cannot_be_made_is_said_and_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initdb = tmp_path / development.POSTGRES / "bin/initdb"
+    initdb.parent.mkdir(parents=True)
+    initdb.write_text("#!/bin/sh\necho no room >&2\nexit 1\n")
+    initdb.chmod(0o755)
+    monkeypatch.setattr(development, "_packages", lambda: tmp_path)
+    with pytest.raises(SystemExit, match=r"can't be made: no room"):
+        running_postgres(tmp_path / "folder").__enter__()
+    assert not (tmp_path / "folder/data").exists()
+
+
+def test_a_database_url_is_taken_as_it_is_and_without_one_a_server_runs(
+    folder: Path, postgres: URL, tmp_path: Path
+) -> None:
+    with database_url(make_settings(postgres)) as url:
+        assert url == postgres
+    (tmp_path / "postgres").symlink_to(folder)
+    with database_url(make_settings(postgres, database_url=None, data_dir=tmp_path)) as url:
+        assert notes(url) == [("kept",)]
+        assert ROOT not in folder.parents

@@ -1,0 +1,79 @@
+"""In development the service migrates its database at start, whenever that comes."""
+
+import asyncio
+from contextlib import ExitStack
+
+import psutil
+import pytest
+from sqlalchemy.engine import URL
+
+from development import migrate
+from development.migrate import migrated
+from observability import logs
+from tests.support.processes import processes_of, until
+from tests.support.services import database_of_its_own, sql
+from tests.support.serving import make_settings
+
+pytestmark = pytest.mark.slow  # each waits for an attempt, or for the pause after it
+
+
+def has_tables(url: URL) -> bool:
+    return sql(url, "SELECT to_regclass('tasks') IS NOT NULL") == [(True,)]
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_only_in_development_the_service_migrates(postgres: URL, environment: str) -> None:
+    async def start(url: URL) -> bool:
+        async with migrated(url, make_settings(url, environment=environment)):
+            return has_tables(url)
+
+    with database_of_its_own(postgres, tables=False) as url:
+        assert asyncio.run(start(url)) == (environment == "development")
+
+
+def test_what_keeps_the_service_from_migrating_is_logged(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "PATIENCE", 30)
+    monkeypatch.setattr(migrate, "INTERVAL", 0.1)
+
+    async def start(url: URL) -> None:
+        async with migrated(url, make_settings(url)):
+            assert has_tables(url)
+
+    said: list[tuple[object, ...]] = []
+
+    def allow(*words: object) -> None:
+        said.append(words)
+        sql(url, "GRANT CREATE ON SCHEMA public TO guest")
+
+    with database_of_its_own(postgres, tables=False) as url:
+        sql(url, "CREATE ROLE guest LOGIN")
+        monkeypatch.setattr(logs.logger, "warning", allow)
+        asyncio.run(start(url.set(username="guest")))
+        sql(url, "DROP OWNED BY guest")
+        sql(url, "DROP ROLE guest")
+    assert said == [
+        ("The database can't be migrated yet: %s", "psycopg2.errors.InsufficientPrivilege")
+    ]
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_database_that_is_not_there_is_migrated_when_it_comes(
+    postgres: URL, comes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "INTERVAL", 0.1)
+    monkeypatch.setattr(migrate, "PATIENCE", 2)
+    missing = postgres.set(database="not_yet")
+
+    async def start(exits: ExitStack) -> None:
+        async with migrated(missing, make_settings(missing)):
+            if comes:
+                sql(postgres, "CREATE DATABASE not_yet")
+                exits.callback(sql, postgres, "DROP DATABASE not_yet WITH (FORCE)")
+                await asyncio.to_thread(until, lambda: has_tables(missing), "the tables")
+
+    with ExitStack() as exits:
+        asyncio.run(start(exits))
+    children = processes_of(psutil.Process())
+    assert "alembic" not in str([child.cmdline() for child in children[1:]])

@@ -1,0 +1,154 @@
+"""A request that took long is logged, with where its time went."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from sqlalchemy.engine import URL
+
+from observability.timing import MAX_LINES
+from tests.support.services import (
+    backends_that_wait,
+    database_of_its_own,
+    eventually,
+    locked_tasks,
+    recorded_log,
+    service,
+)
+from tests.support.tcp_proxy import proxy
+
+TASKS = "/api/alice/tasks"
+SLOW = re.compile(
+    r"\[WARNING\] \[(?P<user>[^]]+)\] \[(?P<endpoint>[^]]+)\]"
+    r" \[slow: (?P<status>\d+) in (?P<total>[\d.]+) ms \(turn (?P<turn>[\d.]+), connection"
+    r" (?P<connection>[\d.]+), database (?P<database>[\d.]+), rest (?P<rest>[\d.]+)\)"
+    r" request_id=[0-9a-f]{32}\]\n"
+)
+
+pytestmark = pytest.mark.slow
+PARTS = ("turn", "connection", "database", "rest")
+
+
+@contextmanager
+def recorded(requests: int = 1) -> Iterator[list[re.Match[str]]]:
+    """The slow requests that are logged meanwhile, `requests` of them."""
+    found: list[re.Match[str]] = []
+    with recorded_log() as log:
+        yield found
+        eventually(lambda: len(list(SLOW.finditer(log.getvalue()))) >= requests)
+    found += SLOW.finditer(log.getvalue())
+
+
+def get(client: httpx.Client) -> threading.Thread:
+    """Asks for the list, in a thread."""
+    thread = threading.Thread(target=client.get, args=(TASKS,))
+    thread.start()
+    return thread
+
+
+def check_sum(match: re.Match[str]) -> None:
+    assert abs(float(match["total"]) - sum(float(match[part]) for part in PARTS)) < 0.5
+
+
+def test_time_in_the_database_and_before_a_turn(postgres: URL) -> None:
+    """One connection: the first waits for a lock, and the second for the first."""
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, slow_request_ms=100, db_pool_size=1) as client,
+    ):
+        assert client.get(TASKS).status_code == 200
+        with recorded(2) as slow, locked_tasks(url) as release:
+            first = get(client)
+            eventually(lambda: backends_that_wait(url))
+            second = get(client)
+            threading.Event().wait(0.4)
+            release()
+            first.join(10)
+            second.join(10)
+    by_turn = sorted(slow, key=lambda match: float(match["turn"]))
+    assert len(by_turn) == 2
+    for match in by_turn:
+        assert match.group("user", "endpoint", "status") == ("alice", f"GET {TASKS}", "200")
+        check_sum(match)
+    locked, behind = by_turn
+    assert float(locked["database"]) > 300 > 100 > float(locked["turn"])
+    assert float(behind["turn"]) > 300 > 100 > float(behind["database"])
+
+
+def test_time_until_a_connection_is_made(postgres: URL) -> None:
+    with database_of_its_own(postgres) as url, proxy(url) as way:
+        way.open()
+        way.hold()
+        with service(way.url, slow_request_ms=100) as client, recorded() as slow:
+            threading.Timer(0.4, way.open).start()
+            assert client.get(TASKS).status_code == 200
+    [match] = slow
+    check_sum(match)
+    assert float(match["connection"]) > 300 > 100 > float(match["turn"])
+
+
+def test_a_turn_that_never_came_is_counted_as_the_wait_for_it(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, slow_request_ms=1000, db_pool_size=1) as client,
+        recorded(2) as slow,
+        locked_tasks(url) as release,
+    ):
+        first = get(client)
+        eventually(lambda: backends_that_wait(url))
+        assert client.get(TASKS).status_code == 503
+        release()
+        first.join(10)
+    [refused] = [match for match in slow if match["status"] == "503"]
+    check_sum(refused)
+    assert float(refused["turn"]) > 1900
+
+
+def test_of_many_at_once_only_some_have_a_line(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, slow_request_ms=100) as client,
+        recorded_log() as log,
+        locked_tasks(url) as release,
+    ):
+        waiting = [get(client) for _ in range(MAX_LINES + 7)]
+        threading.Event().wait(0.5)
+        release()
+        for each in waiting:
+            each.join(10)
+        eventually(lambda: "[slow: 7 more requests within a second]" in log.getvalue())
+        assert client.get(TASKS).status_code == 200
+    assert len(SLOW.findall(log.getvalue())) == MAX_LINES
+
+
+def test_neither_fast_ones_nor_any_when_it_is_off(postgres: URL) -> None:
+    for milliseconds in (500, 0):
+        with (
+            database_of_its_own(postgres) as url,
+            service(url, slow_request_ms=milliseconds) as client,
+        ):
+            assert client.get(TASKS).status_code == 200
+            with recorded_log() as log, locked_tasks(url) as release:
+                waiting = get(client) if not milliseconds else None
+                threading.Event().wait(0.6)
+                release()
+                if waiting:
+                    waiting.join(10)
+                assert client.get(TASKS).status_code == 200
+            assert log.getvalue() == ""
+
+
+def test_a_request_that_asks_for_no_turn_has_its_time_in_the_rest(postgres: URL) -> None:
+    """The health check of a database that does not answer takes its 1.5 seconds."""
+    with database_of_its_own(postgres) as url, proxy(url) as way:
+        way.open()
+        way.hold()
+        with service(way.url, slow_request_ms=1000) as client, recorded() as slow:
+            assert client.get("/health").status_code == 503
+    [match] = slow
+    assert match.group("user", "endpoint", "status") == ("-", "GET /health", "503")
+    assert match.group("turn", "connection", "database") == ("0.0", "0.0", "0.0")
+    assert float(match["rest"]) > 1000

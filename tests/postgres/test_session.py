@@ -1,0 +1,63 @@
+"""SQLAlchemy's and SQLModel's way to the same connections."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models import Task
+from tests.postgres.sessions import Run, kill, opened
+
+
+def test_the_engine_knows_a_killed_connection_for_what_it_is(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with opened(url) as session:
+            engine = session.bind
+            assert isinstance(engine, AsyncEngine)
+            async with engine.connect() as connection:
+                pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+                query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(5)")))
+                await asyncio.sleep(0.05)
+                await kill(url, pid)
+                with pytest.raises(OperationalError) as error:
+                    await query
+                assert error.value.connection_invalidated
+            async with engine.connect() as connection:
+                assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+
+    run(work())
+
+
+def carols(title: str) -> Task:
+    now = datetime.now(UTC)
+    return Task(user_id="carol", title=title, created_at=now, updated_at=now)
+
+
+def test_the_session_of_sqlmodel_works(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with opened(url) as pool, AsyncSession(pool.bind) as session:
+            task = carols("Buy milk")
+            session.add(task)
+            await session.commit()
+            await session.refresh(task)
+            assert (task.id is not None, task.completed, task.title) == (True, False, "Buy milk")
+            found = await session.exec(select(Task).where(Task.user_id == "carol"))
+            assert found.all() == [task]
+            task.title = "Milk"
+            await session.commit()
+            assert (await session.exec(select(Task.title))).one() == "Milk"
+            await session.delete(task)
+            await session.commit()
+            assert (await session.exec(select(Task))).all() == []
+            session.add(carols(""))
+            with pytest.raises(DBAPIError):
+                await session.commit()
+            await session.rollback()
+
+    run(work())

@@ -1,0 +1,243 @@
+"""Clients that are slow, that leave, or that speak no HTTP."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from sqlalchemy.engine import URL
+
+from routing import route
+from serving import protocol
+from tests.support.services import (
+    backends_that_wait,
+    database_of_its_own,
+    eventually,
+    locked_tasks,
+    recorded_log,
+    service,
+    sql,
+)
+from tests.support.serving import bearer
+
+TASKS = "/api/alice/tasks"
+REQUEST_TIMEOUT = {"detail": "The request did not arrive in time.", "code": "REQUEST_TIMEOUT"}
+NO_HTTP = {
+    "detail": "The request breaks a rule; see errors.",
+    "code": "VALIDATION_ERROR",
+    "errors": [{"field": "request", "message": "must be HTTP/1.1"}],
+}
+HEAD = "\r\n".join(
+    (
+        f"POST {TASKS} HTTP/1.1",
+        "Host: tasks",
+        f"Authorization: {bearer('alice')['Authorization']}",
+        "Content-Type: application/json",
+        "Content-Length: 16",
+        "",
+        "",
+    )
+).encode()
+BODY = b'{"title":"Milk"}'
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(route, "BODY_TIMEOUT", 0.4)
+    monkeypatch.setattr(protocol, "REQUEST_TIMEOUT", 0.8)
+
+
+@pytest.fixture
+def connection(base_url: str, impatient: None) -> Iterator[socket.socket]:
+    where = urlsplit(base_url)
+    with socket.create_connection((str(where.hostname), where.port or 80), timeout=5) as connection:
+        yield connection
+
+
+def trickle(connection: socket.socket, text: bytes) -> bytes:
+    """Sends a byte every 50 ms until the service hangs up; gives all that it answered."""
+    connection.settimeout(0.05)
+    answered = b""
+    started = time.monotonic()
+    for byte in text:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.send(bytes([byte]))
+        try:
+            part = connection.recv(65536)
+        except TimeoutError:
+            continue
+        except ConnectionResetError:
+            return answered
+        if not part:
+            return answered
+        answered += part
+        assert time.monotonic() - started < 5
+    raise AssertionError("the service goes on waiting")
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that the service sends until it closes the connection."""
+    received = b""
+    with suppress(ConnectionError):
+        while part := connection.recv(65536):
+            received += part
+    return received
+
+
+def told(answered: bytes) -> tuple[int, object]:
+    head, _, body = answered.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    return int(head.split(b" ")[1]), json.loads(body)
+
+
+def test_the_limits_are_some_seconds() -> None:
+    assert (route.BODY_TIMEOUT, protocol.REQUEST_TIMEOUT) == (10, 15)
+
+
+def test_a_body_that_trickles_is_given_up(connection: socket.socket) -> None:
+    connection.sendall(HEAD.replace(b"Length: 16", b"Length: 160"))
+    assert told(trickle(connection, b" " * 100)) == (408, REQUEST_TIMEOUT)
+
+
+def test_a_head_that_trickles_is_given_up(connection: socket.socket) -> None:
+    assert told(trickle(connection, HEAD)) == (408, REQUEST_TIMEOUT)
+
+
+def test_a_second_head_that_trickles_is_given_up(connection: socket.socket) -> None:
+    connection.sendall(HEAD + BODY)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
+    assert told(trickle(connection, HEAD)) == (408, REQUEST_TIMEOUT)
+
+
+def test_a_body_that_nobody_reads_is_not_waited_for_either(connection: socket.socket) -> None:
+    connection.sendall(HEAD.replace(b"POST", b"GET").replace(b"Length: 16", b"Length: 160"))
+    answered = trickle(connection, b" " * 100)
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert answered.count(b"HTTP/1.1") == 1
+
+
+def test_who_says_nothing_is_not_waited_for(connection: socket.socket) -> None:
+    assert connection.recv(65536) == b""
+
+
+def test_who_is_served_may_go_on(connection: socket.socket) -> None:
+    """Through pauses, and for longer in all than one request may take."""
+    started = time.monotonic()
+    while time.monotonic() - started < 1.5:
+        connection.sendall(HEAD + BODY)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
+        time.sleep(0.3)
+
+
+@pytest.mark.parametrize("text", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"\x00" + HEAD])
+def test_what_is_no_http_is_answered_in_the_form_of_all_errors(
+    connection: socket.socket, text: bytes
+) -> None:
+    connection.sendall(text)
+    assert told(connection.recv(65536)) == (400, NO_HTTP)
+    assert connection.recv(65536) == b""
+
+
+def test_a_malformed_request_is_refused_after_the_response_before_it(
+    connection: socket.socket,
+) -> None:
+    connection.sendall(HEAD + BODY + b"\r\n\r\n???\r\n\r\n")
+    received = everything(connection)
+    first, second = received.split(b"HTTP/1.1 ")[1:]
+    assert first.startswith(b"201 ")
+    assert told(b"HTTP/1.1 " + second) == (400, NO_HTTP)
+
+
+def test_a_head_that_is_too_large_is_refused_after_the_response_before_it(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url) as client,
+        locked_tasks(url) as release,
+        leaving(client, "POST", TASKS) as connection,
+    ):
+        eventually(lambda: backends_that_wait(url))
+        connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000)
+        time.sleep(0.3)
+        release()
+        first, second = everything(connection).split(b"HTTP/1.1 ")[1:]
+        assert first.startswith(b"201 ")
+        assert second.startswith(b"431 ")
+
+
+def test_requests_that_are_sent_far_ahead_are_all_served(connection: socket.socket) -> None:
+    asked = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
+    with ThreadPoolExecutor() as threads:
+        last = asked.replace(b"tasks\r\n", b"tasks\r\nConnection: close\r\n")
+        threads.submit(connection.sendall, asked * 4999 + last)
+        received = everything(connection)
+    assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1") == 5000
+
+
+def test_some_may_be_sent_ahead(connection: socket.socket) -> None:
+    asked = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
+    connection.sendall(asked * 10 + asked.replace(b"tasks\r\n", b"tasks\r\nConnection: close\r\n"))
+    answered = b""
+    while part := connection.recv(65536):
+        answered += part
+    assert answered.count(b"HTTP/1.1 200 ") == 11
+
+
+def test_a_body_that_is_no_chunk_is_refused(connection: socket.socket) -> None:
+    connection.sendall(HEAD.replace(b"Content-Length: 16", b"Transfer-Encoding: chunked") + b"x")
+    message = "must have chunks that begin with their size"
+    error = {**NO_HTTP, "errors": [{"field": "request", "message": message}]}
+    assert told(connection.recv(65536)) == (400, error)
+
+
+def leaving(client: httpx.Client, method: str, path: str) -> socket.socket:
+    """A request that is sent whole, on a connection that the caller closes."""
+    where = client.base_url
+    connection = socket.create_connection((where.host, where.port or 80), timeout=5)
+    connection.sendall(HEAD.replace(f"POST {TASKS}".encode(), f"{method} {path}".encode()) + BODY)
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("method", "tail", "said"),
+    [
+        ("POST", "", "[201 (made /api/alice/tasks/2), but the client had gone before it was told"),
+        ("PUT", "/1", "[200, but the client had gone before it was told"),
+        ("PATCH", "/1/complete", "[200, but the client had gone before it was told"),
+        ("DELETE", "/1", "[204, but the client had gone before it was told"),
+    ],
+)
+def test_a_write_whose_answer_nobody_hears_is_in_the_log(
+    postgres: URL, method: str, tail: str, said: str
+) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url) as client,
+        recorded_log() as log,
+        ThreadPoolExecutor() as threads,
+    ):
+        assert client.post(TASKS, json={"title": "Buy milk"}).status_code == 201
+        with locked_tasks(url) as release:
+            connection = leaving(client, method, TASKS + tail)
+            eventually(lambda: backends_that_wait(url))
+            connection.close()
+            time.sleep(0.1)
+            release()
+        threads.submit(eventually, lambda: said in log.getvalue()).result()
+        line = next(line for line in log.getvalue().splitlines() if said in line)
+        assert f"[WARNING] [alice] [{method} {TASKS}{tail}]" in line
+        left = sql(url, "SELECT count(*) FROM tasks")
+        assert left == [({"POST": 2, "DELETE": 0}.get(method, 1),)]
+
+
+def test_a_write_whose_answer_is_heard_is_no_line(client: httpx.Client, alice: str) -> None:
+    with recorded_log() as log:
+        for _ in range(20):
+            made = client.post(f"/api/{alice}/tasks", json={"title": "Buy milk"})
+            client.patch(made.headers["location"] + "/complete")
+            client.delete(made.headers["location"])
+    assert "had gone" not in log.getvalue()

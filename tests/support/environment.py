@@ -1,0 +1,15 @@
+"""Importing this keeps settings of the machine, and a `.env`, out of the tests.
+
+It comes before main.py, which reads them.
+"""
+
+import os
+
+from config import Settings
+
+ENV_FILE = Settings.model_config["env_file"]
+Settings.model_config["env_file"] = None
+for name in [name for name in os.environ if name.startswith("OTEL_")]:
+    del os.environ[name]
+for name in Settings.model_fields:
+    os.environ.pop(name.upper(), None)

@@ -1,0 +1,172 @@
+"""What several test files share: tokens made by hand, and services and databases to break."""
+
+import hashlib
+import hmac
+import io
+import json
+import logging
+import secrets
+import ssl
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
+
+import httpx
+import psycopg2
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.engine import URL
+from sqlmodel import SQLModel
+
+import models  # noqa: F401  (fills the metadata)
+from main import create_app
+from observability.logs import LineHandler
+from tests.support.serving import ORIGIN, SECRET, bearer, make_settings, serving
+
+Value = TypeVar("Value")
+
+# Where no database listens.
+NOWHERE = URL.create("postgresql", "postgres", host="127.0.0.1", port=9, database="none")
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client would make one, which takes time
+HEADER = {"alg": "HS256", "typ": "JWT"}
+
+INTERNAL_ERROR = {"detail": "Something went wrong on our side.", "code": "INTERNAL_ERROR"}
+DATABASE_UNAVAILABLE = {
+    "detail": "The database cannot be reached at the moment; try again.",
+    "code": "DATABASE_UNAVAILABLE",
+}
+OVERLOADED = {
+    "detail": "There are more requests than can be answered in time; try again.",
+    "code": "OVERLOADED",
+}
+TOO_MANY_REQUESTS = {
+    "detail": "Too many of your requests are waiting; send fewer at once.",
+    "code": "TOO_MANY_REQUESTS",
+}
+
+
+def forge(
+    payload: object,
+    header: object = HEADER,
+    secret: str = SECRET,
+    digest: Callable[..., Any] = hashlib.sha256,
+) -> str:
+    """A token with any payload and header at all (bytes stay as they are), signed by HMAC."""
+    signed = f"{base64url(header)}.{base64url(payload)}"
+    signature = hmac.digest(secret.encode(), signed.encode(), digest().name)
+    return f"{signed}.{base64url(signature)}"
+
+
+def base64url(part: object) -> str:
+    raw = part if isinstance(part, bytes) else json.dumps(part).encode()
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def nested(depth: int) -> bytes:
+    return b'{"alg": "HS256", "x": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+def raw(claims: dict[str, Any], **texts: str) -> bytes:
+    """A payload some of whose values are JSON, or nearly, as it is written."""
+    fields = [f'"{name}": {json.dumps(value)}' for name, value in claims.items()]
+    fields = [field for field in fields if field.split('"')[1] not in texts]
+    return ("{" + ", ".join([*fields, *(f'"{n}": {t}' for n, t in texts.items())]) + "}").encode()
+
+
+def claims(user_id: str, **others: Any) -> dict[str, Any]:
+    """The claims of a good token, and others."""
+    return {"sub": user_id, "exp": int(time.time()) + 3600, **others}
+
+
+def sql(url: URL, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Runs a statement past the service."""
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def connect(url: URL) -> psycopg2.extensions.connection:
+    connection = psycopg2.connect(
+        host=url.query.get("host"),
+        port=url.port,
+        user="postgres",
+        dbname=url.database,
+        application_name="tests",
+    )
+    connection.autocommit = True
+    return connection
+
+
+@contextmanager
+def database_of_its_own(postgres: URL, *, tables: bool = True) -> Iterator[URL]:
+    """A database for a test that breaks it."""
+    name = f"test_{secrets.token_hex(4)}"
+    sql(postgres, f"CREATE DATABASE {name}")
+    url = postgres.set(database=name)
+    if tables:
+        engine = create_engine(url.set(drivername="postgresql+psycopg2"), poolclass=NullPool)
+        SQLModel.metadata.create_all(engine)
+    try:
+        yield url
+    finally:
+        sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def service(url: URL, user_id: str = "alice", **settings: Any) -> Iterator[httpx.Client]:
+    """A service of its own on `url`, and a user's client of it, a browser at the allowed origin."""
+    app = create_app(make_settings(url, **{"environment": "production", **settings}))
+    headers = {"Origin": ORIGIN, **bearer(user_id)}
+    with (
+        serving(app) as base_url,
+        httpx.Client(base_url=base_url, headers=headers, timeout=20, verify=NO_TLS) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def locked_tasks(url: URL) -> Iterator[Callable[[], None]]:
+    """Holds a lock which every statement on tasks waits for; gives what releases it."""
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        yield connection.rollback
+
+
+def backends_that_wait(url: URL) -> list[int]:
+    """The process ids of the service's backends that wait for a lock."""
+    rows = sql(
+        url,
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name <> 'tests' AND wait_event_type = 'Lock'",
+    )
+    return [pid for (pid,) in rows]
+
+
+def eventually(question: Callable[[], Value], seconds: float = 10) -> Value:
+    """The first answer that is true."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return answer
+
+
+@contextmanager
+def recorded_log() -> Iterator[io.StringIO]:
+    """What the service writes to stdout meanwhile. Start the service before."""
+    root, client_logger, stream = logging.getLogger(), logging.getLogger("httpx"), io.StringIO()
+    [stdout] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
+    recorder = logging.StreamHandler(stream)
+    recorder.setFormatter(stdout.formatter)
+    level = client_logger.level
+    client_logger.setLevel(logging.WARNING)  # it is the test's, in the same process
+    root.addHandler(recorder)
+    root.removeHandler(stdout)
+    try:
+        yield stream
+    finally:
+        client_logger.setLevel(level)
+        root.addHandler(stdout)
+        root.removeHandler(recorder)

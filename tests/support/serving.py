@@ -1,0 +1,64 @@
+"""The service in a thread of the tests, and its clients."""
+
+import secrets
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import uvicorn
+from fastapi import FastAPI
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import URL
+
+from config import Settings
+from postgres.driver import libpq_parameters
+from serving import server
+from tokens.verifier import make_token
+
+SECRET = "tests-only-" + secrets.token_urlsafe(32)
+ORIGIN = "https://app.example.com"
+TLS = ssl.create_default_context()  # which nothing here speaks; httpx would make one a client
+
+
+def connect(url: URL) -> Connection:
+    """A connection in autocommit, past the service."""
+    connection: Connection = psycopg2.connect(**libpq_parameters(url))
+    connection.autocommit = True
+    return connection
+
+
+def make_settings(url: URL, **others: Any) -> Settings:
+    """Settings for a service on `url`, apart from the environment and `.env`."""
+    values = {
+        "database_url": url.render_as_string(hide_password=False),
+        "better_auth_secret": SECRET,
+        "allowed_origins": ORIGIN,
+        "db_pool_size": 5,
+    }
+    return Settings(_env_file=None, **{**values, **others})
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serves `app` on a free port in a thread of its own; gives its base URL."""
+    serving = uvicorn.Server(server.config(app, app.state.settings))
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=serving.run, args=([listener],))
+    thread.start()
+    try:
+        while not serving.started:
+            assert thread.is_alive(), "the service did not start"
+            thread.join(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        serving.should_exit = True
+        thread.join(15)
+
+
+def bearer(user_id: str) -> dict[str, str]:
+    """The header that makes a request `user_id`'s."""
+    return {"Authorization": f"Bearer {make_token(user_id, SECRET)}"}

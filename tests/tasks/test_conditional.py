@@ -1,0 +1,253 @@
+"""Entity tags: what has not changed is not sent again, and nothing unseen is overwritten."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from tests.support.serving import bearer
+
+Task = dict[str, Any]
+Create = Callable[..., Task]
+
+PRECONDITION_FAILED = {
+    "detail": "The task has changed since you read it; read it again.",
+    "code": "PRECONDITION_FAILED",
+}
+TASK_NOT_FOUND = {"detail": "There is no such task.", "code": "TASK_NOT_FOUND"}
+FORBIDDEN = {"detail": "These are not your tasks.", "code": "FORBIDDEN"}
+
+CHANGES: dict[str, tuple[str, str, Any]] = {
+    "update": ("PUT", "", {"title": "Changed"}),
+    "empty update": ("PUT", "", {}),
+    "toggle": ("PATCH", "/complete", None),
+    "delete": ("DELETE", "", None),
+}
+each_change = pytest.mark.parametrize("change", CHANGES)
+
+
+def path_of(task: Task) -> str:
+    return f"/api/{task['user_id']}/tasks/{task['id']}"
+
+
+def etag_of(task: Task) -> str:
+    return f'"{task["updated_at"]}"'
+
+
+def send(
+    client: httpx.Client, change: str, task: Task, if_match: str | None = None
+) -> httpx.Response:
+    method, suffix, body = CHANGES[change]
+    headers = {} if if_match is None else {"If-Match": if_match}
+    return client.request(method, path_of(task) + suffix, json=body, headers=headers)
+
+
+def test_every_answer_of_one_task_has_its_etag(client: httpx.Client, alice: str) -> None:
+    created = client.post(f"/api/{alice}/tasks", json={"title": "Tea"})
+    path = created.headers["location"]
+    answers = [
+        created,
+        client.get(path),
+        client.put(path, json={"title": "Green tea"}),
+        client.patch(f"{path}/complete"),
+        client.put(path, json={}),
+        client.get(path),
+    ]
+    for answer in answers:
+        assert answer.headers["etag"] == etag_of(answer.json())
+    tags = [answer.headers["etag"] for answer in answers]
+    assert tags[0] == tags[1] < tags[2] < tags[3] == tags[4] == tags[5]
+
+
+def test_a_task_out_of_a_list_has_its_etag_too(client: httpx.Client, create: Create) -> None:
+    task = create()
+    [listed] = client.get(f"/api/{task['user_id']}/tasks").json()["tasks"]
+    assert send(client, "update", task, etag_of(listed)).status_code == 200
+
+
+def test_a_deleted_task_and_a_list_have_no_etag(client: httpx.Client, create: Create) -> None:
+    task = create()
+    assert "etag" not in client.get(f"/api/{task['user_id']}/tasks").headers
+    assert "etag" not in send(client, "delete", task).headers
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{}", "W/{}", "*", '"other", {}', 'W/"other",W/{} , "x"', ', ,{},, "a,b" ,', '"", {}'],
+)
+def test_what_the_caller_has_already_is_not_sent_again(
+    form: str, client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    headers = {"If-None-Match": form.format(etag_of(task))}
+    answer = client.get(path_of(task), headers=headers)
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer.headers["etag"] == etag_of(task)
+    assert "content-type" not in answer.headers
+    assert "Origin" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize("form", ['"other"', 'W/"other"', '"{}"', '"*"', '"caf\xe9"'])
+def test_what_the_caller_does_not_have_is_sent(
+    form: str, client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    headers = {b"If-None-Match": form.format(task["id"]).encode("latin-1")}
+    answer = client.get(path_of(task), headers=headers)
+    assert (answer.status_code, answer.json()) == (200, task)
+
+
+def test_a_change_makes_what_the_caller_has_old(client: httpx.Client, create: Create) -> None:
+    task = create()
+    changed = send(client, "toggle", task).json()
+    answer = client.get(path_of(task), headers={"If-None-Match": etag_of(task)})
+    assert (answer.status_code, answer.json()) == (200, changed)
+
+
+def test_several_lines_of_a_header_are_one_list(client: httpx.Client, create: Create) -> None:
+    task = create()
+    lines = [("If-None-Match", '"other"'), ("If-None-Match", etag_of(task))]
+    assert client.get(path_of(task), headers=lines).status_code == 304
+
+
+@each_change
+def test_of_two_editors_the_second_is_told(
+    change: str, client: httpx.Client, create: Create
+) -> None:
+    read = create()
+    first = client.put(path_of(read), json={"title": "First"}, headers={"If-Match": etag_of(read)})
+    assert first.status_code == 200
+    second = send(client, change, read, etag_of(read))
+    assert (second.status_code, second.json()) == (412, PRECONDITION_FAILED)
+    assert client.get(path_of(read)).json() == first.json()
+    assert send(client, change, read, first.headers["etag"]).status_code in (200, 204)
+
+
+@each_change
+@pytest.mark.parametrize("form", ["*", "{}", '"other", {}', 'W/"other",{}'])
+def test_a_change_of_what_the_caller_saw_is_done(
+    change: str, form: str, client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    answer = send(client, change, task, form.format(etag_of(task)))
+    assert answer.status_code == (204 if change == "delete" else 200)
+
+
+@each_change
+@pytest.mark.parametrize("form", ["W/{}", '"other"', '"*"', '"\\\';--"'])
+def test_a_weak_or_another_tag_does_not_match(
+    change: str, form: str, client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    answer = send(client, change, task, form.format(etag_of(task)))
+    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+    assert client.get(path_of(task)).json() == task
+
+
+@each_change
+@pytest.mark.parametrize("if_match", ["*", '"any"'])
+def test_a_condition_on_a_task_that_is_not_there_or_not_ours_tells_nothing_new(
+    change: str, if_match: str, client: httpx.Client, create: Create, bob: str
+) -> None:
+    task = create()
+    absent = task | {"id": task["id"] + 1_000_000}
+    answer = send(client, change, absent, if_match)
+    assert (answer.status_code, answer.json()) == (404, TASK_NOT_FOUND)
+    foreign = task | {"user_id": bob}
+    client.headers.update(bearer(bob))
+    for condition in (if_match, etag_of(task)):
+        answer = send(client, change, foreign, condition)
+        assert (answer.status_code, answer.json()) == (403, FORBIDDEN)
+
+
+MALFORMED = ["", ",", "x", '"', '"x', 'w/"x"', 'W/ "x"', '"x" "y"', "*, *", '*, "x"', '"a b"']
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+def test_a_malformed_condition_is_told_and_nothing_is_done(
+    header: str, value: str, client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    method = "DELETE" if header == "If-Match" else "GET"
+    answer = client.request(method, path_of(task), headers={header: value})
+    message = 'must be * or a list of entity tags, each in quotes: "…", "…"'
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {
+            "detail": "The request breaks a rule; see errors.",
+            "code": "VALIDATION_ERROR",
+            "errors": [{"field": f"header.{header}", "message": message}],
+        },
+    )
+    assert client.get(path_of(task)).json() == task
+
+
+def test_a_long_list_is_read_in_no_time(client: httpx.Client, create: Create) -> None:
+    """Neither many tags nor white space without end make the reading quadratic."""
+    task = create()
+    tags = ", ".join(f'"{number}"' for number in range(5000))
+    assert send(client, "update", task, f"{tags}, {etag_of(task)}").status_code == 200
+    hostile = '"x"' + " ," * 25_000 + "x"
+    assert send(client, "update", task, hostile).status_code == 400
+
+
+@pytest.mark.parametrize("change", ["update", "toggle", "delete"])
+def test_of_many_at_once_exactly_one_wins(
+    change: str, client: httpx.Client, base_url: str, alice: str, create: Create
+) -> None:
+    task = create()
+    method, suffix, _ = CHANGES[change]
+
+    async def run() -> list[httpx.Response]:
+        headers = bearer(alice) | {"If-Match": etag_of(task)}
+        async with httpx.AsyncClient(
+            base_url=base_url, headers=headers, timeout=30, verify=False
+        ) as many:
+            requests = [
+                many.request(method, path_of(task) + suffix, json={"title": f"Editor {number}"})
+                for number in range(40)
+            ]
+            return await asyncio.gather(*requests)
+
+    answers = asyncio.run(run())
+    won = [answer for answer in answers if answer.status_code < 300]
+    lost = [answer for answer in answers if answer.status_code >= 300]
+    assert len(won) == 1
+    if change == "delete":
+        assert {answer.status_code for answer in lost} <= {404}
+    else:
+        assert all(answer.json() == PRECONDITION_FAILED for answer in lost)
+        assert client.get(path_of(task)).json() == won[0].json()
+
+
+def test_a_change_while_another_holds_the_row_is_decided_by_what_the_other_did(
+    client: httpx.Client, base_url: str, database: Connection, alice: str, create: Create
+) -> None:
+    """The condition held when the statement began, and no longer when it had the row."""
+    task = create()
+
+    async def run() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=base_url, verify=False) as other:
+            headers = bearer(alice) | {"If-Match": etag_of(task)}
+            waiting = asyncio.create_task(
+                other.put(path_of(task), json={"title": "Second"}, headers=headers)
+            )
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            database.commit()
+            return await waiting
+
+    database.autocommit = False
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tasks SET title = 'First', updated_at = updated_at + interval '1 microsecond'"
+            " WHERE id = %s",
+            (task["id"],),
+        )
+        answer = asyncio.run(run())
+    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+    assert client.get(path_of(task)).json()["title"] == "First"

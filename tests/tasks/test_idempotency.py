@@ -1,0 +1,435 @@
+"""Idempotency-Key: a request that is sent again creates no second task, whatever became of it."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+from sqlalchemy.engine import URL
+
+from routing import admission
+from schemas import TaskCreate
+from tasks.idempotency import CREATE_ONCE
+from tasks.serialization import Task, to_json
+from tests.support.services import (
+    DATABASE_UNAVAILABLE,
+    backends_that_wait,
+    database_of_its_own,
+    eventually,
+    locked_tasks,
+    recorded_log,
+    service,
+    sql,
+)
+from tests.support.serving import bearer
+from tests.support.tcp_proxy import proxy
+
+Post = Callable[..., httpx.Response]
+
+MILK = {"title": "Buy milk", "description": "Two litres"}
+KEY_REUSED = {
+    "detail": "This Idempotency-Key was used for another body; take a new one.",
+    "code": "IDEMPOTENCY_KEY_REUSED",
+}
+TASK_NOT_FOUND = {"detail": "There is no such task.", "code": "TASK_NOT_FOUND"}
+
+
+@pytest.fixture
+def key() -> str:
+    return secrets.token_urlsafe()
+
+
+@pytest.fixture
+def post(client: httpx.Client, alice: str, key: str) -> Post:
+    """Creates a task of alice under the key."""
+
+    def post(body: Any = MILK, key: str = key) -> httpx.Response:
+        return client.post(f"/api/{alice}/tasks", json=body, headers={"Idempotency-Key": key})
+
+    return post
+
+
+@pytest.fixture
+def count(client: httpx.Client, alice: str) -> Callable[[], int]:
+    """How many tasks alice has."""
+    return lambda: int(client.get(f"/api/{alice}/tasks").json()["count"])
+
+
+@pytest.fixture
+def cursor(database: Connection) -> Iterator[Cursor]:
+    with database.cursor() as cursor:
+        yield cursor
+
+
+def assert_replayed(answer: httpx.Response, first: httpx.Response) -> None:
+    assert (answer.status_code, answer.json()) == (201, first.json())
+    assert answer.headers["idempotency-replayed"] == "true"
+    for name in ("location", "etag"):
+        assert answer.headers[name] == first.headers[name]
+
+
+def test_a_first_request_creates_a_task_like_any_other(
+    post: Post, client: httpx.Client, alice: str
+) -> None:
+    answer = post()
+    task = answer.json()
+    assert answer.status_code == 201
+    assert task.items() >= {**MILK, "user_id": alice, "completed": False}.items()
+    assert answer.headers["location"] == f"/api/{alice}/tasks/{task['id']}"
+    assert answer.headers["etag"] == f'"{task["updated_at"]}"'
+    assert "idempotency-replayed" not in answer.headers
+    assert client.get(answer.headers["location"]).json() == task
+
+
+def test_a_hundred_retries_in_sequence_make_one_task(post: Post, count: Callable[[], int]) -> None:
+    first = post()
+    for _ in range(99):
+        assert_replayed(post(), first)
+    assert count() == 1
+
+
+def test_a_hundred_retries_at_once_make_one_task(
+    base_url: str, alice: str, key: str, count: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MAX_WAIT", 60.0)
+
+    async def run() -> list[httpx.Response]:
+        headers = {**bearer(alice), "Idempotency-Key": key}
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(
+            base_url=base_url, headers=headers, limits=limits, timeout=60, verify=False
+        ) as client:
+            posts = [client.post(f"/api/{alice}/tasks", json=MILK) for _ in range(100)]
+            return await asyncio.gather(*posts)
+
+    answers = asyncio.run(run())
+    [first] = [answer for answer in answers if "idempotency-replayed" not in answer.headers]
+    for answer in answers:
+        if answer is not first:
+            assert_replayed(answer, first)
+    assert count() == 1
+
+
+def test_a_replay_is_the_task_as_it_is_by_now(post: Post, client: httpx.Client) -> None:
+    location = post().headers["location"]
+    changed = client.patch(f"{location}/complete")
+    answer = post()
+    assert (answer.status_code, answer.json()) == (201, changed.json())
+    assert answer.headers["etag"] == changed.headers["etag"]
+
+
+def test_a_replay_of_a_deleted_task_is_a_404_and_no_second_task(
+    post: Post, client: httpx.Client, count: Callable[[], int]
+) -> None:
+    client.delete(post().headers["location"])
+    answer = post()
+    assert (answer.status_code, answer.json()) == (404, TASK_NOT_FOUND)
+    assert count() == 0
+
+
+def test_of_a_deleted_task_no_content_is_left(
+    post: Post, client: httpx.Client, cursor: Cursor, key: str
+) -> None:
+    client.delete(post({"title": "A secret", "description": "A confession"}).headers["location"])
+    cursor.execute("SELECT k::text, fingerprint FROM idempotency_keys AS k WHERE key = %s", (key,))
+    [(row, fingerprint)] = cursor.fetchall()
+    assert "secret" not in row
+    assert b"A secret".hex() not in row
+    assert len(bytes(fingerprint)) == 32
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": "Buy oat milk", "description": "Two litres"},
+        {"title": "Buy milk", "description": "Three litres"},
+        {"title": "Buy milk"},
+        {"title": "Buy milk", "description": ""},
+    ],
+)
+def test_the_same_key_with_another_body_is_refused(
+    body: Any, post: Post, count: Callable[[], int]
+) -> None:
+    first = post()
+    answer = post(body)
+    assert (answer.status_code, answer.json()) == (409, KEY_REUSED)
+    assert "idempotency-replayed" not in answer.headers
+    assert count() == 1
+    assert_replayed(post(), first)
+
+
+def test_the_same_body_may_be_written_in_another_way(post: Post) -> None:
+    first = post({"title": "Buy milk"})
+    for body in ({"title": " Buy milk\n"}, {"id": 7, "description": None, "title": "Buy milk"}):
+        assert_replayed(post(body), first)
+
+
+def test_a_body_that_was_refused_leaves_the_key_free(post: Post) -> None:
+    assert post({"title": ""}).status_code == 400
+    assert "idempotency-replayed" not in post().headers
+
+
+def test_another_key_is_another_task(post: Post, key: str, count: Callable[[], int]) -> None:
+    for other in (key, key + "2", key.swapcase(), f'"{key}"'):
+        answer = post(key=other)
+        assert answer.status_code == 201
+        assert "idempotency-replayed" not in answer.headers
+    assert count() == 4
+
+
+def test_the_same_key_of_another_user_is_another_key(
+    post: Post, client: httpx.Client, bob: str, key: str
+) -> None:
+    alices = post().json()
+    headers = {**bearer(bob), "Idempotency-Key": key}
+    for replayed in (None, "true"):
+        answer = client.post(f"/api/{bob}/tasks", json={"title": "Bob's"}, headers=headers)
+        assert answer.json()["user_id"] == bob
+        assert answer.json()["id"] != alices["id"]
+        assert answer.headers.get("idempotency-replayed") == replayed
+
+
+def age(cursor: Cursor, key: str, interval: str) -> None:
+    statement = "UPDATE idempotency_keys SET created_at = now() - %s::interval WHERE key = %s"
+    cursor.execute(statement, (interval, key))
+
+
+def test_a_key_is_kept_for_24_hours_and_then_is_new(
+    post: Post, cursor: Cursor, key: str, count: Callable[[], int]
+) -> None:
+    first = post()
+    age(cursor, key, "23 hours 59 minutes")
+    assert_replayed(post(), first)
+    age(cursor, key, "24 hours 1 second")
+    second = post({"title": "Another body"})
+    assert (second.status_code, second.json()["title"]) == (201, "Another body")
+    assert "idempotency-replayed" not in second.headers
+    assert_replayed(post({"title": "Another body"}), second)
+    assert count() == 2
+
+
+def test_a_retry_does_not_make_a_key_younger(post: Post, cursor: Cursor, key: str) -> None:
+    post()
+    age(cursor, key, "23 hours")
+    post()
+    age_now = "SELECT now() - created_at > interval '22 hours' FROM idempotency_keys WHERE key = %s"
+    cursor.execute(age_now, (key,))
+    assert cursor.fetchall() == [(True,)]
+
+
+def test_expired_keys_go_with_the_requests_that_come(
+    post: Post, cursor: Cursor, bob: str, key: str
+) -> None:
+    keys = "SELECT count(*) FROM idempotency_keys WHERE user_id = %s"
+    cursor.execute(
+        "INSERT INTO idempotency_keys SELECT %s, number, '', 1, now() - number * interval '1 hour'"
+        " FROM generate_series(1, 49) AS number",  # 23 of them within 24 hours
+        (bob,),
+    )
+    left = []
+    for number in range(4):
+        assert post(key=f"{key}{number}").status_code == 201
+        cursor.execute(keys, (bob,))
+        left += cursor.fetchall()
+    assert left == [(39,), (29,), (23,), (23,)]
+
+
+def test_an_expired_key_that_another_holds_is_passed_over(
+    database: Connection, post: Post, bob: str, key: str
+) -> None:
+    database.autocommit = False
+    with database.cursor() as cursor:
+        statement = "INSERT INTO idempotency_keys VALUES (%s, 'old', '', 1, now() - interval '1 y')"
+        cursor.execute(statement, (bob,))
+        database.commit()
+        cursor.execute("SELECT key FROM idempotency_keys WHERE user_id = %s FOR UPDATE", (bob,))
+        assert post().status_code == 201
+        database.rollback()
+        assert post(key=f"{key}2").status_code == 201
+        cursor.execute("SELECT key FROM idempotency_keys WHERE user_id = %s", (bob,))
+        assert cursor.fetchall() == []
+
+
+def test_expired_keys_that_are_used_again_at_once_block_nobody(
+    base_url: str, alice: str, key: str, post: Post, cursor: Cursor, count: Callable[[], int]
+) -> None:
+    """Each takes over its own key, and would delete the others'."""
+    keys = [f"{key}{number}" for number in range(40)]
+    for each in keys:
+        post(key=each)
+        age(cursor, each, "25 hours")
+
+    async def run() -> list[httpx.Response]:
+        async with httpx.AsyncClient(
+            base_url=base_url, headers=bearer(alice), timeout=60, verify=False
+        ) as client:
+            path = f"/api/{alice}/tasks"
+            posts = [
+                client.post(path, json=MILK, headers={"Idempotency-Key": each}) for each in keys
+            ]
+            return await asyncio.gather(*posts)
+
+    for answer in asyncio.run(run()):
+        assert answer.status_code == 201
+        assert "idempotency-replayed" not in answer.headers
+    assert count() == 80
+
+
+@pytest.mark.parametrize("character", ["!", "~", '"', "%", "'", "\\"])
+def test_every_visible_character_is_good_in_a_key(
+    character: str, post: Post, key: str, count: Callable[[], int]
+) -> None:
+    longest = (key + character * 255)[:255]
+    first = post(key=longest)
+    assert_replayed(post(key=longest), first)
+    assert count() == 1
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x" * 256, "two words", "tab\there", "caf\xe9", ("one", "two")]
+)
+def test_a_malformed_key_is_told_and_nothing_is_done(
+    value: str | tuple[str, str], client: httpx.Client, alice: str, count: Callable[[], int]
+) -> None:
+    lines = value if isinstance(value, tuple) else (value,)
+    headers = [(b"Idempotency-Key", line.encode("latin-1")) for line in lines]
+    answer = client.post(f"/api/{alice}/tasks", json=MILK, headers=headers)
+    message = "must be 1 to 255 visible ASCII characters"
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {
+            "detail": "The request breaks a rule; see errors.",
+            "code": "VALIDATION_ERROR",
+            "errors": [{"field": "header.Idempotency-Key", "message": message}],
+        },
+    )
+    assert count() == 0
+
+
+def test_everything_that_is_wrong_is_told_at_once(post: Post) -> None:
+    errors = post({"title": ""}, key="two words").json()["errors"]
+    assert {error["field"] for error in errors} == {"body.title", "header.Idempotency-Key"}
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_retry_waits_for_the_first_and_does_what_that_left_to_do(
+    committed: bool,
+    database: Connection,
+    post: Post,
+    alice: str,
+    key: str,
+    count: Callable[[], int],
+) -> None:
+    """The first is in the middle of it: of its task the second's snapshot knows nothing."""
+    values = {"user_id": alice, "key": key, "fingerprint": fingerprint(MILK), **MILK}
+    database.autocommit = False
+    with database.cursor() as cursor, ThreadPoolExecutor() as threads:
+        cursor.execute(CREATE_ONCE, values)
+        [(task_id, same, replayed, *row)] = cursor.fetchall()
+        assert (replayed, same) == (False, True)
+        retry = threads.submit(post)
+        time.sleep(0.3)
+        assert not retry.done()
+        (database.commit if committed else database.rollback)()
+        answer = retry.result()
+    assert answer.status_code == 201
+    assert (answer.json()["id"] == task_id) == committed
+    assert (answer.content == to_json(Task(*row))) == committed
+    assert ("idempotency-replayed" in answer.headers) == committed
+    assert count() == 1
+
+
+def fingerprint(body: Any) -> bytes:
+    return sha256(TaskCreate(**body).model_dump_json(exclude_defaults=True).encode()).digest()
+
+
+TASKS, HEADERS = "/api/alice/tasks", {"Idempotency-Key": "the-key"}
+
+
+@pytest.mark.parametrize(("kills", "status"), [(1, 201), (2, 503)])
+def test_a_create_with_a_key_that_is_cut_off_is_asked_once_more(
+    postgres: URL, kills: int, status: int
+) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url) as client,
+        ThreadPoolExecutor() as threads,
+        locked_tasks(url) as release,
+    ):
+        request = threads.submit(client.post, TASKS, json=MILK, headers=HEADERS)
+        for _ in range(kills):
+            for pid in eventually(lambda: backends_that_wait(url)):
+                sql(url, "SELECT pg_terminate_backend(%s, 2000)", pid)
+        time.sleep(0.1)
+        release()
+        response = request.result()
+        assert response.status_code == status
+        assert status == 201 or response.json() == DATABASE_UNAVAILABLE
+        assert client.post(TASKS, json=MILK, headers=HEADERS).status_code == 201
+        assert client.get(TASKS).json()["count"] == 1
+
+
+def test_an_answer_that_was_lost_after_the_task_was_created_is_found_again(postgres: URL) -> None:
+    """The database does its work; the way back breaks; the service asks again by itself."""
+    with (
+        database_of_its_own(postgres) as url,
+        proxy(url) as way,
+        service(way.url) as client,
+        ThreadPoolExecutor() as threads,
+    ):
+        way.open()
+        assert client.get(TASKS).json()["count"] == 0
+        with locked_tasks(url) as release:
+            request = threads.submit(client.post, TASKS, json=MILK, headers=HEADERS)
+            eventually(lambda: backends_that_wait(url))
+            way.hold()
+            release()
+        eventually(lambda: sql(url, "SELECT id FROM tasks"))
+        way.cut()
+        answer = request.result()
+        assert (answer.status_code, answer.json()["title"]) == (201, "Buy milk")
+        assert answer.headers["idempotency-replayed"] == "true"
+        assert client.get(TASKS).json()["tasks"] == [answer.json()]
+
+
+@pytest.fixture
+def limited_role(postgres: URL) -> Iterator[str]:
+    """A role of the database that owns nothing."""
+    role = f"role_{secrets.token_hex(4)}"
+    sql(postgres, f"CREATE ROLE {role} LOGIN")
+    yield role
+    sql(postgres, f"DROP ROLE {role}")
+
+
+def test_the_service_may_run_as_a_role_that_does_not_own_the_tables(
+    postgres: URL, limited_role: str
+) -> None:
+    with database_of_its_own(postgres) as url:
+        rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, idempotency_keys TO"
+        sql(url, f"{rights} {limited_role}; GRANT USAGE ON SEQUENCE tasks_id_seq TO {limited_role}")
+        with service(url.set(username=limited_role)) as client:
+            answers = [client.post(TASKS, json=MILK, headers=HEADERS) for _ in range(2)]
+            assert_replayed(answers[1], answers[0])
+            assert client.delete(answers[0].headers["location"]).status_code == 204
+
+
+def test_the_log_never_holds_a_key(postgres: URL) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, log_level="debug", access_log=True) as client,
+        recorded_log() as log,
+    ):
+        bodies = [MILK, MILK, {"title": "Tea"}, {"title": ""}]
+        statuses = [client.post(TASKS, json=body, headers=HEADERS).status_code for body in bodies]
+        sql(url, "DROP TABLE idempotency_keys")
+        statuses += [client.post(TASKS, json=MILK, headers=HEADERS).status_code]
+        assert statuses == [201, 201, 409, 400, 500]
+    assert log.getvalue().count("[POST /api/alice/tasks]") >= 5
+    assert "the-key" not in log.getvalue()

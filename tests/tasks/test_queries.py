@@ -1,0 +1,253 @@
+"""What the service says to Postgres: one statement an operation, and none for a stranger."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import URL
+
+from database import LIBPQ_DEFAULTS
+from main import create_app
+from tasks import queries
+from tests.support.serving import bearer, make_settings, serving
+
+Create = Callable[..., dict[str, Any]]
+
+LINE = re.compile(
+    rf"(?m)^{LIBPQ_DEFAULTS['application_name']}\|LOG:  (?:statement|execute .*?): (.*(?:\n\t.*)*)"
+)
+LIMITED = "?status=pending&sort=title&limit=2"
+
+
+class StatementLog:
+    """The server's log of every statement of the service."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start = path.stat().st_size
+
+    def statements(self) -> list[str]:
+        """Those since the log was opened, or since they were last asked for."""
+        time.sleep(0.02)  # what the server wrote is there by then
+        with self._path.open("rb") as file:
+            file.seek(self._start)
+            text = file.read()
+        self._start += len(text)
+        return LINE.findall(text.decode())
+
+
+@pytest.fixture
+def log(database: Connection, client: httpx.Client, alice: str) -> Iterator[StatementLog]:
+    """The log from now on; the service has a connection, so that opening one is not in it."""
+    with database.cursor() as cursor:
+        cursor.execute("ALTER SYSTEM SET log_statement = 'all'")
+        cursor.execute("ALTER SYSTEM SET log_line_prefix = '%a|'")
+        cursor.execute("SELECT pg_reload_conf()")
+        cursor.execute("SHOW data_directory")
+        [folder] = cursor.fetchone() or [""]
+        log = StatementLog(Path(folder).parent / "log")
+        deadline = time.monotonic() + 5
+        while not log.statements():
+            assert time.monotonic() < deadline, "the server logs nothing"
+            assert client.get(f"/api/{alice}/tasks").status_code == 200
+        yield log
+        cursor.execute("ALTER SYSTEM RESET log_statement")
+        cursor.execute("ALTER SYSTEM RESET log_line_prefix")
+        cursor.execute("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "verb"),
+    [
+        ("GET", "", None, 200, "SELECT"),
+        ("GET", LIMITED, None, 200, "SELECT"),
+        ("POST", "", {"title": "Tea", "description": "Green"}, 201, "INSERT"),
+        ("GET", "/{task}", None, 200, "SELECT"),
+        ("PUT", "/{task}", {"title": "Tea", "completed": True}, 200, "UPDATE"),
+        ("PUT", "/{task}", {"description": None}, 200, "UPDATE"),
+        ("PUT", "/{task}", {}, 200, "SELECT"),
+        ("DELETE", "/{task}", None, 204, "DELETE"),
+        ("PATCH", "/{task}/complete", None, 200, "UPDATE"),
+    ],
+)
+def test_an_operation_is_one_statement(
+    method: str,
+    path: str,
+    body: Any,
+    status: int,
+    verb: str,
+    client: httpx.Client,
+    alice: str,
+    create: Create,
+    log: StatementLog,
+) -> None:
+    url = f"/api/{alice}/tasks" + path.format(task=create()["id"])
+    log.statements()
+    response = client.request(method, url, json=body)
+    [statement] = log.statements()
+    assert response.status_code == status
+    assert re.match(rf"(WITH task AS\s+\()?{verb} ", statement)
+    assert ";" not in statement
+
+
+def test_a_create_with_a_key_is_one_statement_and_so_is_a_retry(
+    client: httpx.Client, alice: str, log: StatementLog
+) -> None:
+    headers = {"Idempotency-Key": alice}
+    for _ in range(2):
+        answer = client.post(f"/api/{alice}/tasks", json={"title": "Tea"}, headers=headers)
+        [statement] = log.statements()
+        assert answer.status_code == 201
+        assert statement.startswith("WITH ")
+        assert ";" not in statement
+
+
+CONDITIONAL: list[tuple[str, str, Any, str, int, int]] = [
+    ("GET", "", None, "If-None-Match", 304, 200),
+    ("PUT", "", {"title": "Tea"}, "If-Match", 200, 412),
+    ("PUT", "", {}, "If-Match", 200, 412),
+    ("PATCH", "/complete", None, "If-Match", 200, 412),
+    ("DELETE", "", None, "If-Match", 204, 412),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "header", "same", "other"), CONDITIONAL)
+def test_a_condition_is_part_of_the_one_statement(
+    method: str,
+    path: str,
+    body: Any,
+    header: str,
+    same: int,
+    other: int,
+    client: httpx.Client,
+    alice: str,
+    create: Create,
+    log: StatementLog,
+) -> None:
+    """Why a change was not made is asked after it was not; what is only read is known already."""
+    task = create()
+    url = f"/api/{alice}/tasks/{task['id']}{path}"
+    log.statements()
+    etags = {'"another"': other, f'"{task["updated_at"]}"': same}
+    for etag, status in etags.items():
+        answer = client.request(method, url, json=body, headers={header: etag})
+        assert answer.status_code == status
+        expected = 2 if status == 412 and body != {} else 1
+        assert len(log.statements()) == expected
+
+
+def test_a_page_after_a_cursor_is_one_statement_without_an_offset(
+    client: httpx.Client, alice: str, create: Create, log: StatementLog
+) -> None:
+    for _ in range(3):
+        create()
+    url = f"/api/{alice}/tasks?limit=1"
+    cursor = client.get(url).json()["next_cursor"]
+    log.statements()
+    assert client.get(f"{url}&cursor={cursor}").json()["count"] == 1
+    [statement] = log.statements()
+    assert "OFFSET" not in statement.upper()
+
+
+def test_a_pause_needs_no_liveness_check(
+    client: httpx.Client, alice: str, log: StatementLog
+) -> None:
+    client.get(f"/api/{alice}/tasks")
+    time.sleep(1)
+    client.get(f"/api/{alice}/tasks")
+    assert len(log.statements()) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "", {"title": ""}, 400),
+        ("PUT", "/{task}", {"completed": None}, 400),
+        ("GET", "/0", None, 400),
+        ("GET", "?limit=0", None, 400),
+        ("GET", "?cursor=x", None, 400),
+    ],
+)
+def test_a_refused_request_is_no_statement(
+    method: str,
+    path: str,
+    body: Any,
+    status: int,
+    client: httpx.Client,
+    alice: str,
+    create: Create,
+    log: StatementLog,
+) -> None:
+    url = f"/api/{alice}/tasks" + path.format(task=create()["id"])
+    log.statements()
+    assert client.request(method, url, json=body).status_code == status
+    assert log.statements() == []
+
+
+STRANGERS = {
+    "no token": ("", 401),
+    "another scheme": ("Basic YWxpY2U6c2VjcmV0", 401),
+    "no JWT": ("Bearer x", 401),
+    "another signature": ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.AAAA", 401),
+    "another user": (bearer("mallory")["Authorization"], 403),
+}
+OPERATIONS = [
+    ("GET", ""),
+    ("POST", ""),
+    ("GET", "/1"),
+    ("PUT", "/1"),
+    ("DELETE", "/1"),
+    ("PATCH", "/1/complete"),
+]
+by_strangers = pytest.mark.parametrize(
+    ("authorization", "status"), STRANGERS.values(), ids=STRANGERS.keys()
+)
+
+
+@pytest.fixture(scope="module")
+def cut_off() -> Iterator[str]:
+    """A service that can take no database connection at all."""
+    nowhere = URL.create("postgresql", "nobody", host="127.0.0.1", port=1, database="none")
+    with serving(create_app(make_settings(nowhere, environment="production"))) as url:
+        yield url
+
+
+@by_strangers
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_a_stranger_takes_no_connection(
+    method: str, path: str, authorization: str, status: int, cut_off: str, anonymous: httpx.Client
+) -> None:
+    url = f"{cut_off}/api/alice/tasks{path}"
+    response = anonymous.request(method, url, headers={"Authorization": authorization}, json={})
+    assert response.status_code == status
+
+
+def test_somebody_known_takes_a_connection(cut_off: str, anonymous: httpx.Client) -> None:
+    response = anonymous.get(f"{cut_off}/api/alice/tasks", headers=bearer("alice"))
+    assert (response.status_code, response.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+
+
+@by_strangers
+def test_a_stranger_is_no_statement(
+    authorization: str, status: int, anonymous: httpx.Client, alice: str, log: StatementLog
+) -> None:
+    for method, path in OPERATIONS:
+        headers = {"Authorization": authorization}
+        response = anonymous.request(method, f"/api/{alice}/tasks{path}", headers=headers)
+        assert response.status_code == status
+    assert log.statements() == []
+
+
+def test_times_are_utc_whatever_the_session_s_zone(
+    database: Connection, alice: str, create: Create
+) -> None:
+    task = create()
+    with database.cursor() as cursor:
+        cursor.execute("SET TimeZone = 'Asia/Kolkata'")
+        cursor.execute(queries.GET, {"task_id": task["id"], "user_id": alice})
+        assert cursor.fetchall() == [tuple(task.values())]
