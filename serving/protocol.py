@@ -4,11 +4,10 @@ uvicorn's server makes one for each connection (its option `http`). This class t
 uvicorn's own, which waits without a limit for a request that was begun and for a client that does
 not read (https://github.com/Kludex/uvicorn/issues/157), and which takes a part of one request for
 another (docs/decisions/003-http-protocol.md). Every limit on what a client may send is here, in
-buffer.py, in head.py or in body.py.
+buffer.py, in head.py or in body.py. connection.py has what any connection needs.
 """
 
 import asyncio
-import math
 import socket
 from typing import Any
 from urllib.parse import unquote
@@ -22,6 +21,7 @@ from errors import APIError, RequestTimeout
 from middleware.security_headers import RawHeader
 from serving.body import Body, MalformedBody
 from serving.buffer import RequestBuffer
+from serving.connection import Connection
 from serving.exchange import MAX_UNREAD_BODY, Exchange
 from serving.head import Head, malformed
 from serving.refusal import refusal
@@ -34,7 +34,7 @@ MAX_AHEAD = 64 * 1024  # bytes of requests that wait for the response before the
 RETRY_AFTER = 1.0  # seconds, as the response OVERLOADED says
 
 
-class Protocol(asyncio.Protocol):
+class Protocol(Connection):
     """A connection to the application that uvicorn was given (serving/server.py).
 
     Requests that were sent ahead wait in the buffer: there is one exchange at a time.
@@ -46,21 +46,13 @@ class Protocol(asyncio.Protocol):
         "_buffer",
         "_client",
         "_config",
-        "_deadline",
-        "_drained",
         "_exchange",
-        "_held",
         "_lingering",
-        "_loop",
-        "_reading_paused",
         "_receiving",
         "_scheme",
         "_server",
         "_server_state",
-        "_timer",
-        "_transport",
         "_unread",
-        "writing_paused",
     )
 
     def __init__(
@@ -70,27 +62,21 @@ class Protocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        super().__init__(_loop or asyncio.get_running_loop())
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
-        self._loop = _loop or asyncio.get_running_loop()
         self._buffer = RequestBuffer()
         self._exchange: Exchange | None = None  # until request and response are complete
         self._body: Body | None = None  # of the request that is arriving
         self._unread = 0  # bytes of it that arrived after the response
         self._receiving = True  # whether a request has begun, or must soon, by the deadline
-        self._held = False  # after OVERLOADED
         self._lingering = False
-        self._reading_paused = False
-        self.writing_paused = False
-        self._drained: asyncio.Event | None = None
-        self._deadline = math.inf  # on the loop's clock
-        self._timer: asyncio.TimerHandle | None = None
 
     # What the server and the transport call.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
+        super().connection_made(transport)
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
         self._scheme = "https" if is_ssl(transport) else "http"
@@ -104,10 +90,7 @@ class Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
-        if self._timer is not None:  # it would keep the connection in memory
-            self._timer.cancel()
-            self._timer = None
-        self.resume_writing()
+        super().connection_lost(exc)
         if self._exchange is not None:
             self._exchange.disconnect()
             self._exchange = None
@@ -121,14 +104,6 @@ class Protocol(asyncio.Protocol):
         if data:
             self._buffer.append(data)
             self._proceed()
-
-    def pause_writing(self) -> None:
-        self.writing_paused = True
-
-    def resume_writing(self) -> None:
-        self.writing_paused = False
-        if self._drained is not None:
-            self._drained.set()
 
     def shutdown(self) -> None:
         """Close the connection, after the response if a request is being served."""
@@ -225,7 +200,7 @@ class Protocol(asyncio.Protocol):
 
     def _request_received(self) -> None:
         self._receiving = False
-        self._deadline = math.inf
+        self._clear_deadline()
 
     def response_complete(self) -> None:
         """Go on with the next request, or close the connection."""
@@ -266,30 +241,11 @@ class Protocol(asyncio.Protocol):
         if self._buffer and not self._transport.is_closing():
             self._proceed()
 
-    # The deadline.
-
     def _expect_more(self) -> None:
         """Give a request that has begun REQUEST_TIMEOUT from its first byte to its last."""
         if not self._receiving:
             self._receiving = True
             self._set_deadline(REQUEST_TIMEOUT)
-
-    def _set_deadline(self, seconds: float) -> None:
-        """Let `_expire` be called then. The timer stays where it is if it is early enough."""
-        self._deadline = self._loop.time() + seconds
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
-        elif self._timer.when() > self._deadline:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
-
-    def _check_deadline(self) -> None:
-        self._timer = None
-        remaining = self._deadline - self._loop.time()
-        if remaining <= 0.001:  # the clock of a timer is not exact
-            self._expire()
-        elif remaining < math.inf:
-            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
 
     def _expire(self) -> None:
         if self._receiving and self._exchange is None and self._buffer and not self._lingering:
@@ -304,27 +260,6 @@ class Protocol(asyncio.Protocol):
         """The headers that the server adds to every response."""
         return self._server_state.default_headers
 
-    def write(self, data: bytes) -> None:
-        if data and not self._transport.is_closing():
-            self._transport.write(data)
-
-    async def drain(self) -> None:
-        """Wait until the client has read enough."""
-        while self.writing_paused:
-            self._drained = self._drained or asyncio.Event()
-            self._drained.clear()
-            await self._drained.wait()
-
-    def pause_reading(self) -> None:
-        if not self._reading_paused and not self._transport.is_closing():
-            self._reading_paused = True
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._reading_paused and not self._held and not self._transport.is_closing():
-            self._reading_paused = False
-            self._transport.resume_reading()
-
     def refuse(self, error: APIError) -> None:
         """Send the response to what never became a request, and close the connection."""
         self.write(refusal(error, self._buffer.peek(), self._app_state.get("cors_headers")))
@@ -332,10 +267,6 @@ class Protocol(asyncio.Protocol):
             self._exchange.disconnect()
             self._exchange = None
         self._linger()
-
-    def abort(self) -> None:
-        """Reset the connection: the response can't be completed."""
-        self._transport.abort()
 
     def _linger(self) -> None:
         """End our side of the connection, and read what the client is still sending.
