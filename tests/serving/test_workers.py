@@ -71,7 +71,7 @@ def program(request: pytest.FixtureRequest) -> Iterator[Program]:
 
 def test_every_worker_serves_the_listener(program: Program) -> None:
     assert program.answers() in program.workers
-    assert len(program.workers) == 2
+    until(lambda: len(program.workers) == 2, "two workers")
     assert program.stops() == 0
 
 
