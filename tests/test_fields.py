@@ -111,7 +111,13 @@ def test_a_new_task_may_have_null_where_the_table_may(
     assert response.status_code == (201 if tasks.c[name].nullable else 400)
 
 
-@pytest.mark.parametrize("name", sorted(statements.RESERVED))
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("id", "user_id", "created_at", "updated_at"),
+        *("task_id", "if_match", "key", "fingerprint"),
+    ],
+)
 def test_a_body_sets_nothing_that_is_not_for_clients(name: str) -> None:
     body: type[BaseModel] = create_model("Body", **{name: (str, ...)})  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=rf"^Body can't have fields with these names: .*{name}"):

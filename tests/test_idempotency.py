@@ -349,13 +349,13 @@ def test_a_retry_waits_for_the_first_and_does_what_that_left_to_do(
 
 def test_a_field_that_is_added_later_leaves_the_fingerprints_of_old_bodies() -> None:
     class Later(TaskCreate):
-        priority: str = "medium"
-        due_date: date | None = None
+        mood: str = "calm"
+        remind_on: date | None = None
 
     body: dict[str, Any]
     for body in ({"title": "Tea"}, MILK, MILK | {"description": None}):
         assert fingerprint(Later(**body)) == fingerprint(TaskCreate(**body))
-    changed = Later(**MILK, due_date=date(2026, 1, 31))
+    changed = Later(**MILK, remind_on=date(2026, 1, 31))
     assert fingerprint(changed) != fingerprint(TaskCreate(**MILK))
 
 
