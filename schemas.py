@@ -1,4 +1,4 @@
-"""What crosses the wire. The table is never an input type: no caller can set its other columns."""
+"""What crosses the wire. The table is never an input type: no client can set its other columns."""
 
 import re
 from datetime import datetime
@@ -93,7 +93,7 @@ Timestamp = Annotated[
 class TaskResponse(BaseModel):
     """A task."""
 
-    # These fields, in this order, are those of a row: tasks/queries.py, representations.py.
+    # A row has these fields, in this order: queries.py and serialization.py derive from them.
 
     id: Annotated[int, Field(ge=1, json_schema_extra={"format": "int64"}, examples=[1])]
     user_id: Annotated[str, Field(examples=["user_123"])]

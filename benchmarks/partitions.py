@@ -55,11 +55,10 @@ def sizes(server: Server, database: str) -> dict[str, float]:
 def cases() -> dict[str, tuple[str, dict[str, Any]]]:
     """The statements, with placeholders for a person and a task of theirs."""
     page = queries.list_tasks("all", "created", "desc", after=False)
-    update = {"title": "x", "description": None, "completed": None, "has_description": False}
     return {
         "get": (queries.GET, {}),
         "page of 50": (page, {"limit": 51}),
-        "update": (queries.UPDATE.always, update),
+        "update": (queries.UPDATE.always, queries.update_values({"title": "x"})),
         "403 or 404": (queries.FOREIGN, {}),
     }
 

@@ -4,24 +4,50 @@ On MIGRATION_DATABASE_URL, which is for a database whose DATABASE_URL leads to a
 DATABASE_URL, else on the development database.
 """
 
+from typing import Any, Literal
+
 from alembic import context
 from sqlalchemy import URL, create_engine, pool, text
 from sqlmodel import SQLModel
+from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 import models  # noqa: F401  (fills the metadata)
 from config import get_settings
 from development.database import database_url
+from migrations import checks
 from postgres.url import postgres_url
 
 # Any number will do that is the same for all who migrate this database.
 ADVISORY_LOCK = 7_426_031_955
 
 
+def number(_: Any, __: Any, scripts: list[Any]) -> None:
+    """Give a new migration the next number as its id, unless `--rev-id` names another."""
+    if getattr(context.config.cmd_opts, "rev_id", None) is None:
+        revisions = [script.revision for script in context.script.walk_revisions()]
+        numbers = [int(revision) for revision in revisions if revision.isdecimal()]
+        scripts[0].rev_id = f"{max(numbers, default=0) + 1:04}"
+
+
+def render_type(kind: str, item: Any, _: Any) -> str | Literal[False]:
+    """Write SQLModel's types as SQLAlchemy's: a migration imports nothing else."""
+    if kind == "type" and isinstance(item, AutoString | UTCDateTime):
+        return f"sa.{item.impl_instance!r}"
+    return False
+
+
 def migrate(url: URL) -> None:
     """Runs them in one transaction, one process after another, or not at all."""
     engine = create_engine(url.set(drivername="postgresql+psycopg2"), poolclass=pool.NullPool)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=SQLModel.metadata)
+        context.configure(
+            connection=connection,
+            target_metadata=SQLModel.metadata,
+            compare_server_default=True,
+            autogenerate_plugins=["alembic.autogenerate.*", checks.PLUGIN],
+            process_revision_directives=number,
+            render_item=render_type,
+        )
         with context.begin_transaction():
             connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))

@@ -1,8 +1,10 @@
-"""${message}"""
+"""${message[:1].upper()}${message[1:].rstrip('.')}."""
 
 import sqlalchemy as sa
 from alembic import op
-${imports if imports else ""}
+% if imports:
+${imports}
+% endif
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

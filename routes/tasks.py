@@ -1,5 +1,6 @@
 """The six operations on tasks."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -67,15 +68,21 @@ def task_response(task: Task, status: int = 200, **headers: str) -> Response:
 
 
 async def own_task(
-    sql: str, user_id: str, task_id: int, session: SessionDep, *, retry: bool = False, **values: Any
+    sql: str,
+    user_id: str,
+    task_id: int,
+    session: SessionDep,
+    others: Mapping[str, Any] | None = None,
+    *,
+    retry: bool = False,
 ) -> Task:
-    """What `sql` gives of a task of the user.
+    """What `sql` gives of a task of the user. `others` are its other parameters.
 
     Every statement asks for the task, its owner and its condition at once. Only when it found
     nothing is there a second one, which tells why. Raises TaskNotFound, Forbidden or
     PreconditionFailed.
     """
-    values |= {"user_id": user_id, "task_id": task_id}
+    values = {**(others or {}), "user_id": user_id, "task_id": task_id}
     for row in await session.fetch(sql, values, retry=retry):
         return Task(*row)
     for (foreign,) in await session.fetch(queries.FOREIGN, values, retry=True):
@@ -92,13 +99,13 @@ async def change_task(
     task_id: int,
     session: SessionDep,
     if_match: frozenset[str] | None,
-    **values: Any,
+    others: Mapping[str, Any] | None = None,
 ) -> Task:
     """What `change` gives of a task of the user. Raises what `own_task` does."""
     if if_match is None:
-        return await own_task(change.always, user_id, task_id, session, **values)
-    values["if_match"] = list(if_match)
-    return await own_task(change.if_match, user_id, task_id, session, **values)
+        return await own_task(change.always, user_id, task_id, session, others)
+    others = {**(others or {}), "if_match": list(if_match)}
+    return await own_task(change.if_match, user_id, task_id, session, others)
 
 
 @router.get(
@@ -202,10 +209,9 @@ async def update_task(
         if if_match is not None and unchanged.etag not in if_match:
             raise errors.PreconditionFailed
         return task_response(unchanged)
-    changes["has_description"] = "description" in changes
-    values = {"title": None, "description": None, "completed": None} | changes
+    values = queries.update_values(changes)
     return task_response(
-        await change_task(queries.UPDATE, user_id, task_id, session, if_match, **values)
+        await change_task(queries.UPDATE, user_id, task_id, session, if_match, values)
     )
 
 

@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 import errors
 from database import Session, prepare
+from postgres import driver
 from schemas import TaskCreate
-from tasks.queries import FIELDS, GET
+from tasks.queries import FIELDS, GET, NEW
 from tasks.serialization import Task
 
 _EXPIRED = "{0}.created_at < now() - interval '24 hours'"
 _FIELDS = ", ".join(prepare(field) for field in FIELDS)
+_NEW_COLUMNS = ", ".join(map(driver.DIALECT.identifier_preparer.format_column, NEW))
+_NEW_VALUES = ", ".join(map(prepare, NEW.values()))
 _AS_NEW_IF_EXPIRED = ", ".join(
     f"{name} = CASE WHEN {_EXPIRED.format('kept')} THEN excluded.{name} ELSE kept.{name} END"
     for name in ("fingerprint", "task_id", "created_at")
@@ -37,8 +40,8 @@ WITH next AS (
     ON CONFLICT (user_id, key) DO UPDATE SET {_AS_NEW_IF_EXPIRED}
     RETURNING task_id, fingerprint
 ), task AS (
-    INSERT INTO tasks (id, user_id, title, description) OVERRIDING SYSTEM VALUE
-    SELECT id, %(user_id)s, %(title)s, %(description)s FROM next JOIN claim ON id = task_id
+    INSERT INTO tasks (id, user_id, {_NEW_COLUMNS}) OVERRIDING SYSTEM VALUE
+    SELECT id, %(user_id)s, {_NEW_VALUES} FROM next JOIN claim ON id = task_id
     RETURNING {_FIELDS}
 ), forgotten AS (
     DELETE FROM idempotency_keys WHERE (user_id, key) IN (
@@ -57,6 +60,14 @@ FROM claim LEFT JOIN LATERAL (
 """  # noqa: S608
 
 
+def fingerprint(task: TaskCreate) -> bytes:
+    """Return the digest of a body.
+
+    exclude_defaults: a field that is added later does not change the digest of a body without it.
+    """
+    return sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
+
+
 class Created(NamedTuple):
     """A task, and whether an earlier request had created it."""
 
@@ -70,9 +81,7 @@ async def create_once(session: Session, user_id: str, task: TaskCreate, key: str
     Raises IdempotencyKeyReused if that was for another body, TaskNotFound if it was deleted since.
     A second time does nothing more, so a lost connection is no reason to give up.
     """
-    # Without defaults, so that a later field which is not sent makes no other body of this one.
-    fingerprint = sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
-    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, **task.model_dump()}
+    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint(task), **task.model_dump()}
     [(task_id, same, replayed, *row)] = await session.fetch(CREATE_ONCE, values, retry=True)
     if not same:
         raise errors.IdempotencyKeyReused

@@ -1,17 +1,22 @@
 """Every statement of the task routes, built once.
 
 A row has the fields of TaskResponse, in its order. The service makes the JSON of it, not Postgres:
-there can be more of the one and only one of the other.
+there can be more of the one and only one of the other. What a client can set are the fields of
+TaskCreate and TaskUpdate: a field that is added to the model and to these is in every statement.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    BindParameter,
     Boolean,
+    Column,
     Delete,
     Insert,
     Text,
@@ -20,7 +25,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    false,
     insert,
     tuple_,
     update,
@@ -30,9 +34,17 @@ from sqlmodel import DateTime, cast, func, select
 
 from database import prepare
 from models import FILTERS, tasks
-from schemas import Order, Sort, Status, TaskResponse
+from postgres import driver
+from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
 
 columns = tasks.c
+
+# No field of a body may have one of these names. The first line is not for clients to set; the
+# second has the names of parameters that the statements need besides.
+RESERVED = {
+    *("id", "user_id", "created_at", "updated_at"),
+    *("task_id", "if_match", "key", "fingerprint"),
+}
 
 
 def _rfc3339(time: ColumnElement[datetime]) -> ColumnElement[str]:
@@ -41,12 +53,31 @@ def _rfc3339(time: ColumnElement[datetime]) -> ColumnElement[str]:
     return func.to_char(utc, literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""))
 
 
-def _field(name: str) -> ColumnElement[Any]:
-    is_time = TaskResponse.model_fields[name].annotation is datetime
-    return _rfc3339(columns[name]).label(name) if is_time else columns[name]
+def _columns_of(schema: type[BaseModel]) -> list[Column[Any]]:
+    """Return the column of each field. Raises TypeError if the table lacks one."""
+    if missing := [name for name in schema.model_fields if name not in columns]:
+        raise TypeError(f"{schema.__name__} has fields that models.Task has not: {missing}")
+    return [columns[name] for name in schema.model_fields]
 
 
-FIELDS = tuple(_field(name) for name in TaskResponse.model_fields)
+def _sent(column: Column[Any]) -> BindParameter[Any]:
+    """A parameter with the name and the type of `column`, which an empty array needs."""
+    return bindparam(column.name, type_=column.type)
+
+
+def _settable(schema: type[BaseModel]) -> list[Column[Any]]:
+    """Return the columns that a body sets. Raises TypeError if one is not for clients to set."""
+    if reserved := RESERVED & schema.model_fields.keys():
+        raise TypeError(f"{schema.__name__} can't have fields with these names: {reserved}")
+    return _columns_of(schema)
+
+
+def _as_sent(column: Column[Any]) -> ColumnElement[Any]:
+    is_time = column.type.compile(driver.DIALECT) == "TIMESTAMP WITH TIME ZONE"
+    return _rfc3339(column).label(column.name) if is_time else column
+
+
+FIELDS = tuple(_as_sent(column) for column in _columns_of(TaskResponse))
 
 
 # As representations.py makes it of a row.
@@ -84,28 +115,41 @@ def _change(statement: Update | Delete) -> Change:
 
 GET = prepare(select(*FIELDS).where(*OWN_TASK))
 
-CREATE = _answered(
-    insert(tasks).values(
-        user_id=USER_ID,
-        title=bindparam("title"),
-        description=bindparam("description"),
-        completed=false(),
-    )
-)
+# The values of a new task that the client sends. The database fills in the others: SQLAlchemy would
+# otherwise want a value for every column that has a default in the model.
+NEW = {column: _sent(column) for column in _settable(TaskCreate)}
+DEFAULTS: dict[Column[Any], ColumnElement[Any]] = {
+    column: literal_column("DEFAULT") for column in columns if column.default is not None
+}
+
+CREATE = _answered(insert(tasks).values({columns.user_id: USER_ID, **DEFAULTS, **NEW}))
+
+# A field is not sent: None, for a column that can't be NULL. The others have a flag besides.
+FLAGS = {column.name: f"has_{column.name}" for column in _settable(TaskUpdate) if column.nullable}
+UNCHANGED = {**dict.fromkeys(TaskUpdate.model_fields), **dict.fromkeys(FLAGS.values(), False)}
+
+
+def _updated(column: Column[Any]) -> ColumnElement[Any]:
+    """The value that was sent for `column`, or the one that it has."""
+    if column.name not in FLAGS:
+        return func.coalesce(_sent(column), column)
+    is_sent = bindparam(FLAGS[column.name], type_=Boolean)
+    return case((is_sent, _sent(column)), else_=column)
+
 
 UPDATE = _change(
     update(tasks)
     .where(*OWN_TASK)
-    .values(
-        title=func.coalesce(bindparam("title"), columns.title),
-        description=case(
-            (bindparam("has_description", type_=Boolean), bindparam("description")),
-            else_=columns.description,
-        ),
-        completed=func.coalesce(bindparam("completed"), columns.completed),
-        updated_at=NEXT_UPDATE,
-    )
+    .values({column: _updated(column) for column in _settable(TaskUpdate)})
+    .values(updated_at=NEXT_UPDATE)
 )
+
+
+def update_values(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of UPDATE that set the fields in `changes` and leave the others."""
+    flags = {flag: True for name, flag in FLAGS.items() if name in changes}
+    return {**UNCHANGED, **changes, **flags}
+
 
 TOGGLE = _change(
     update(tasks).where(*OWN_TASK).values(completed=~columns.completed, updated_at=NEXT_UPDATE)

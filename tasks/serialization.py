@@ -1,22 +1,24 @@
 """A task and a list of them as the statements give them, and their JSON.
 
-What is documented are TaskResponse and TaskListResponse in schemas.py, and these have their fields.
+TaskResponse and TaskListResponse in schemas.py document them, and these have the same fields.
 A model of pydantic takes several times as long to make of a row and to write.
 """
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
+from schemas import TaskResponse
 
-class Task(msgspec.Struct, gc=False):  # what has no cycle needs no look from the collector
+
+class _Task(msgspec.Struct, gc=False):  # what has no cycle needs no look from the collector
     """A row of `statements.FIELDS`. Its times are RFC 3339 already."""
 
-    id: int
-    user_id: str
-    title: str
-    description: str | None
-    completed: bool
-    created_at: str
-    updated_at: str
+    if TYPE_CHECKING:  # the fields that the service itself reads
+        id: int
+        title: str
+        created_at: str
+        updated_at: str
 
     @property
     def etag(self) -> str:
@@ -26,6 +28,12 @@ class Task(msgspec.Struct, gc=False):  # what has no cycle needs no look from th
         task out of a list has its entity tag too.
         """
         return f'"{self.updated_at}"'
+
+
+if TYPE_CHECKING:
+    Task = _Task
+else:
+    Task = msgspec.defstruct("Task", TaskResponse.model_fields, bases=(_Task,), gc=False)
 
 
 class TaskList(msgspec.Struct, gc=False):

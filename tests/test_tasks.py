@@ -10,6 +10,7 @@ import httpx
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from schemas import TaskCreate
 from tests.support.serving import bearer
 
 Task = dict[str, Any]
@@ -152,7 +153,9 @@ def test_a_created_task_is_answered_whole(
     task: Task = response.json()
     times = {name: task[name] for name in ("created_at", "updated_at")}
     assert response.status_code == 201
-    assert task == {"id": task["id"], "user_id": alice, "completed": False, **kept, **times}
+    defaults = TaskCreate(title="Tea").model_dump(mode="json")
+    own = {"id": task["id"], "user_id": alice, "completed": False, **times}
+    assert task == {**defaults, **own, **kept}
     assert not {task["id"], *times.values()} & set(STRANGE.values())
     assert response.headers["location"] == f"/api/{alice}/tasks/{task['id']}"
     assert client.get(response.headers["location"]).json() == task

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
+from datetime import date
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from routing import admission
 from schemas import TaskCreate
-from tasks.idempotency import CREATE_ONCE
+from tasks.idempotency import CREATE_ONCE, fingerprint
 from tasks.serialization import Task, to_json
 from tests.support.services import (
     DATABASE_UNAVAILABLE,
@@ -328,7 +328,8 @@ def test_a_retry_waits_for_the_first_and_does_what_that_left_to_do(
     count: Callable[[], int],
 ) -> None:
     """The first is in the middle of it: of its task the second's snapshot knows nothing."""
-    values = {"user_id": alice, "key": key, "fingerprint": fingerprint(MILK), **MILK}
+    task = TaskCreate(**MILK)
+    values = {"user_id": alice, "key": key, "fingerprint": fingerprint(task), **task.model_dump()}
     database.autocommit = False
     with database.cursor() as cursor, ThreadPoolExecutor() as threads:
         cursor.execute(CREATE_ONCE, values)
@@ -346,8 +347,16 @@ def test_a_retry_waits_for_the_first_and_does_what_that_left_to_do(
     assert count() == 1
 
 
-def fingerprint(body: Any) -> bytes:
-    return sha256(TaskCreate(**body).model_dump_json(exclude_defaults=True).encode()).digest()
+def test_a_field_that_is_added_later_leaves_the_fingerprints_of_old_bodies() -> None:
+    class Later(TaskCreate):
+        mood: str = "calm"
+        remind_on: date | None = None
+
+    body: dict[str, Any]
+    for body in ({"title": "Tea"}, MILK, MILK | {"description": None}):
+        assert fingerprint(Later(**body)) == fingerprint(TaskCreate(**body))
+    changed = Later(**MILK, remind_on=date(2026, 1, 31))
+    assert fingerprint(changed) != fingerprint(TaskCreate(**MILK))
 
 
 TASKS, HEADERS = "/api/alice/tasks", {"Idempotency-Key": "the-key"}
