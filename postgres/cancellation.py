@@ -10,18 +10,45 @@ frozen. But it gives its raw connection away for such a use
 
 import asyncio
 import ctypes
+import sys
 
 from psycopg2 import _psycopg
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import libpq_version
 
 CANCEL_TIMEOUT = 1.0  # seconds
 READING, WRITING = 1, 2  # PostgresPollingStatusType
+CANCEL_FUNCTIONS = (
+    "PQcancelCreate",
+    "PQcancelStart",
+    "PQcancelPoll",
+    "PQcancelSocket",
+    "PQcancelFinish",
+)
+TOO_OLD = (
+    "psycopg2 is linked to libpq {version}, which has no PQcancelCreate: the service needs "
+    "libpq 17 or newer to cancel statements. Install the wheel of psycopg2-binary, which "
+    "contains it, in place of a psycopg2 that was built from source."
+)
 
-_libpq = ctypes.CDLL(_psycopg.__file__)  # its symbols are found through the module that links it
-_libpq.PQcancelCreate.restype = ctypes.c_void_p
-_libpq.PQcancelCreate.argtypes = [ctypes.c_void_p]
-for _name in ("PQcancelStart", "PQcancelPoll", "PQcancelSocket", "PQcancelFinish"):
-    getattr(_libpq, _name).argtypes = [ctypes.c_void_p]
+
+def load_libpq(path: str) -> ctypes.CDLL:
+    """Return the libpq that the module at `path` is linked to, with its functions declared.
+
+    Its symbols are found through the module. Raises SystemExit with a sentence if they are missing.
+    """
+    libpq = ctypes.CDLL(path)
+    try:
+        libpq.PQcancelCreate.restype = ctypes.c_void_p
+        for name in CANCEL_FUNCTIONS:
+            getattr(libpq, name).argtypes = [ctypes.c_void_p]
+    except AttributeError:
+        major, minor = divmod(libpq_version(), 10_000)
+        sys.exit(TOO_OLD.format(version=f"{major}.{minor}"))
+    return libpq
+
+
+_libpq = load_libpq(_psycopg.__file__)
 
 
 async def cancel(connection: Connection) -> None:

@@ -4,7 +4,7 @@ The signatures are verified by cryptography and the tokens by python-jose, as th
 what follows a signature, and what refuses a token before it, is the same. Of the algorithms that
 Better Auth has, python-jose lacks EdDSA and PS256, and takes an EC key for any hash. Its own class
 for keys is where to add what it lacks. The alternative was a second library for tokens, joserfc or
-PyJWT. Both know all of these, but want another 4 MB, and their own defence against odd tokens.
+PyJWT. Both know all of these, but want another 2 MB, and their own defence against odd tokens.
 
 Imported only where there is an issuer, for cryptography takes 7 MB.
 """
