@@ -43,10 +43,11 @@ def run_tests(folder: Path, tests: Sequence[str], server: URL) -> tuple[int, str
     database = f"mutation_{next(_number)}"
     sql(server, f"CREATE DATABASE {database}")
     dsn = server.set(database=database).render_as_string(hide_password=False)
-    options = ["-q", "-x", "--no-header", "--tb=short", "-p", "no:cacheprovider", "--no-cov"]
+    options = ["-q", "-x", "--no-header", "--tb=short", "-p", "no:cacheprovider"]
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     # Bytecode saves half of the time: each copy gets that of the unmutated project.
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no test needs a plugin
     try:
         ended = subprocess.run(
             [sys.executable, "-m", "pytest", *options, "--partitioned", dsn, *tests],
