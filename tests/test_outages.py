@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
+from postgres import driver
 from tests.support.services import (
     DATABASE_UNAVAILABLE,
     OVERLOADED,
@@ -26,8 +27,6 @@ from tests.support.services import (
 from tests.support.serving import ORIGIN, bearer
 from tests.support.tcp_proxy import proxy
 
-pytestmark = pytest.mark.slow
-
 TASKS = "/api/alice/tasks"
 
 
@@ -37,6 +36,7 @@ def assert_told(response: httpx.Response, body: dict[str, str]) -> None:
     assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
+@pytest.mark.slow
 def test_a_service_starts_without_its_database_and_serves_when_it_comes(postgres: URL) -> None:
     with (
         database_of_its_own(postgres, tables=False) as url,
@@ -64,11 +64,61 @@ def test_a_database_that_goes_and_comes_back(postgres: URL) -> None:
             assert client.get(TASKS).json()["count"] == 1
 
 
+def test_a_statement_that_takes_too_long_is_a_503_and_ends_in_the_server(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert driver.STATEMENT_TIMEOUT == 5
+    monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.2)
+    with database_of_its_own(postgres) as url, service(url) as client:
+        with locked_tasks(url):
+            assert_told(client.get(TASKS), DATABASE_UNAVAILABLE)
+            assert_told(client.post(TASKS, json={"title": "Milk"}), DATABASE_UNAVAILABLE)
+            eventually(lambda: not backends_that_wait(url))
+        monkeypatch.undo()
+        assert client.get(TASKS).json()["count"] == 0
+
+
+def test_a_request_that_finds_every_place_taken_is_refused_at_once(postgres: URL) -> None:
+    """One connection, one place to wait: the third request is one too many."""
+    with (
+        database_of_its_own(postgres) as url,
+        service(url, db_pool_size=1, max_waiting=1) as client,
+        ThreadPoolExecutor(2) as threads,
+        locked_tasks(url) as release,
+    ):
+        served = [threads.submit(client.get, TASKS)]
+        eventually(lambda: backends_that_wait(url))
+        served.append(threads.submit(client.get, TASKS))
+        time.sleep(0.2)
+        assert_told(client.get(TASKS), OVERLOADED)
+        release()
+        assert [each.result().status_code for each in served] == [200, 200]
+
+
+def test_a_whole_list_whose_later_page_fails_is_cut_off(postgres: URL) -> None:
+    """The client must not take half of its tasks for all of them."""
+    fill = (
+        "INSERT INTO tasks (user_id, title, description)"
+        " SELECT 'alice', 'Milk', repeat('x', 1000) FROM generate_series(1, 10000)"
+    )
+    with database_of_its_own(postgres) as url, proxy(url) as way, service(way.url) as client:
+        sql(url, fill)
+        way.open()
+        with client.stream("GET", TASKS) as response:
+            assert response.status_code == 200
+            way.close()  # the service has read ahead no more than the kernel's buffers hold
+            with pytest.raises(httpx.RemoteProtocolError):
+                response.read()
+        way.open()
+        assert client.get(TASKS).json()["count"] == 10_000
+
+
 def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
     start = time.perf_counter()
     return call(), time.perf_counter() - start
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_a_busy_database_longer_than_promised(postgres: URL) -> None:
     """One connection, which hangs; one request that waits for it; and one too many."""
     with (
@@ -98,6 +148,7 @@ def test_nobody_waits_for_a_busy_database_longer_than_promised(postgres: URL) ->
         assert client.get(TASKS).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_connection_that_takes_long_leaves_the_statement_less_time(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
@@ -116,6 +167,7 @@ def test_a_connection_that_takes_long_leaves_the_statement_less_time(postgres: U
     assert 4.5 < seconds < 6
 
 
+@pytest.mark.slow
 def test_who_could_not_be_served_in_time_is_told_at_once(postgres: URL) -> None:
     """Nobody had a turn for a second; as many may wait as have connections, and no more."""
     with (
@@ -136,6 +188,7 @@ def test_who_could_not_be_served_in_time_is_told_at_once(postgres: URL) -> None:
         assert client.get(TASKS).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trusted", "headers", "paused"),
     [
@@ -211,6 +264,7 @@ READ: tuple[str, str, dict[str, Any]] = ("GET", TASKS, {})
 WRITE: tuple[str, str, dict[str, Any]] = ("POST", TASKS, {"json": {"title": "Milk"}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("request_", "kills", "status"), [(READ, 1, 200), (READ, 2, 503), (WRITE, 1, 503)]
 )
@@ -235,6 +289,7 @@ def test_a_read_that_is_cut_off_is_asked_once_more_and_a_write_is_not(
         assert client.get(TASKS).json()["count"] == 0
 
 
+@pytest.mark.slow
 def test_connections_that_were_all_killed_are_replaced_before_anybody_notices(
     postgres: URL,
 ) -> None:

@@ -43,6 +43,7 @@ RULES = {
     r"scripts/test-parts tests/better_auth": r"\g<0> -q -k sound_typescript",
     r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k toggles",
     r"scripts/test-fuzz( \d+)?": r"FUZZ_SECONDS=5 scripts/test-fuzz",
+    r"scripts/test-mutations( [\w-]+)?": r"scripts/test-mutations toggle-ignores-the-owner",
     r"scripts/test-debian \w+": r"\g<0> tests/test_tasks.py tests/test_migrations.py",
     r"\.ci/run": r"bash -n \g<0>",  # it runs this very test
     r"uv run --group bench benchmarks/run\.py( .*)?": (

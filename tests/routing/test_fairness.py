@@ -26,8 +26,6 @@ from tests.support.services import (
 )
 from tests.support.serving import ORIGIN, bearer, make_settings, serving
 
-pytestmark = pytest.mark.slow
-
 
 class Crowd:
     """Users who send while every statement waits for a lock, until `release`."""
@@ -90,6 +88,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(admission, seconds, 60.0)
 
 
+@pytest.mark.slow
 def test_requests_of_a_small_user_do_not_wait_for_those_of_a_greedy_one(postgres: URL) -> None:
     """The log has a line for each request, in the order in which they were served."""
     with crowd(postgres, db_pool_size=1, access_log=True) as users, recorded_log() as log:
@@ -103,6 +102,7 @@ def test_requests_of_a_small_user_do_not_wait_for_those_of_a_greedy_one(postgres
     assert served[:5] == ["greedy", "greedy", "alice", "greedy", "alice"]
 
 
+@pytest.mark.slow
 def test_a_flood_of_one_user_is_refused_and_the_other_user_never(postgres: URL) -> None:
     with crowd(postgres, db_pool_size=1, max_waiting=20) as users, recorded_log() as log:
         users.send("greedy", 21)
@@ -137,6 +137,7 @@ def test_a_connection_is_read_at_once_after_too_many_requests(postgres: URL) -> 
             connection.request("GET", "/api/greedy/tasks", headers=bearer("greedy"))
             response = connection.getresponse()
             assert (response.status, json.loads(response.read())) == (429, TOO_MANY_REQUESTS)
+            assert response.headers["retry-after"] == "1"
             begin = time.perf_counter()
             connection.request("GET", "/health/live")
             assert connection.getresponse().status == 200

@@ -1,0 +1,88 @@
+"""A database that is slow or away, its connections, and its migrations."""
+
+from tests.mutations.mutation import Mutation
+
+WRITES = (
+    "test_a_write_whose_response_is_lost_is_not_sent_again",
+    "test_a_conditional_write_whose_response_is_lost_is_not_sent_again",
+)
+
+MUTATIONS = [
+    Mutation(
+        "lost-write-is-sent-again",
+        "A toggle that is sent twice undoes itself.",
+        "if not retry:",
+        "if False:",
+        WRITES,
+    ),
+    Mutation(
+        "lost-change-is-sent-again",
+        "A toggle that is sent twice undoes itself.",
+        "retry: bool = False,\n) -> Task:",
+        "retry: bool = True,\n) -> Task:",
+        WRITES,
+    ),
+    Mutation(
+        "lost-create-is-sent-again",
+        "The user would have the task twice.",
+        "session.fetch(queries.CREATE, values, retry=False)",
+        "session.fetch(queries.CREATE, values, retry=True)",
+        WRITES,
+    ),
+    Mutation(
+        "lost-read-is-not-sent-again",
+        "Each restart of the database or its pooler would be a 503 for reads.",
+        "return await self._fetch_once(sql, parameters, began, fresh=True)",
+        "raise",
+        ("test_a_read_whose_response_is_lost_is_sent_again",),
+    ),
+    Mutation(
+        "write-is-sent-late",
+        "The client would be told 503, and the write would happen after that.",
+        'raise DatabaseUnavailable("connecting left no time for the statement")',
+        "pass",
+        ("test_a_write_that_can_not_be_answered_in_time_is_not_sent",),
+    ),
+    Mutation(
+        "pool-is-kept-after-a-failover",
+        "Each connection to the old primary would fail one more write.",
+        "database.close_connections()",
+        "pass",
+        ("test_after_a_failover_no_connection_to_the_old_primary_is_kept",),
+    ),
+    Mutation(
+        "dead-connection-is-used",
+        "A write would be sent into a connection that the server had closed.",
+        "if connection.is_alive() and not fresh:",
+        "if not fresh:",
+        ("test_a_backend_killed_a_moment_ago_is_known_dead_before_the_loop_can_tell",),
+    ),
+    Mutation(
+        "statement-goes-on-in-the-server",
+        "Statements that nobody waits for would take the server's time and hold locks.",
+        "await cancel(self)",
+        "pass",
+        ("test_a_statement_that_takes_too_long_is_a_503_and_ends_in_the_server",),
+    ),
+    Mutation(
+        "health-waits-for-long",
+        "A platform would take the health check's silence for a dead process.",
+        "asyncio.timeout(HEALTH_TIMEOUT)",
+        "asyncio.timeout(4)",
+        ("test_health_follows_the_database[hanging]",),
+    ),
+    Mutation(
+        "health-waits-behind-requests",
+        "A busy service would be taken for a dead one and restarted.",
+        "self._probe = Pool(self._connect, 1, 0, HEALTH_TIMEOUT)",
+        "self._probe = self.pool",
+        ("test_health_does_not_wait_behind_requests",),
+    ),
+    Mutation(
+        "migrations-run-at-the-same-time",
+        "Two releases at once would break the schema.",
+        'connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))',
+        "pass",
+        ("test_two_that_migrate_at_once_do_no_harm",),
+    ),
+]

@@ -1,0 +1,55 @@
+"""What the log and error responses must not show."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS = [
+    Mutation(
+        "token-in-the-log",
+        "A reader of the log could use the token.",
+        "return token.sub(REPLACEMENT, text) if holds_token(text) else text",
+        "return text",
+        ("test_a_token_is_taken_out_of_every_field_of_a_line",),
+    ),
+    Mutation(
+        "encoded-token-in-the-log",
+        "A reader of the log could decode the token and use it.",
+        "decoded = _decoded(text)",
+        "decoded: str | None = text",
+        ("test_an_encoded_token_is_not_shown",),
+    ),
+    Mutation(
+        "text-forges-a-log-line",
+        "A client could write lines of its own into the log.",
+        'if character.isprintable() and (brackets or character not in "[]")',
+        "if True",
+        ("test_no_user_id_forges_a_line", "test_the_message_of_any_logger_stays_on_its_line"),
+    ),
+    Mutation(
+        "any-request-id",
+        "A client could put anything into the log and into a response.",
+        "is_valid = VALID_ID.fullmatch(value) and not holds_token(value.decode())",
+        "is_valid = value.isascii()",
+        ("test_any_other_is_replaced",),
+    ),
+    Mutation(
+        "row-in-a-stack-trace",
+        "The log would hold the titles and descriptions of users.",
+        "if not isinstance(error, _SENSITIVE_ERRORS):",
+        "if True:",
+        ("test_a_bug_is_a_500_that_says_nothing",),
+    ),
+    Mutation(
+        "reason-in-a-response",
+        "A 500 would say what failed inside.",
+        'return {"detail": self.detail, "code": self.code}',
+        'return {"detail": str(self), "code": self.code}',
+        ("test_a_bug_is_a_500_that_says_nothing",),
+    ),
+    Mutation(
+        "error-without-its-headers",
+        "Without Retry-After and WWW-Authenticate a client does not know what to do.",
+        "JSONResponse(answer.body(), answer.status, answer.headers)",
+        "JSONResponse(answer.body(), answer.status)",
+        ("test_a_database_that_goes_and_comes_back", "test_nobody_is_served_without_a_token"),
+    ),
+]

@@ -1,0 +1,101 @@
+"""The bytes of a request: limits, framing, and what HTTP calls malformed."""
+
+from tests.mutations.mutation import Mutation
+
+
+def case(name: str) -> tuple[str, ...]:
+    """Return the test of a case of tests/http1."""
+    return (f"test_a_case[{name}]",)
+
+
+LIMITS = [
+    Mutation(
+        "body-over-64-kib",
+        "A client could fill the memory.",
+        "MAX_BODY = 64 * 1024",
+        "MAX_BODY = 65 * 1024",
+        ("test_a_body_of_more_is_refused",),
+    ),
+    Mutation(
+        "chunks-without-limit",
+        "A client that does not declare the length could fill the memory.",
+        "if len(body) > MAX_BODY:",
+        "if False:",
+        ("test_a_chunked_body_is_refused_before_its_end",),
+    ),
+    Mutation(
+        "header-lines-without-limit",
+        "Each line costs CPU time and memory.",
+        "MAX_LINES = 100  # of headers",
+        "MAX_LINES = 100_000",
+        case("101 header lines"),
+    ),
+    Mutation(
+        "head-without-limit",
+        "A client without a token could fill the memory.",
+        "MAX_HEAD = 64 * 1024",
+        "MAX_HEAD = 64 * 1024 * 1024",
+        ("test_a_head_that_is_too_large_is_told_so",),
+    ),
+    Mutation(
+        "trailers-without-limit",
+        "A client without a token could send trailers for ever.",
+        "if self._framing > MAX_FRAMING:",
+        "if False:",
+        case("over 64 KiB: in many trailers"),
+    ),
+]
+
+FRAMING = [
+    Mutation(
+        "trailers-are-refused",
+        "A client that sends trailers would get a 400 and lose its connection.",
+        "if TRAILER.fullmatch(line) is None:",
+        r'if line != b"\r\n":',
+        ("test_trailers_authorize_nobody_and_are_no_key",),
+    ),
+    Mutation(
+        "trailers-begin-a-request",
+        "What one client sends as a trailer would be taken for another request.",
+        r'self.complete = line == b"\r\n"',
+        "self.complete = True",
+        case(r"trailers 'X: from-trailer\\r\\nY: from-trailer'"),
+    ),
+    Mutation(
+        "any-number-of-hosts",
+        "A proxy could look at one Host and the service at another.",
+        'raise malformed("must have exactly one Host header")',
+        "pass",
+        case("no Host") + case("two Hosts"),
+    ),
+    Mutation(
+        "malformed-host",
+        "A Host that is no host could get into a URL.",
+        'raise malformed("must have a valid Host header")',
+        "pass",
+        case("Host 'a/b'"),
+    ),
+    Mutation(
+        "unknown-transfer-encoding",
+        "The compressed bytes would be taken for the content.",
+        "raise TransferEncodingNotImplemented",
+        "pass",
+        case("Transfer-Encoding 'gzip, chunked'"),
+    ),
+    Mutation(
+        "two-framings",
+        "Request smuggling: a proxy and the service would disagree on where the body ends.",
+        'raise malformed("must not have both Transfer-Encoding and Content-Length")',
+        "pass",
+        case("Content-Length and Transfer-Encoding"),
+    ),
+    Mutation(
+        "upgrade-is-refused",
+        "Clients that offer HTTP/2, such as Java's, would not be served.",
+        "return  # an offer, which a server may ignore (RFC 9110, section 7.8)",
+        'raise malformed("must not offer an upgrade") from None',
+        ("test_each_upgrade_that_is_offered_creates_one_task",),
+    ),
+]
+
+MUTATIONS = [*LIMITS, *FRAMING]

@@ -1,0 +1,75 @@
+"""More requests than connections: whose turn it is, who is refused, and that no slot is lost."""
+
+from tests.mutations.mutation import Mutation
+
+MUTATIONS = [
+    Mutation(
+        "users-take-no-turns",
+        "One user's flood would make the others wait.",
+        "self.users.move_to_end(user)",
+        "pass",
+        ("test_users_take_turns",),
+    ),
+    Mutation(
+        "running-requests-do-not-count",
+        "A user with slow requests could hold nearly all slots.",
+        "(count := running.get(each, 0))",
+        "(count := running.get(each, 0) * 0)",
+        ("test_the_user_with_the_fewest_running_requests_is_next",),
+    ),
+    Mutation(
+        "greedy-user-is-not-refused",
+        "One user could take every place to wait.",
+        "if mine >= share and self._is_shared():",
+        "if False:",
+        ("test_the_longest_queue_loses_its_newest_request_when_all_places_are_taken",),
+    ),
+    Mutation(
+        "any-number-may-wait",
+        "Waiting requests would fill the memory, and most would wait in vain.",
+        "if self._queue.size >= self._max_waiting:",
+        "if False:",
+        ("test_a_request_that_finds_every_place_taken_is_refused_at_once",),
+    ),
+    Mutation(
+        "no-refusal-at-once",
+        "A client would wait two seconds for the 503 that is certain.",
+        "self._queue.size >= slots\n",
+        "False\n",
+        ("test_a_user_with_few_requests_is_let_in_at_any_pace_beside_a_greedy_one",),
+    ),
+    Mutation(
+        "slot-gets-lost",
+        "After some requests the service would serve nobody.",
+        "            self._free += 1",
+        "            pass",
+        ("test_a_request_that_is_cancelled_as_its_slot_comes_keeps_none",),
+    ),
+    Mutation(
+        "slot-of-a-cancelled-request-gets-lost",
+        "Each client that leaves in the wrong moment would take a slot along.",
+        "                self.release(user)",
+        "                pass",
+        ("test_a_request_that_is_cancelled_as_its_slot_comes_keeps_none",),
+    ),
+    Mutation(
+        "slot-of-a-failed-request-gets-lost",
+        "Each error would take a slot along.",
+        "            return await super().answer(request)\n"
+        "        finally:\n"
+        "            admission.release(user_id)",
+        "            response = await super().answer(request)\n"
+        "            admission.release(user_id)\n"
+        "            return response\n"
+        "        finally:\n"
+        "            pass",
+        ("test_after_a_bug_the_service_goes_on",),
+    ),
+    Mutation(
+        "client-that-left-is-served",
+        "A client that sends again and again would have each request executed.",
+        "raise ClientDisconnect",
+        "pass",
+        ("test_a_request_whose_client_went_away_while_it_waited_is_not_done",),
+    ),
+]
