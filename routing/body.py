@@ -44,7 +44,7 @@ class _Limiter(RequestBodyLimitResponder):
         try:
             return await super().receive_with_limit()
         except HTTPException:
-            raise PayloadTooLarge from None
+            raise _too_large(self.max_body_size) from None
 
     async def send_with_limit(self, message: Message) -> None:
         self.response_started = True
@@ -75,7 +75,7 @@ class BoundedRequest(Request):
         declared = self.headers.get("content-length", "").lstrip("0")
         too_long = len(declared) > len(str(self._limit))
         if declared.isdecimal() and (too_long or int(declared) > self._limit):
-            raise PayloadTooLarge
+            raise _too_large(self._limit)
 
     async def _received(self) -> bytes:
         self.check_length()
@@ -83,8 +83,15 @@ class BoundedRequest(Request):
         async for chunk in self.stream():
             body += chunk
             if len(body) > self._limit:
-                raise PayloadTooLarge
+                raise _too_large(self._limit)
         return body
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    error = PayloadTooLarge()
+    if limit != MAX_BODY:
+        error.detail = f"The body is larger than {limit} bytes."
+    return error
 
 
 class LateBody(dict[str, Any]):

@@ -310,7 +310,7 @@ CASES = {
         request={"json": {"name": "n" * 100}},
         options={"max_body_size": 50},
         status=413,
-        body={"detail": "The body is larger than 64 KiB.", "code": "PAYLOAD_TOO_LARGE"},
+        body={"detail": "The body is larger than 50 bytes.", "code": "PAYLOAD_TOO_LARGE"},
     ),
     "max_body_size, larger": Case(
         list_body,
