@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import psycopg2
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from psycopg2 import errors as postgres
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, Mount
+from starlette.routing import BaseRoute, Match, Mount, Router
 from starlette.types import Scope
 
 from schemas import ErrorResponse, FieldError, ValidationErrorResponse
@@ -17,17 +19,20 @@ from schemas import ErrorResponse, FieldError, ValidationErrorResponse
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
 
 
-class APIError(Exception):
-    """An answer of 400 or above. `reason` goes to the log and never to the caller."""
+class APIError(HTTPException):
+    """A response of 400 or above. `reason` goes to the log and never to the client.
+
+    It is an HTTPException, so that an `exception_handler` for those, or for a status, gets it too.
+    """
 
     status: ClassVar[int]
-    code: ClassVar[str]
-    detail: ClassVar[str]
-    headers: ClassVar[Mapping[str, str]] = {}
+    code: str
+    detail: str
+    headers: Mapping[str, str] = {}
     model: ClassVar[type[ErrorResponse]] = ErrorResponse
 
     def __init__(self, reason: str = "") -> None:
-        super().__init__(reason or self.detail)
+        super().__init__(self.status, self.detail, self.headers)
         self.reason = reason
 
     def body(self) -> dict[str, Any]:
@@ -60,7 +65,7 @@ class NotAuthenticated(APIError):
     status = 401
     code = "NOT_AUTHENTICATED"
     detail = "Send a token: Authorization: Bearer <token>."
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class InvalidToken(NotAuthenticated):
@@ -98,14 +103,14 @@ class MethodNotAllowed(APIError):
 
     def __init__(self, allowed: set[str]) -> None:
         super().__init__()
-        self.headers = {"Allow": ", ".join(sorted(allowed))}  # type: ignore[misc]
+        self.headers = {"Allow": ", ".join(sorted(allowed))}
 
 
 class RequestTimeout(APIError):
     status = 408
     code = "REQUEST_TIMEOUT"
     detail = "The request did not arrive in time."
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class IdempotencyKeyReused(APIError):
@@ -124,42 +129,42 @@ class PayloadTooLarge(APIError):
     status = 413
     code = "PAYLOAD_TOO_LARGE"
     detail = "The body is larger than 64 KiB."
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class TooManyRequests(APIError):
     status = 429
     code = "TOO_MANY_REQUESTS"
     detail = "Too many of your requests are waiting; send fewer at once."
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class HeadersTooLarge(APIError):
     status = 431
     code = "HEADERS_TOO_LARGE"
     detail = "The path and the headers are larger than 64 KiB, or there are over 100 headers."
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class MethodNotImplemented(APIError):
     status = 501
     code = "NOT_IMPLEMENTED"
     detail = "This server does not know this request method."
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class TransferEncodingNotImplemented(APIError):
     status = 501
     code = "NOT_IMPLEMENTED"
     detail = "The only transfer encoding that this server reads is chunked."
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class HTTPVersionNotSupported(APIError):
     status = 505
     code = "HTTP_VERSION_NOT_SUPPORTED"
     detail = "This server speaks HTTP/1.1."
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class InternalError(APIError):
@@ -172,25 +177,25 @@ class DatabaseUnavailable(APIError):
     status = 503
     code = "DATABASE_UNAVAILABLE"
     detail = "The database cannot be reached at the moment; try again."
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class Overloaded(APIError):
     status = 503
     code = "OVERLOADED"
     detail = "There are more requests than can be answered in time; try again."
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class AuthUnavailable(APIError):
     status = 503
     code = "AUTH_UNAVAILABLE"
     detail = "The key of the token cannot be had at the moment; try again."
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "30"}
+    headers: Mapping[str, str] = {"Retry-After": "30"}
 
     def __init__(self, reason: str = "", seconds: int = 30) -> None:
         super().__init__(reason)
-        self.headers = {"Retry-After": str(seconds)}  # type: ignore[misc]
+        self.headers = {"Retry-After": str(seconds)}
 
 
 # What the database says when it, and not the statement, is at fault. The classes name SQLSTATEs
@@ -208,8 +213,40 @@ def is_database_at_fault(error: BaseException | None) -> bool:
     return isinstance(getattr(error, "orig", error), _DATABASE_AT_FAULT)
 
 
+class OtherError(APIError):
+    """The response to an HTTPException that is not one of ours: with a code, else as it is."""
+
+    def __init__(self, error: HTTPException) -> None:
+        HTTPException.__init__(self, error.status_code, error.detail, error.headers or {})
+        self.reason = (
+            f"{type(error).__name__} of the route"  # the detail may be for the client only
+        )
+        self.code = _CODES.get(error.status_code) or _code(error.status_code)
+
+    status = property(lambda self: self.status_code)
+
+
+# Where the name of a status is not the code that the service has for it already, or is another in
+# another version of Python.
+_CODES = {
+    413: "PAYLOAD_TOO_LARGE",
+    416: "RANGE_NOT_SATISFIABLE",
+    422: "UNPROCESSABLE_CONTENT",
+    431: "HEADERS_TOO_LARGE",
+    500: "INTERNAL_ERROR",
+}
+
+
+def _code(status: int) -> str:
+    try:
+        return HTTPStatus(status).name
+    except ValueError:
+        return f"HTTP_{status}"
+
+
 _MESSAGES = {
     "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
     "string_pattern_mismatch": "must hold no NUL character, and a title not white space alone",
     "string_unicode": "must be valid Unicode, without lone surrogates",
 }
@@ -218,24 +255,38 @@ _MESSAGES = {
 def field_errors(error: ValidationError, place: tuple[str, ...]) -> list[FieldError]:
     """Pydantic's errors in our words; their `input`, which echoes the caller, is left out."""
     return [
-        FieldError(
-            field=".".join(str(part) for part in (*place, *detail["loc"])),
-            message=_MESSAGES.get(detail["type"], detail["msg"]).removeprefix("Value error, "),
-        )
+        _field_error((*place, *detail["loc"]), detail["type"], detail["msg"])
         for detail in error.errors(include_url=False, include_input=False)
     ]
+
+
+def _field_error(location: Iterable[int | str], kind: str, message: str) -> FieldError:
+    return FieldError(
+        field=".".join(str(part) for part in location),
+        message=_MESSAGES.get(kind, message).removeprefix("Value error, "),
+    )
+
+
+def _invalid_request(error: RequestValidationError) -> InvalidInput:
+    """What FastAPI found wrong with the input, in the same words as `field_errors`."""
+    return InvalidInput(
+        *(
+            FieldError(field="body", message="must be JSON")
+            if detail["type"] == "json_invalid"
+            else _field_error(detail["loc"], detail["type"], detail["msg"])
+            for detail in error.errors()
+        )
+    )
 
 
 def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
     """What is answered to any exception of the request of `scope`."""
     if isinstance(error, APIError):
         return error
-    if isinstance(error, HTTPException):  # the framework's: no such route, or not with this method
-        if error.status_code == 404:
-            return NotFound()
-        if error.status_code == 405:
-            return MethodNotAllowed(_methods_of(app, scope))
-        return InvalidInput(FieldError(field="body", message=str(error.detail)))
+    if isinstance(error, RequestValidationError):
+        return _invalid_request(error)
+    if isinstance(error, HTTPException):
+        return _http_error(error, app, scope)
     if isinstance(error, asyncio.CancelledError):  # only the end of the service cancels a request
         return DatabaseUnavailable(
             "the service stopped first; a write may or may not have happened"
@@ -243,6 +294,20 @@ def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
     if is_database_at_fault(error):
         return DatabaseUnavailable(type(error).__name__)
     return InternalError(type(error).__name__)
+
+
+def _http_error(error: HTTPException, app: FastAPI, scope: Scope) -> APIError:
+    """Return our own error where the exception is the framework's, else its own."""
+    endpoint = scope.get("endpoint")
+    if error.status_code == 404 and isinstance(endpoint, Router | None):  # no route had the path
+        return NotFound()
+    if error.status_code == 405 and error.detail == HTTPStatus(405).phrase:
+        allowed = _methods_of(app, scope)
+        if scope["method"] not in allowed:
+            return MethodNotAllowed(allowed)
+    if error.status_code == 400 and isinstance(error.__cause__, UnicodeDecodeError):
+        return InvalidInput(FieldError(field="body", message="must be JSON in UTF-8"))
+    return OtherError(error)
 
 
 def _methods_of(app: FastAPI, scope: Scope) -> set[str]:

@@ -6,11 +6,15 @@ import re
 import time
 from math import inf
 
-from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.utils import is_body_allowed_for_status_code
+from starlette._utils import is_async_callable
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from errors import APIError, Overloaded, api_error
 from middleware.security_headers import with_defaults
@@ -19,6 +23,7 @@ from observability.instruments import record_error
 from observability.timing import SlowRequests
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
+_LOGGED = "error_logged"  # in the scope of a request whose exception passes a second time
 ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
 
 
@@ -29,15 +34,69 @@ class ErrorsMiddleware:
     outside of CORS, and together they made each waiting request 2.5 KB larger.
     """
 
-    def __init__(self, app: ASGIApp, log_requests: bool = False, slow_ms: float = inf) -> None:
+    def __init__(self, app: ASGIApp, handler: ExceptionHandler | None = None) -> None:
         self.app = app
-        self.slow = SlowRequests(slow_ms)
-        self.log_requests = log_requests and logs.logger.isEnabledFor(logging.INFO)
+        self.handler = handler  # somebody's own for Exception
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        await self.respond(scope, receive, send)
+
+    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application respond, or respond to its exception."""
+        started = False
+
+        async def observed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, observed)
+        except (Exception, asyncio.CancelledError) as error:
+            if not await self.handle(error, started, scope, receive, send):
+                raise
+
+    async def handle(
+        self, error: BaseException, started: bool, scope: Scope, receive: Receive, send: Send
+    ) -> bool:
+        """Log `error` and send its response. Return whether that is all there is to do."""
+        if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
+            logs.logger.info("the client went away", extra=logs.about(scope))
+            return True
+        error_response = api_error(error, scope["app"], scope)
+        is_unhandled = not isinstance(error, HTTPException | RequestValidationError)
+        if not scope.pop(_LOGGED, False):
+            _log(error, error_response, scope)
+        if started:  # the server cuts it off, so that it can't pass for all
+            scope[_LOGGED] = True
+            return False
+        if self.handler and is_unhandled and isinstance(error, Exception):
+            await _send_handled(self.handler, error, scope, receive, send)
+        else:
+            await _send(error_response, scope, receive, send)
+        # A TestClient raises what the application did not handle, as FastAPI's documentation says.
+        scope[_LOGGED] = is_in_test = "http.response.debug" in scope.get("extensions", ())
+        return not (is_in_test and is_unhandled and error_response.status == 500)
+
+
+class OutermostMiddleware(ErrorsMiddleware):
+    """Logs requests, and adds to every response the headers that it lacks; else the same."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        handler: ExceptionHandler | None = None,
+        log_requests: bool = False,
+        slow_ms: float = inf,
+    ) -> None:
+        super().__init__(app, handler)
+        self.slow = SlowRequests(slow_ms)
+        self.log_requests = log_requests and logs.logger.isEnabledFor(logging.INFO)
+
+    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, started = 0, time.perf_counter()
 
         async def observed(message: Message) -> None:
@@ -51,18 +110,9 @@ class ErrorsMiddleware:
 
         try:
             await self.app(scope, receive, observed)
-        except ClientDisconnect:
-            logs.logger.info("the client went away", extra=logs.about(scope))
         except (Exception, asyncio.CancelledError) as error:
-            app: FastAPI = scope["app"]
-            answer = api_error(error, app, scope)
-            _log(error, answer, scope)
-            if status:  # some of it was sent: the server cuts it off, so that it can't pass for all
+            if not await self.handle(error, bool(status), scope, receive, observed):
                 raise
-            await _answer(answer, scope, receive, observed)
-            # It may be `error`, whose traceback holds this frame: the two, and with them the whole
-            # request, would stay in memory until the garbage collector finds them.
-            del answer
         milliseconds = (time.perf_counter() - started) * 1000
         if self.log_requests:
             logs.logger.info("%d in %.1f ms", status, milliseconds, extra=logs.about(scope))
@@ -121,8 +171,22 @@ def client_address(scope: Scope) -> str:
     return client[0] if client and ADDRESS.fullmatch(client[0]) else "-"
 
 
-async def _answer(answer: APIError, scope: Scope, receive: Receive, send: Send) -> None:
-    if isinstance(answer, Overloaded):
+async def _send(error: APIError, scope: Scope, receive: Receive, send: Send) -> None:
+    if isinstance(error, Overloaded):
         scope.setdefault("state", {})["overloaded"] = True  # for serving/protocol.py
-    response = JSONResponse(answer.body(), answer.status, answer.headers)
+    if is_body_allowed_for_status_code(error.status):
+        response: Response = JSONResponse(error.body(), error.status, error.headers)
+    else:
+        response = Response(None, error.status, error.headers)
     await response(scope, receive, send)
+
+
+async def _send_handled(
+    handler: ExceptionHandler, error: Exception, scope: Scope, receive: Receive, send: Send
+) -> None:
+    request = Request(scope, receive)
+    if is_async_callable(handler):
+        response = await handler(request, error)  # type: ignore[arg-type]
+    else:
+        response = await run_in_threadpool(handler, request, error)
+    await response(scope, receive, send)  # type: ignore[misc]

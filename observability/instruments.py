@@ -45,7 +45,6 @@ class Application(Protocol):
 
     state: Any
     version: str
-    is_watched: bool
 
 
 class Database(Protocol):

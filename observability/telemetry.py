@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fastapi.telemetry import TelemetryConfig
-from opentelemetry import trace
 
 from observability.instruments import Application
 from observability.logs import logger
@@ -38,9 +37,6 @@ def exported(app: Application) -> Iterator[None]:
     Nothing that is wrong with telemetry is a reason not to serve: it is logged.
     """
     exporting = _started(app)
-    # Somebody else's tool may have set a provider, too: FastAPI finds it.
-    provider = trace.get_tracer_provider()
-    app.is_watched = not isinstance(provider, trace.ProxyTracerProvider) or bool(exporting)
     try:
         yield
     finally:

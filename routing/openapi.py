@@ -1,5 +1,6 @@
 """The OpenAPI document: FastAPI's own, with our errors, less what this service never answers."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -29,6 +30,19 @@ REQUEST_ID = {
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
 }
 REQUEST_ID_REFERENCE = {"$ref": "#/components/headers/X-Request-ID"}
+# What FastAPI documents for every route that takes input, and what this service sends instead.
+_FASTAPIS_422 = {
+    "description": "Validation Error",
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}
+    },
+}
+_INVALID_INPUT = {
+    "description": f"`{InvalidInput.code}`",
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/ValidationErrorResponse"}}
+    },
+}
 
 
 def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
@@ -52,36 +66,52 @@ def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of `app`, made once."""
-    if app.openapi_schema is None:
-        schema = FastAPI.openapi(app)
-        for path in schema["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)  # FastAPI's; ours is a 400
-                for response in operation["responses"].values():
-                    response.setdefault("headers", {})["X-Request-ID"] = REQUEST_ID_REFERENCE
-                for parameter in operation.get("parameters", ()):
-                    _without_null(parameter)
-        models = schema["components"]["schemas"]
-        schema["components"]["headers"] = {"X-Request-ID": REQUEST_ID}
-        for name in ("HTTPValidationError", "ValidationError"):
-            models.pop(name, None)
-        for model in (ErrorResponse, ValidationErrorResponse):
-            models[model.__name__]["properties"]["code"]["enum"] = _codes(model)
-    return app.openapi_schema or {}
+    """The OpenAPI document of `app`, made again when it has other routes."""
+    schema = FastAPI.openapi(app)
+    components = schema.setdefault("components", {})
+    if "X-Request-ID" in components.get("headers", {}):
+        return schema
+    for paths in (schema["paths"], schema.get("webhooks", {})):
+        _amend(paths)
+    models = components.setdefault("schemas", {})
+    components["headers"] = {"X-Request-ID": REQUEST_ID}
+    for name in ("HTTPValidationError", "ValidationError"):
+        models.pop(name, None)
+    for model in (ErrorResponse, ValidationErrorResponse):
+        models[model.__name__]["properties"]["code"]["enum"] = _codes(model)
+    return schema
+
+
+def _amend(paths: dict[str, Any]) -> None:
+    for path in paths.values():
+        for operation in path.values():
+            responses = operation["responses"]
+            if responses.get("422") == _FASTAPIS_422:
+                del responses["422"]
+                responses.setdefault("400", deepcopy(_INVALID_INPUT))
+            for response in responses.values():
+                response.setdefault("headers", {})["X-Request-ID"] = REQUEST_ID_REFERENCE
+            for parameter in operation.get("parameters", ()):
+                _without_null(parameter)
+            for callback in operation.get("callbacks", {}).values():
+                _amend(callback)
 
 
 def _without_null(parameter: dict[str, Any]) -> None:
     """A parameter may be absent, but there is no way to write null in a URL."""
     schema = parameter["schema"]
-    if "anyOf" in schema:
-        (value,) = (each for each in schema.pop("anyOf") if each != {"type": "null"})
-        schema.update(value)
+    values = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(values) == 1:
+        del schema["anyOf"]
+        schema.update(values[0])
+    elif values:
+        schema["anyOf"] = values
 
 
 def _codes(model: type[ErrorResponse]) -> list[str]:
     """Every `code` that `model` is answered with: a client that knows them can tell them apart."""
-    return sorted({error.code for error in _kinds(APIError) if error.model is model})
+    kinds = [kind for kind in _kinds(APIError) if hasattr(kind, "code")]
+    return sorted({kind.code for kind in kinds if kind.model is model})
 
 
 def _kinds(error: type[APIError]) -> list[type[APIError]]:

@@ -1,11 +1,11 @@
 """The arguments of an operation, out of a request and the operation's signature."""
 
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, get_type_hints
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
-from fastapi import Request, params
-from pydantic import TypeAdapter, ValidationError
+from fastapi import Request, Response, params
+from pydantic import BaseModel, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from errors import InvalidInput, field_errors
@@ -14,13 +14,17 @@ from schemas import FieldError
 Dependency = Callable[[Request], Awaitable[Any]]
 
 
+class Unsupported(Exception):
+    """The signature asks for something that only FastAPI itself knows how to make."""
+
+
 class Argument(Protocol):
     """One argument that is taken from the request. `place` is where, for errors about it."""
 
     place: tuple[str, ...]
 
     async def value(self, request: Request) -> Any:
-        """The valid value. Raises pydantic's ValidationError, or InvalidInput."""
+        """The valid value. Raises pydantic's ValidationError."""
 
 
 class PathArgument:
@@ -42,11 +46,12 @@ class QueryArgument:
 
     def __init__(self, annotation: Any) -> None:
         self._validate = TypeAdapter(annotation).validator.validate_python
-        self._of_no_query = self._validate({})
+        self._without_query: Any = None
 
     async def value(self, request: Request) -> Any:
         if not request.scope["query_string"]:
-            return self._of_no_query
+            self._without_query = self._without_query or self._validate({})
+            return self._without_query
         return self._validate(dict(request.query_params))
 
 
@@ -59,23 +64,26 @@ class BodyArgument:
         self._validate = TypeAdapter(annotation).validator.validate_python
 
     async def value(self, request: Request) -> Any:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json" and not media_type.endswith("+json"):
-            raise _malformed("must be sent with Content-Type: application/json")
-        try:
-            value = from_json(await request.body(), allow_inf_nan=False)
-        except ValueError as error:
-            raise _malformed(f"must be JSON: {error}") from None
-        return self._validate(value)
+        return self._validate(parse_json(request, await request.body()))
+
+
+def parse_json(request: Request, body: bytes) -> Any:
+    """Return the value of a body. Raises InvalidInput."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise _malformed("must be sent with Content-Type: application/json")
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise _malformed(f"must be JSON: {error}") from None
 
 
 class HeaderArgument:
     """A header, which may be absent: its value is None then."""
 
-    def __init__(self, marker: params.Header, annotation: Any) -> None:
-        assert marker.alias is not None
-        self.place: tuple[str, ...] = ("header", marker.alias)
-        self._name = marker.alias.lower().encode()
+    def __init__(self, alias: str, annotation: Any) -> None:
+        self.place: tuple[str, ...] = ("header", alias)
+        self._name = alias.lower().encode()
         self._validate = TypeAdapter(annotation).validator.validate_python
 
     async def value(self, request: Request) -> Any:
@@ -89,70 +97,171 @@ class Arguments:
 
     FastAPI's general solver of dependencies takes as long as the whole statement. Known here are
     the request, parts of the path, one model for the query, one for the body, optional headers, and
-    dependencies on the request and on parts of the path.
+    dependencies on the request and on parts of the path. Raises Unsupported for anything else.
     """
 
-    def __init__(self, operation: Callable[..., Any]) -> None:
-        self.takes_body = False
+    def __init__(self, operation: Callable[..., Any], parts: Collection[str]) -> None:
+        self._parts = parts
         self._arguments: dict[str, Argument] = {}
-        self._dependencies: dict[str, Dependency] = {}
-        hints = get_type_hints(operation, include_extras=True)
-        for name in inspect.signature(operation).parameters:
-            self._add(name, hints[name])
+        self._dependencies: dict[str, tuple[Callable[..., Any], Dependency]] = {}
+        self.headers: Set[bytes] = frozenset()
+        _require(inspect.iscoroutinefunction(operation))
+        hints = _hints(operation)
+        returned = hints.pop("return", None)
+        _require(isinstance(returned, type) and issubclass(returned, Response))
+        for name, parameter in inspect.signature(operation).parameters.items():
+            _require(name in hints and parameter.kind not in _VARIADIC)
+            self._add(name, hints[name], parameter.default)
+        kinds = [type(argument) for argument in self._arguments.values()]
+        _require(kinds.count(BodyArgument) <= 1 and kinds.count(QueryArgument) <= 1)
+        functions = [function for function, _ in self._dependencies.values()]
+        _require(len(functions) == len(set(functions)))  # FastAPI would call it once
+        self.takes_body = BodyArgument in kinds
 
-    def _add(self, name: str, annotation: Any) -> None:
-        kinds = (params.Depends, params.Path, params.Query, params.Header)
-        markers = [
-            part for part in getattr(annotation, "__metadata__", ()) if isinstance(part, kinds)
-        ]
-        marker = markers[0] if markers else None
+    def _add(self, name: str, annotation: Any, default: Any) -> None:
+        marker = _marker(annotation)
+        if isinstance(marker, params.Header):
+            _require(default is None and marker.alias is not None and not _is_plural(annotation))
+            assert marker.alias is not None
+            self._arguments[name] = HeaderArgument(marker.alias, annotation)
+            self.headers |= {marker.alias.lower().encode()}
+            return
+        _require(default is inspect.Parameter.empty)
         if annotation is Request:
-            self._dependencies[name] = _the_request
+            self._dependencies[name] = _the_request, _the_request
         elif isinstance(marker, params.Depends):
-            assert marker.dependency is not None
-            self._dependencies[name] = _dependency(marker.dependency)
-        elif isinstance(marker, params.Path):
+            function = _dependency_of(marker)
+            self._dependencies[name] = function, _dependency(function, self._parts)
+        elif name in self._parts and isinstance(marker, params.Path | None):
+            _require(marker is None or marker.alias in (None, name))
             self._arguments[name] = PathArgument(name, annotation)
         elif isinstance(marker, params.Query):
+            _require(_is_model(annotation) and marker.alias is None and not _has_lists(annotation))
             self._arguments[name] = QueryArgument(annotation)
-        elif isinstance(marker, params.Header):
-            self._arguments[name] = HeaderArgument(marker, annotation)
         else:
+            _require(marker is None and _is_model(annotation))
             self._arguments[name] = BodyArgument(annotation)
-            self.takes_body = True
 
-    async def of(self, request: Request) -> dict[str, Any]:
-        """The arguments, by name. Raises InvalidInput with everything that is wrong."""
+    async def of(
+        self, request: Request, solved: Mapping[Callable[..., Any], Any] | None = None
+    ) -> dict[str, Any]:
+        """The arguments, by name. Raises InvalidInput with everything that is wrong.
+
+        Dependencies come first, as FastAPI has it: one that refuses says so, whatever else is
+        wrong. `solved` are the values of those that were called already.
+        """
         values: dict[str, Any] = {}
+        for name, (function, dependency) in self._dependencies.items():
+            if solved and function in solved:
+                values[name] = solved[function]
+            else:
+                values[name] = await dependency(request)
         wrong: list[FieldError] = []
         for name, argument in self._arguments.items():
             try:
                 values[name] = await argument.value(request)
             except ValidationError as error:
                 wrong += field_errors(error, argument.place)
-            except InvalidInput as error:
-                wrong += error.errors
         if wrong:
             raise InvalidInput(*wrong)
-        for name, dependency in self._dependencies.items():
-            values[name] = await dependency(request)
         return values
+
+
+_VARIADIC = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.VAR_KEYWORD,
+)
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise Unsupported
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError:  # of a name that only FastAPI looks up in the right place
+        raise Unsupported from None
+
+
+def _marker(annotation: Any) -> Any:
+    """What of `annotation` says where the value is, if anything does."""
+    metadata = getattr(annotation, "__metadata__", ())
+    kinds = (params.Depends, params.Param, params.Body)
+    markers = [part for part in metadata if isinstance(part, kinds)]
+    _require(len(markers) < 2)
+    return markers[0] if markers else None
+
+
+def _plain(annotation: Any) -> Any:
+    return annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    plain = _plain(annotation)
+    return isinstance(plain, type) and issubclass(plain, BaseModel)
+
+
+def _has_lists(annotation: Any) -> bool:
+    """Whether a field of a model is made of several values: FastAPI collects those."""
+    return any(_is_plural(field.annotation) for field in _plain(annotation).model_fields.values())
+
+
+def _is_plural(annotation: Any) -> bool:
+    plain = _plain(annotation)
+    if any(isinstance(rule, PlainValidator) for rule in getattr(annotation, "__metadata__", ())):
+        return False  # made of one text, whatever it becomes
+    if get_args(plain) and not _is_collection(get_origin(plain)):
+        return any(_is_plural(each) for each in get_args(plain))
+    return _is_collection(get_origin(plain) or plain)
+
+
+def _is_collection(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Sequence | Set) and kind not in (str, bytes)
+
+
+def _dependency_of(marker: params.Depends) -> Callable[..., Any]:
+    _require(type(marker) is params.Depends)  # not Security, which has scopes
+    _require(marker.use_cache and marker.scope is None and marker.max_concurrency is None)
+    _require(marker.dependency is not None)
+    assert marker.dependency is not None
+    return marker.dependency
+
+
+def _dependency(function: Callable[..., Any], parts: Collection[str]) -> Dependency:
+    """`function` as one of the request alone; what else it asks for are parts of the path."""
+    called = function if inspect.isfunction(function) else type(function).__call__
+    _require(inspect.iscoroutinefunction(called))
+    hints = _hints(called)
+    asked = inspect.signature(function).parameters
+    requests = [name for name in asked if hints.get(name) is Request]
+    names = [name for name in asked if name not in requests]
+    for name in asked:
+        _require(asked[name].default is inspect.Parameter.empty)
+        _require(asked[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    _require(all(name in parts and _is_text(hints.get(name)) for name in names))
+    if list(asked) == requests and len(requests) == 1:
+        return function
+
+    async def solved(request: Request) -> Any:
+        values = {name: request.scope["path_params"][name] for name in names}
+        return await function(**values, **dict.fromkeys(requests, request))
+
+    return solved
+
+
+def _is_text(annotation: Any) -> bool:
+    """Whether a part of the path is valid as it is: any text, without a rule of its own."""
+    rules = getattr(annotation, "__metadata__", ())
+    return _plain(annotation) is str and all(
+        isinstance(rule, params.Path) and not rule.metadata and rule.alias is None for rule in rules
+    )
 
 
 async def _the_request(request: Request) -> Request:
     return request
-
-
-def _dependency(function: Callable[..., Awaitable[Any]]) -> Dependency:
-    """`function` as one of the request alone; what else it asks for are parts of the path."""
-    names = [name for name in inspect.signature(function).parameters if name != "request"]
-    if not names:
-        return function
-
-    async def solved(request: Request) -> Any:
-        return await function(request, *(request.path_params[name] for name in names))
-
-    return solved
 
 
 def _malformed(message: str) -> InvalidInput:

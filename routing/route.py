@@ -1,65 +1,63 @@
 """From a request to its operation: FastAPI's routes, documented as ever, on a shorter way."""
 
-import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
+from fastapi import Depends, Request, Response, params
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, RouteContext
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from auth import get_current_user
-from errors import PayloadTooLarge, RequestTimeout
+from auth import CurrentUser, get_current_user
+from errors import InvalidInput
 from middleware.errors import has_hung_up
 from observability.timing import Times
 from routing.admission import Admission
-from routing.parameters import Arguments
+from routing.body import BoundedRequest, LateRequest
+from routing.parameters import Arguments, Unsupported, parse_json
 from routing.paths import path_to_match, restored
 
-MAX_BODY = 64 * 1024  # bytes
-BODY_TIMEOUT = 10.0  # seconds
-
-
-class BoundedRequest(Request):
-    """A request whose body is bounded, in size and in time."""
-
-    async def body(self) -> bytes:
-        """The whole body. Raises PayloadTooLarge without reading on, and RequestTimeout."""
-        if not hasattr(self, "_body"):
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT):
-                    self._body = await self._received()
-            except TimeoutError:
-                raise RequestTimeout from None
-        return self._body
-
-    def check_length(self) -> None:
-        """Raises PayloadTooLarge if a longer body is declared, whether anybody reads it or not."""
-        # Without leading zeros, because int() refuses more than 4,300 digits.
-        declared = self.headers.get("content-length", "").lstrip("0")
-        too_long = len(declared) > len(str(MAX_BODY))
-        if declared.isdecimal() and (too_long or int(declared) > MAX_BODY):
-            raise PayloadTooLarge
-
-    async def _received(self) -> bytes:
-        self.check_length()
-        body = b""
-        async for chunk in self.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise PayloadTooLarge
-        return body
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+FAST = "fast_route"  # in the scope: the route that FastRoutes found
 
 
 class Route(APIRoute):
-    """Calls its endpoint with the arguments that its signature asks for (parameters.py)."""
+    """Calls its operation with the arguments that its signature asks for (routing/parameters.py).
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.arguments = Arguments(self.endpoint)
+    That is the fast path. It is taken only where FastAPI would do the same: `is_fast` says when.
+    FastAPI serves everything else.
+    """
+
+    # Dependencies that the fast path does the work of.
+    own_dependencies: ClassVar[Sequence[params.Depends]] = ()
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        dependencies: Sequence[params.Depends] | None = None,
+        **options: Any,
+    ) -> None:
+        every = [*self.own_dependencies, *(dependencies or ())]
+        super().__init__(path, endpoint, dependencies=every, **options)
+        self.arguments: Arguments | None = None
+        with suppress(Unsupported):
+            self.arguments = Arguments(endpoint, self.param_convertors)
+
+    def is_fast(self, context: RouteContext) -> bool:
+        """Whether the fast path does all that FastAPI would do for this route as it is included."""
+        strict = context.strict_content_type
+        return (
+            self.arguments is not None
+            and list(context.dependencies) == list(self.own_dependencies)
+            and context.max_body_size is None
+            and getattr(strict, "value", strict) is True
+        )
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match the path as it was sent, where `%2F` is a character of a part, not a separator."""
@@ -70,23 +68,38 @@ class Route(APIRoute):
             return super().matches(scope)
         match, found = super().matches({**scope, "path": path})
         if parameters := found.get("path_params"):
-            found["path_params"] = {
-                name: restored(value) if isinstance(value, str) else value
-                for name, value in parameters.items()
-            }
+            found["path_params"] = restored_parts(parameters)
         return match, found
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the answer, or raises what middleware/errors.py answers."""
-        response = await self.answer(BoundedRequest(scope, receive))
+        """Sends the response, or raises what middleware/errors.py makes one of."""
+        if scope.pop(FAST, None) is self:
+            await self.serve(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Do what `handle` does, on the fast path."""
+        response = await self.respond(BoundedRequest(scope, receive))
         await response(scope, receive, send)
 
-    async def answer(self, request: BoundedRequest) -> Response:
-        """What the operation answers."""
-        if request.method not in (self.methods or ()):
-            raise HTTPException(405)
-        response: Response = await self.endpoint(**await self.arguments.of(request))
+    async def respond(self, request: BoundedRequest) -> Response:
+        """Call the operation, on the fast path."""
+        return await self.call(request)
+
+    async def call(self, request: BoundedRequest, **solved: Any) -> Response:
+        assert self.arguments is not None
+        response: Response = await self.endpoint(**await self.arguments.of(request, **solved))
         return response
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's own handler, with a body that is bounded in time too."""
+        handle = super().get_route_handler()
+
+        async def handle_bounded(request: Request) -> Response:
+            return await handle(BoundedRequest(request.scope, request.receive))
+
+        return handle_bounded
 
 
 class TaskRoute(Route):
@@ -97,25 +110,106 @@ class TaskRoute(Route):
     has none of the objects yet that an operation needs.
     """
 
-    async def answer(self, request: BoundedRequest) -> Response:
-        """What the operation answers.
+    async def respond(self, request: BoundedRequest) -> Response:
+        """Call the operation, on the fast path.
 
-        The turn is over before that is sent: a slow reader keeps nobody waiting.
+        The turn is over before the response is sent: a slow reader keeps nobody waiting.
         """
-        user_id = await get_current_user(request, request.path_params["user_id"])
-        if self.arguments.takes_body or "transfer-encoding" in request.headers:
-            await request.body()
-        else:
-            request.check_length()
+        assert self.arguments is not None
+        user_id = await get_current_user(request, request.scope["path_params"]["user_id"])
+        await _receive(request, self.arguments.takes_body)
         admission: Admission = request.app.state.admission
-        times = request.scope["times"] = Times()
-        had_to_wait = await admission.acquire(user_id)
+        await _enter(admission, request, user_id)
         try:
-            times.granted = perf_counter()
-            if had_to_wait and has_hung_up(request.receive):
-                # Nothing was done yet, and nobody would hear of it. A client that sends its request
-                # again and again would otherwise have each of them executed before the last.
-                raise ClientDisconnect
-            return await super().answer(request)
+            return await self.call(request, solved={get_current_user: user_id})
         finally:
             admission.release(user_id)
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's own handler, for which `own_dependencies` keep the order of the fast path."""
+        handle = APIRoute.get_route_handler(self)
+
+        async def handle_in_order(request: Request) -> Response:
+            if self.arguments is not None:
+                join_lines(request.scope, self.arguments.headers)
+                if self.arguments.takes_body:
+                    return await handle(LateRequest(request.scope, request.receive))
+            elif self.body_field and get_current_user not in request.app.dependency_overrides:
+                # FastAPI reads a body of this kind before it asks the same dependency again.
+                await get_current_user(request, request.path_params["user_id"])
+            return await handle(BoundedRequest(request.scope, request.receive))
+
+        return handle_in_order
+
+
+def restored_parts(parts: dict[str, Any]) -> dict[str, Any]:
+    """Return path parameters with the slashes that `path_to_match` has hidden."""
+    return {
+        name: restored(value) if isinstance(value, str) else value for name, value in parts.items()
+    }
+
+
+def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
+    """Make one line of several of a header that is a list (RFC 9110, section 5.3)."""
+    for name in names:
+        lines = [value for header, value in scope["headers"] if header == name]
+        if len(lines) > 1:
+            others = [header for header in scope["headers"] if header[0] != name]
+            scope["headers"] = [*others, (name, b", ".join(lines))]
+
+
+async def _enter(admission: Admission, request: Request, user_id: str) -> None:
+    """Wait for a slot, which must be released. Raises what Admission does, and ClientDisconnect."""
+    times = request.scope["times"] = Times()
+    had_to_wait = await admission.acquire(user_id)
+    times.granted = perf_counter()
+    if had_to_wait and has_hung_up(request.scope.get("server_receive", request.receive)):
+        # Nothing was done yet, and nobody would hear of it. A client that sends its request
+        # again and again would otherwise have each of them executed before the last.
+        admission.release(user_id)
+        raise ClientDisconnect
+
+
+async def _receive(request: BoundedRequest, takes_body: bool = False) -> None:
+    if takes_body or "transfer-encoding" in request.headers:
+        await request.body()
+    else:
+        request.check_length()
+
+
+async def _body(request: Request) -> None:
+    if not isinstance(request, LateRequest):
+        assert isinstance(request, BoundedRequest)
+        await _receive(request)
+        return
+    try:
+        value = parse_json(request, await request.body())
+    except InvalidInput as malformed:
+        raise _invalid_body("json_malformed", malformed.errors[0].message) from None
+    if not isinstance(value, dict):
+        raise _invalid_body("model_type", "Input should be an object")
+    request.late.update(value)
+
+
+def _invalid_body(kind: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"type": kind, "loc": ("body",), "msg": message, "input": None}])
+
+
+async def _slot(request: Request, user_id: CurrentUser) -> AsyncIterator[None]:
+    request.scope["user_id"] = user_id
+    admission: Admission | None = getattr(request.app.state, "admission", None)
+    if admission is None:  # a TestClient without `with` starts no lifespan
+        yield
+        return
+    await _enter(admission, request, user_id)
+    try:
+        yield
+    finally:
+        admission.release(user_id)
+
+
+TaskRoute.own_dependencies = (
+    Depends(get_current_user),
+    Depends(_body),
+    Depends(_slot, scope="function"),
+)

@@ -26,7 +26,7 @@ from serving.exchange import MAX_UNREAD_BODY, Exchange
 from serving.head import Head, malformed
 from serving.refusal import refusal
 
-# Longer than a body may take (routing/route.py), so that its own response comes first.
+# Longer than a body may take (routing/body.py), so that its own response comes first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
 LINGER_TIME = 2.0  # seconds

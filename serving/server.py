@@ -92,6 +92,7 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
     loaded.load()
+    app.state.limits_connections = True  # main.py says what it means where that is missing
     return_unused_memory()
     return loaded
 

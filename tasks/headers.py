@@ -13,13 +13,15 @@ ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}(?:[ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
 
 
-def _entity_tags(value: str) -> list[str]:
+def _entity_tags(value: str | list[str]) -> list[str]:
+    # FastAPI makes a list of the header's lines, the fast path one line (section 5.3).
+    value = value if isinstance(value, str) else ", ".join(value)
     if not re.fullmatch(ENTITY_TAGS, value):
         raise ValueError('must be * or a list of entity tags, each in quotes: "…", "…"')
     return ["*"] if value == "*" else re.findall(ENTITY_TAG, value)
 
 
-def _strong(value: str) -> frozenset[str] | None:
+def _strong(value: str | list[str]) -> frozenset[str] | None:
     """The tags for a strong comparison (section 8.8.3.2): a weak one equals none of ours.
 
     `*` asks only that the task is there, which is no condition on a task that is.
@@ -28,7 +30,7 @@ def _strong(value: str) -> frozenset[str] | None:
     return None if tags == ["*"] else frozenset(tags)
 
 
-def _weak(value: str) -> frozenset[str]:
+def _weak(value: str | list[str]) -> frozenset[str]:
     """The tags for a weak comparison. `*` stands for itself."""
     return frozenset(tag.removeprefix("W/") for tag in _entity_tags(value))
 

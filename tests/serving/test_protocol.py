@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from routing import route
+from routing import body
 from serving import protocol
 from tests.support.services import (
     backends_that_wait,
@@ -48,7 +48,7 @@ BODY = b'{"title":"Milk"}'
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route, "BODY_TIMEOUT", 0.4)
+    monkeypatch.setattr(body, "BODY_TIMEOUT", 0.4)
     monkeypatch.setattr(protocol, "REQUEST_TIMEOUT", 0.8)
 
 
@@ -96,7 +96,7 @@ def told(answered: bytes) -> tuple[int, object]:
 
 
 def test_the_limits_are_some_seconds() -> None:
-    assert (route.BODY_TIMEOUT, protocol.REQUEST_TIMEOUT) == (10, 15)
+    assert (body.BODY_TIMEOUT, protocol.REQUEST_TIMEOUT) == (10, 15)
 
 
 def test_a_body_that_trickles_is_given_up(connection: socket.socket) -> None:

@@ -1,0 +1,105 @@
+"""FastAPI with the project's layers around the routes."""
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exception_handlers import (
+    http_exception_handler,
+    request_validation_exception_handler,
+    websocket_request_validation_exception_handler,
+)
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.types import ASGIApp, ExceptionHandler
+
+from config import Settings
+from middleware.cors import CORSMiddleware
+from middleware.errors import ErrorsMiddleware, OutermostMiddleware
+from routing import openapi
+from routing.body import BodyLimit
+from routing.fast_routes import FastRoutes
+
+DEFAULT_HANDLERS = (
+    http_exception_handler,
+    request_validation_exception_handler,
+    websocket_request_validation_exception_handler,
+)
+NO_WEBSOCKETS = (
+    "The WebSocket route {path} can't be served: this service speaks HTTP/1.1 alone "
+    "(serving/protocol.py). Send events over HTTP instead, by a StreamingResponse or an "
+    "EventSourceResponse, or serve the route in a process of its own."
+)
+
+
+class Application(FastAPI):
+    """FastAPI with other layers around the routes: CORS stands on every response, errors included.
+
+    `state.settings` must be set before the first request.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The layers, from the innermost outwards. The middleware that was added is in between."""
+        refuse_websockets(self.routes)
+        settings: Settings = self.state.settings
+        handlers, handler = self._added_handlers()
+        app: ASGIApp = FastRoutes(self, BodyLimit(AsyncExitStackMiddleware(self.router)))
+        if handlers:
+            app = ExceptionMiddleware(app, {HTTPException: _leave, **handlers})
+        if self.user_middleware:
+            app = ErrorsMiddleware(app, handler)  # so that it sees the response to an error
+            for added, arguments, options in reversed(self.user_middleware):
+                app = added(app, *arguments, **options)
+            app = BodyLimit(app)
+        app = OutermostMiddleware(
+            app, handler, settings.log_requests, settings.slow_request_ms or inf
+        )
+        return CORSMiddleware(app, allow_origins=settings.allowed_origins)
+
+    def _added_handlers(self) -> tuple[dict[Any, ExceptionHandler], ExceptionHandler | None]:
+        """The exception handlers that are not FastAPI's own, and of these the one for Exception."""
+        added: dict[Any, Any] = {
+            key: handler
+            for key, handler in self.exception_handlers.items()
+            if handler not in DEFAULT_HANDLERS
+        }
+        any_error = added.pop(500, None), added.pop(Exception, None)
+        return added, any_error[1] or any_error[0]
+
+    def openapi(self) -> dict[str, Any]:
+        return openapi.document(self)
+
+    # Where routes are added, WebSocket routes are refused at once.
+
+    def include_router(self, router: APIRouter, *arguments: Any, **options: Any) -> None:
+        refuse_websockets(router.routes)
+        super().include_router(router, *arguments, **options)
+
+    def add_api_websocket_route(self, path: str, *arguments: Any, **options: Any) -> None:
+        raise RuntimeError(NO_WEBSOCKETS.format(path=path))
+
+    def websocket_route(self, path: str, *arguments: Any, **options: Any) -> Callable[..., Any]:
+        raise RuntimeError(NO_WEBSOCKETS.format(path=path))
+
+    def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
+        refuse_websockets(getattr(app, "routes", ()))
+        super().mount(path, app, name)
+
+
+def refuse_websockets(routes: Iterable[BaseRoute]) -> None:
+    """Raise RuntimeError if one of `routes`, or of those below them, is a WebSocket route."""
+    for context in iter_route_contexts(list(routes)):
+        route = context.original_route
+        if isinstance(route, WebSocketRoute):
+            raise RuntimeError(NO_WEBSOCKETS.format(path=context.path))
+        refuse_websockets(getattr(route, "routes", None) or ())
+
+
+async def _leave(request: Request, error: Exception) -> Response:
+    """Leave an exception without a handler to ErrorsMiddleware."""
+    raise error

@@ -1,0 +1,125 @@
+"""Limits on the body of a request, in size and in time."""
+
+import asyncio
+from typing import Any
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBodyLimitResponder
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from errors import PayloadTooLarge, RequestTimeout
+
+MAX_BODY = 64 * 1024  # bytes
+BODY_TIMEOUT = 10.0  # seconds
+
+
+class BodyLimit:
+    """Limits the bodies of FastAPI's own routes to MAX_BODY.
+
+    A route's own `max_body_size`, larger or smaller, takes the place of that. Counting and this
+    precedence are Starlette's; only the response is ours.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # What a middleware hands on in its place can't be polled (middleware/errors.py).
+        is_outermost = scope.setdefault("server_receive", receive) is receive
+        try:
+            await _Limiter(self._app, MAX_BODY)(scope, receive, send)
+        finally:
+            if is_outermost:  # it holds the scope in turn
+                scope.pop("server_receive", None)
+
+
+class _Limiter(RequestBodyLimitResponder):
+    """Starlette's counter. Its plain-text 413 would also take the place of a 401."""
+
+    async def receive_with_limit(self) -> Message:
+        try:
+            return await super().receive_with_limit()
+        except HTTPException:
+            raise _too_large(self.max_body_size) from None
+
+    async def send_with_limit(self, message: Message) -> None:
+        self.response_started = True
+        await self.send(message)
+
+
+class BoundedRequest(Request):
+    """A request whose body is bounded, in size and in time."""
+
+    async def body(self) -> bytes:
+        """The whole body. Raises PayloadTooLarge without reading on, and RequestTimeout."""
+        if not hasattr(self, "_body"):
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT):
+                    self._body = await self._received()
+            except TimeoutError:
+                raise RequestTimeout from None
+        return self._body
+
+    @property
+    def _limit(self) -> int:
+        limit: int = self.scope.get(MAX_BODY_SIZE_SCOPE_KEY, MAX_BODY)
+        return limit
+
+    def check_length(self) -> None:
+        """Raises PayloadTooLarge if a longer body is declared, whether anybody reads it or not."""
+        # Without leading zeros, because int() refuses more than 4,300 digits.
+        declared = self.headers.get("content-length", "").lstrip("0")
+        too_long = len(declared) > len(str(self._limit))
+        if declared.isdecimal() and (too_long or int(declared) > self._limit):
+            raise _too_large(self._limit)
+
+    async def _received(self) -> bytes:
+        self.check_length()
+        body = b""
+        async for chunk in self.stream():
+            body += chunk
+            if len(body) > self._limit:
+                raise _too_large(self._limit)
+        return body
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    error = PayloadTooLarge()
+    if limit != MAX_BODY:
+        error.detail = f"The body is larger than {limit} bytes."
+    return error
+
+
+class LateBody(dict[str, Any]):
+    """The JSON object of a body, empty until a dependency of TaskRoute has received it.
+
+    FastAPI reads the body before it solves the first dependency, and the token must come first.
+    """
+
+    def __bool__(self) -> bool:
+        return True  # so that FastAPI does not take the body for absent
+
+
+class LateRequest(BoundedRequest):
+    """A request of which FastAPI gets a LateBody where it asks for the body first."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self.late = LateBody()
+        self._asked_for: set[str] = set()
+
+    async def body(self) -> bytes:
+        return self.late if self._is_first("body") else await super().body()  # type: ignore[return-value]
+
+    async def json(self) -> Any:
+        return self.late if self._is_first("json") else await super().json()
+
+    def _is_first(self, what: str) -> bool:
+        """Whether it is FastAPI that asks: a dependency that wants to read the body comes later."""
+        is_first = what not in self._asked_for
+        self._asked_for.add(what)
+        return is_first

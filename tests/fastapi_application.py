@@ -1,0 +1,51 @@
+"""The real service in a TestClient, as somebody who extends it would test it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import URL
+
+from main import create_app
+from routing.route import Route
+from tests.conftest import ORIGIN, bearer, make_settings
+
+# Where a route can be added: on the application, on a router, and on one with our route class.
+PLACES = ("app", "router", "route_class")
+
+
+def new_app(postgres: URL) -> FastAPI:
+    return create_app(make_settings(postgres))
+
+
+def add_route(
+    app: FastAPI,
+    place: str,
+    path: str,
+    endpoint: Callable[..., Any],
+    method: str = "GET",
+    **options: Any,
+) -> None:
+    """Add a route to `app` at one of PLACES."""
+    routes: FastAPI | APIRouter = app
+    if place != "app":
+        routes = router_at(place)
+    routes.api_route(path, methods=[method], **options)(endpoint)
+    if isinstance(routes, APIRouter):
+        app.include_router(routes)
+
+
+def router_at(place: str, **options: Any) -> APIRouter:
+    if place == "route_class":
+        options["route_class"] = Route
+    return APIRouter(**options)
+
+
+@contextmanager
+def client_of(app: FastAPI, **options: Any) -> Iterator[TestClient]:
+    """A client of a browser at the allowed origin, with alice's token."""
+    headers = {"Origin": ORIGIN, **bearer("alice")}
+    with TestClient(app, headers=headers, follow_redirects=False, **options) as client:
+        yield client

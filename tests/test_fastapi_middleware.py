@@ -1,0 +1,264 @@
+"""Middleware that is added, mounted applications, and what is refused at import."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import URL
+from starlette.routing import Mount, Router, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tests.conftest import ORIGIN
+from tests.fastapi_application import client_of, new_app
+from tests.support import recorded_log
+
+TASKS = "/api/alice/tasks"
+Next = Callable[[Request], Awaitable[Response]]
+
+
+class Marking:
+    """Adds its name to a header, and records the status that it sees."""
+
+    def __init__(self, app: ASGIApp, name: str, seen: list[int]) -> None:
+        self.app, self.name, self.seen = app, name, seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.seen.append(message["status"])
+                message["headers"] = [*message["headers"], (b"x-mark", self.name.encode())]
+            await send(message)
+
+        await self.app(scope, receive, marked if scope["type"] == "http" else send)
+
+
+REQUESTS: list[tuple[str, str, dict[str, Any], int]] = [
+    ("GET", TASKS, {}, 200),
+    ("GET", TASKS, {"headers": {"Authorization": ""}}, 401),
+    ("GET", "/api/bob/tasks", {}, 403),
+    ("GET", "/nowhere", {}, 404),
+    ("GET", f"{TASKS}/999999999", {}, 404),
+    ("PUT", "/health", {}, 405),
+    ("POST", TASKS, {"content": "x" * 65_537}, 413),
+    ("POST", TASKS, {"json": {}}, 400),
+    ("GET", "/bug", {}, 500),
+]
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[int]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def marked(postgres: URL, seen: list[int]) -> Iterator[TestClient]:
+    app = new_app(postgres)
+    app.add_middleware(Marking, name="first", seen=seen)
+
+    @app.middleware("http")
+    async def function(request: Request, call_next: Next) -> Response:
+        response = await call_next(request)
+        response.headers["X-Status"] = str(response.status_code)
+        return response
+
+    app.add_middleware(Marking, name="last", seen=[])
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise ArithmeticError
+
+    with client_of(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("method", "path", "request_", "status"), REQUESTS)
+def test_added_middleware_sees_every_response(
+    marked: TestClient,
+    seen: list[int],
+    method: str,
+    path: str,
+    request_: dict[str, Any],
+    status: int,
+) -> None:
+    seen.clear()
+    response = marked.request(method, path, **request_)
+    assert response.status_code == status
+    assert seen == [status]
+    assert response.headers["x-status"] == str(status)
+    assert response.headers["x-mark"] == "first, last"  # the last one added is the outermost
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "x-request-id" in response.headers
+    assert status < 400 or set(response.json()) >= {"detail", "code"}
+
+
+def test_what_middleware_itself_sends_keeps_its_form_and_gets_our_headers(postgres: URL) -> None:
+    app = new_app(postgres)
+
+    @app.middleware("http")
+    async def close(request: Request, call_next: Next) -> Response:
+        return PlainTextResponse("closed", 503)
+
+    with client_of(app) as client:
+        response = client.get(TASKS)
+    assert (response.status_code, response.text) == (503, "closed")
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_bug_of_middleware_is_a_500_in_our_form(postgres: URL) -> None:
+    app = new_app(postgres)
+
+    @app.middleware("http")
+    async def broken(request: Request, call_next: Next) -> Response:
+        raise ArithmeticError
+
+    with client_of(app, raise_server_exceptions=False) as client:
+        response = client.get(TASKS)
+    assert (response.status_code, response.json()["code"]) == (500, "INTERNAL_ERROR")
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_a_bug_is_logged_once_under_middleware(postgres: URL) -> None:
+    app = new_app(postgres)
+    app.add_middleware(Marking, name="one", seen=[])
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise ArithmeticError
+
+    with client_of(app) as client, recorded_log() as log:
+        with pytest.raises(ArithmeticError):
+            client.get("/bug")
+        assert log.getvalue().count("500 INTERNAL_ERROR") == 1
+
+
+@pytest.mark.parametrize("content", ["x" * 70_000, None])
+def test_a_body_that_middleware_reads_is_limited(postgres: URL, content: str | None) -> None:
+    app = new_app(postgres)
+    lengths: list[int] = []
+
+    @app.middleware("http")
+    async def reading(request: Request, call_next: Next) -> Response:
+        lengths.append(len(await request.body()))
+        return await call_next(request)
+
+    with client_of(app) as client:
+        parts = iter([b"x" * 1000] * 70)
+        response = client.post(TASKS, content=content or parts)
+        assert (response.status_code, response.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+        assert lengths == []
+        created = client.post(TASKS, json={"title": "x"})
+        assert created.status_code == 201
+
+
+def test_known_middleware_works(postgres: URL) -> None:
+    app = new_app(postgres)
+    app.add_middleware(GZipMiddleware, minimum_size=10)
+    with client_of(app) as client:
+        assert client.get("/docs").headers["content-encoding"] == "gzip"
+
+
+# What is mounted.
+
+
+@pytest.fixture(scope="module")
+def mounted(postgres: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    app = new_app(postgres)
+    folder: Path = tmp_path_factory.mktemp("static")
+    (folder / "a.txt").write_text("static")
+    app.mount("/static", StaticFiles(directory=folder))
+    inner = FastAPI()
+
+    @inner.get("/items/{number}")
+    async def item(number: int) -> dict[str, int]:
+        return {"number": number}
+
+    @inner.post("/items")
+    async def create(item: dict[str, str]) -> None: ...
+
+    app.mount("/inner", inner)
+
+    async def starlette(request: Request) -> Response:
+        return JSONResponse({"path": request.url.path})
+
+    app.add_route("/starlette", starlette)
+    with client_of(app) as client:
+        yield client
+
+
+def test_mounted_applications_and_files_are_served(mounted: TestClient) -> None:
+    assert mounted.get("/static/a.txt").text == "static"
+    assert mounted.head("/static/a.txt").headers["content-length"] == "6"
+    assert mounted.get("/starlette").json() == {"path": "/starlette"}
+    response = mounted.get("/inner/items/3")
+    assert (response.json(), response.headers["access-control-allow-origin"]) == (
+        {"number": 3},
+        ORIGIN,
+    )
+
+
+def test_a_mounted_application_keeps_the_form_of_its_errors(mounted: TestClient) -> None:
+    assert mounted.get("/inner/items/x").status_code == 422
+    assert mounted.get("/inner/nowhere").json() == {"detail": "Not Found"}
+    assert mounted.get("/static/nowhere").json() == {"detail": "Not Found", "code": "NOT_FOUND"}
+    assert mounted.post("/inner/items", json={"a": "x" * 70_000}).status_code == 413
+    assert mounted.post("/static/a.txt").json()["code"] == "METHOD_NOT_ALLOWED"
+
+
+# What can't be served is refused where it is added.
+
+
+async def socket(websocket: WebSocket) -> None: ...
+
+
+def on_a_router(app: FastAPI) -> None:
+    router = APIRouter()
+    router.websocket("/ws")(socket)
+    app.include_router(router)
+
+
+def on_a_router_below(app: FastAPI) -> None:
+    inner, outer = APIRouter(), APIRouter()
+    inner.websocket("/ws")(socket)
+    outer.include_router(inner)
+    app.include_router(outer)
+
+
+def later(app: FastAPI) -> None:
+    router = APIRouter()
+    app.include_router(router)
+    router.websocket("/ws")(socket)
+    TestClient(app).get("/")
+
+
+def mounted_below(app: FastAPI) -> None:
+    app.mount("/below", Router([Mount("/more", Router([WebSocketRoute("/ws", socket)]))]))
+
+
+def appended(app: FastAPI) -> None:
+    app.routes.append(WebSocketRoute("/ws", socket))
+    TestClient(app).get("/")
+
+
+WAYS: dict[str, Callable[[FastAPI], Any]] = {
+    "app.websocket": lambda app: app.websocket("/ws")(socket),
+    "app.add_api_websocket_route": lambda app: app.add_api_websocket_route("/ws", socket),
+    "router": on_a_router,
+    "router of a router": on_a_router_below,
+    "after the inclusion": later,
+    "mounted": mounted_below,
+    "routes": appended,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_websocket_route_is_refused(postgres: URL, way: str) -> None:
+    with pytest.raises(RuntimeError, match=r"The WebSocket route .*/ws can't be served"):
+        WAYS[way](new_app(postgres))

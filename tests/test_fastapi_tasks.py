@@ -1,0 +1,320 @@
+"""The six operations under what FastAPI's documentation teaches, where FastAPI serves them."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import URL
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+import errors
+from auth import get_current_user
+from database import get_session
+from routes import tasks
+from routing.application import Application
+from tests.conftest import ORIGIN, bearer
+from tests.fastapi_application import client_of, new_app
+
+TASKS = "/api/alice/tasks"
+OPERATIONS = [
+    ("GET", TASKS),
+    ("POST", TASKS),
+    ("GET", f"{TASKS}/1"),
+    ("PUT", f"{TASKS}/1"),
+    ("DELETE", f"{TASKS}/1"),
+    ("PATCH", f"{TASKS}/1/complete"),
+]
+NOT_AUTHENTICATED = {
+    "detail": "Send a token: Authorization: Bearer <token>.",
+    "code": "NOT_AUTHENTICATED",
+}
+TOO_LARGE = {"detail": "The body is larger than 64 KiB.", "code": "PAYLOAD_TOO_LARGE"}
+
+
+async def deny() -> None:
+    raise HTTPException(403, "Not for you.")
+
+
+async def nothing() -> None: ...
+
+
+def test_a_dependency_of_the_tasks_router_refuses(postgres: URL) -> None:
+    router = APIRouter(dependencies=[Depends(deny)])
+    router.include_router(tasks.router)
+    app = new_app(postgres)
+    app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
+    app.include_router(router)
+    assert_denied(app)
+
+
+def serves_tasks(route: Any) -> bool:
+    return getattr(route, "original_router", None) is tasks.router
+
+
+def test_a_dependency_of_the_inclusion_of_the_tasks_router_refuses(postgres: URL) -> None:
+    app = new_app(postgres)
+    app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
+    app.include_router(tasks.router, dependencies=[Depends(deny)])
+    assert_denied(app)
+
+
+def test_a_dependency_of_the_application_refuses(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("main.Application", dependent_application)
+    assert_denied(new_app(postgres))
+
+
+def dependent_application(**options: Any) -> FastAPI:
+    return Application(dependencies=[Depends(deny)], **options)
+
+
+def assert_denied(app: FastAPI) -> None:
+    with client_of(app) as client:
+        for method, path in OPERATIONS:
+            response = client.request(method, path, json={"title": "x"})
+            body = {"detail": "Not for you.", "code": "FORBIDDEN"}
+            assert (response.status_code, response.json()) == (403, body), (method, path)
+
+
+# The same request on both paths: an override of something else moves all to FastAPI's.
+
+
+@pytest.fixture(scope="module")
+def both_paths(postgres: URL) -> Iterator[tuple[TestClient, TestClient]]:
+    fast, slow = new_app(postgres), new_app(postgres)
+    slow.dependency_overrides[nothing] = nothing
+    with client_of(fast) as one, client_of(slow) as other:
+        yield one, other
+
+
+JSON = {"Content-Type": "application/json"}
+LARGE = "x" * (64 * 1024 + 1)
+REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "list": ("GET", TASKS, {}),
+    "page": ("GET", f"{TASKS}?limit=1&sort=title&order=desc", {}),
+    "repeated parameter": ("GET", f"{TASKS}?limit=0&limit=1", {}),
+    "bad limit": ("GET", f"{TASKS}?limit=x", {}),
+    "bad cursor": ("GET", f"{TASKS}?cursor=x", {}),
+    "absent": ("GET", f"{TASKS}/999999999", {}),
+    "bad id": ("GET", f"{TASKS}/x", {}),
+    "id too large": ("GET", f"{TASKS}/{2**63}", {}),
+    "encoded slash": ("GET", "/api/a%2Fb/tasks", {"headers": bearer("a/b")}),
+    "foreign": ("GET", "/api/bob/tasks", {}),
+    "anonymous": ("GET", TASKS, {"headers": {"Authorization": ""}}),
+    "anonymous, malformed": (
+        "POST", TASKS, {"headers": {"Authorization": "", **JSON}, "content": "{"},
+    ),
+    "anonymous, large": ("POST", TASKS, {"headers": {"Authorization": ""}, "content": LARGE}),
+    "anonymous, bad id": ("PUT", f"{TASKS}/x", {"headers": {"Authorization": ""}}),
+    "bad token": ("POST", TASKS, {"headers": {"Authorization": "Bearer x"}, "content": LARGE}),
+    "malformed": ("POST", TASKS, {"headers": JSON, "content": "{"}),
+    "malformed, bad id": ("PUT", f"{TASKS}/x", {"headers": JSON, "content": "{"}),
+    "NaN": ("POST", TASKS, {"headers": JSON, "content": '{"title": "x", "more": NaN}'}),
+    "surrogate": ("POST", TASKS, {"headers": JSON, "content": '{"title": "\\ud800"}'}),
+    "no JSON": ("POST", TASKS, {"content": "title=x"}),
+    "text": ("POST", TASKS, {"headers": {"Content-Type": "text/plain"}, "content": "{}"}),
+    "merge patch": (
+        "PUT", f"{TASKS}/999999999",
+        {"headers": {"Content-Type": "application/merge-patch+json"}, "content": "{}"},
+    ),
+    "empty": ("POST", TASKS, {"headers": JSON}),
+    "list as body": ("POST", TASKS, {"json": []}),
+    "null as body": ("PUT", f"{TASKS}/1", {"json": None}),
+    "text as body": ("PUT", f"{TASKS}/1", {"json": "x"}),
+    "no title": ("POST", TASKS, {"json": {}}),
+    "several faults": ("PUT", f"{TASKS}/x", {"json": {"title": "", "completed": 1}}),
+    "large": ("POST", TASKS, {"json": {"title": LARGE}}),
+    "large, without a use": ("DELETE", f"{TASKS}/999999999", {"content": LARGE}),
+    "bad If-Match": ("DELETE", f"{TASKS}/999999999", {"headers": {"If-Match": "x"}}),
+    "If-Match": ("DELETE", f"{TASKS}/999999999", {"headers": {"If-Match": '"x"'}}),
+    "If-None-Match": ("GET", f"{TASKS}/999999999", {"headers": {"If-None-Match": '"x", W/"y"'}}),
+    "lines of If-Match": (
+        "PUT", f"{TASKS}/999999999",
+        {"headers": [("If-Match", '"x"'), ("If-Match", "y")], "json": {}},
+    ),
+    "lines of Idempotency-Key": (
+        "POST", TASKS,
+        {"headers": [("Idempotency-Key", "a"), ("Idempotency-Key", "b")], "json": {"title": "x"}},
+    ),
+    "wrong method": ("PATCH", TASKS, {}),
+    "no such path": ("GET", f"{TASKS}/1/2", {}),
+    "toggle": ("PATCH", f"{TASKS}/999999999/complete", {}),
+    "liveness": ("HEAD", "/health/live", {}),
+    "docs": ("GET", "/docs", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_both_paths_send_the_same(both_paths: tuple[TestClient, TestClient], name: str) -> None:
+    method, path, request = REQUESTS[name]
+    fast, slow = (client.request(method, path, **request) for client in both_paths)
+    assert slow.status_code == fast.status_code
+    assert slow.text == fast.text
+    assert without_ids(slow) == without_ids(fast)
+
+
+def without_ids(response: Any) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if name != "x-request-id"}
+
+
+def test_all_six_operations_work_on_both_paths(both_paths: tuple[TestClient, TestClient]) -> None:
+    for client in both_paths:
+        created = client.post(TASKS, json={"title": "Buy milk"})
+        assert created.status_code == 201
+        path, etag = created.headers["location"], created.headers["etag"]
+        assert client.get(path).json() == created.json()
+        assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
+        updated = client.put(path, json={"title": "Tea"}, headers={"If-Match": etag})
+        assert updated.json()["title"] == "Tea"
+        assert client.put(path, json={}, headers={"If-Match": etag}).status_code == 412
+        assert client.patch(f"{path}/complete").json()["completed"] is True
+        assert created.json()["id"] in [task["id"] for task in client.get(TASKS).json()["tasks"]]
+        assert client.delete(path).status_code == 204
+        assert client.get(path).status_code == 404
+        key = {"Idempotency-Key": f"key-{path}"}
+        first = client.post(TASKS, json={"title": "Once"}, headers=key)
+        again = client.post(TASKS, json={"title": "Once"}, headers=key)
+        assert first.json() == again.json()
+        assert again.headers["idempotency-replayed"] == "true"
+
+
+# Overrides.
+
+
+def test_an_override_of_the_user_takes_the_place_of_the_token(postgres: URL) -> None:
+    app, calls = new_app(postgres), []
+
+    def alice() -> str:
+        calls.append("alice")
+        return "alice"
+
+    app.dependency_overrides[get_current_user] = alice
+    with client_of(app) as client:
+        del client.headers["Authorization"]
+        assert client.post(TASKS, json={"title": "x"}).json()["user_id"] == "alice"
+        assert calls == ["alice"]
+        app.dependency_overrides.clear()
+        assert client.get(TASKS).json() == NOT_AUTHENTICATED
+
+
+def test_an_override_that_refuses_does_so_before_the_body_is_looked_at(postgres: URL) -> None:
+    app = new_app(postgres)
+    app.dependency_overrides[get_current_user] = deny
+    with client_of(app) as client:
+        for content in ("{", LARGE):
+            response = client.post(TASKS, content=content, headers=JSON)
+            assert response.json() == {"detail": "Not for you.", "code": "FORBIDDEN"}
+
+
+def test_an_override_of_the_session_serves_without_a_database_or_lifespan(postgres: URL) -> None:
+    class Memory:
+        async def fetch(self, *arguments: Any, **options: Any) -> list[Any]:
+            return []
+
+    async def memory() -> AsyncIterator[Memory]:
+        yield Memory()
+
+    app = new_app(postgres)
+    app.dependency_overrides |= {get_session: memory, get_current_user: lambda: "alice"}
+    client = TestClient(app)  # without `with`: nothing is started
+    assert client.get(TASKS).json() == {"tasks": [], "count": 0, "next_cursor": None}
+    assert client.get(f"{TASKS}/1").json()["code"] == "TASK_NOT_FOUND"
+
+
+def test_the_body_is_limited_under_an_override(postgres: URL) -> None:
+    app = new_app(postgres)
+    app.dependency_overrides[get_current_user] = lambda: "alice"
+    with client_of(app) as client:
+        for content in (LARGE, iter([LARGE.encode()])):
+            response = client.post(TASKS, content=content, headers=JSON)
+            assert (response.status_code, response.json()) == (413, TOO_LARGE)
+
+
+def test_a_slot_is_waited_for_and_released_under_an_override(postgres: URL) -> None:
+    app = new_app(postgres)
+    app.dependency_overrides[nothing] = nothing
+    with client_of(app) as client:
+        admission = app.state.admission
+        granted: list[str] = []
+        acquire = admission.acquire
+
+        async def recorded(user: str, **options: Any) -> bool:
+            granted.append(user)
+            return bool(await acquire(user, **options))
+
+        admission.acquire = recorded
+        for path in (f"{TASKS}/999999999", f"{TASKS}/x", TASKS):
+            client.get(path)
+        client.get(TASKS, headers={"Authorization": ""})
+        client.post(TASKS, content="{", headers=JSON)
+        assert granted == ["alice"] * 3
+        assert (admission._free, admission._running) == (admission._concurrent, {})
+
+
+# Handlers of exceptions.
+
+
+async def own_form(request: Request, error: Exception) -> Response:
+    return JSONResponse({"own": type(error).__name__}, 499)
+
+
+HANDLED: list[tuple[Any, str, str, dict[str, Any], str]] = [
+    (errors.TaskNotFound, "GET", f"{TASKS}/999999999", {}, "TaskNotFound"),
+    (errors.APIError, "GET", f"{TASKS}/999999999", {}, "TaskNotFound"),
+    (StarletteHTTPException, "GET", f"{TASKS}/999999999", {}, "TaskNotFound"),
+    (StarletteHTTPException, "GET", "/nowhere", {}, "HTTPException"),
+    (404, "GET", f"{TASKS}/999999999", {}, "TaskNotFound"),
+    (401, "GET", TASKS, {"headers": {"Authorization": ""}}, "NotAuthenticated"),
+    (403, "GET", "/api/bob/tasks", {}, "Forbidden"),
+    (413, "POST", TASKS, {"content": LARGE}, "PayloadTooLarge"),
+    (RequestValidationError, "POST", TASKS, {"json": {}}, "RequestValidationError"),
+    (
+        RequestValidationError,
+        "POST",
+        TASKS,
+        {"content": "{", "headers": JSON},
+        "RequestValidationError",
+    ),
+    (RequestValidationError, "GET", f"{TASKS}?limit=0", {}, "RequestValidationError"),
+    (Exception, "GET", "/bug", {}, "ArithmeticError"),
+    (500, "GET", "/bug", {}, "ArithmeticError"),
+    (ArithmeticError, "GET", "/bug", {}, "ArithmeticError"),
+]
+
+
+@pytest.mark.parametrize(("kind", "method", "path", "request_", "name"), HANDLED)
+def test_a_handler_that_was_added_is_used(
+    postgres: URL, kind: Any, method: str, path: str, request_: dict[str, Any], name: str
+) -> None:
+    app = new_app(postgres)
+    app.exception_handler(kind)(own_form)
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise ArithmeticError
+
+    with client_of(app, raise_server_exceptions=False) as client:
+        response = client.request(method, path, **request_)
+        assert (response.status_code, response.json()) == (499, {"own": name})
+        assert response.headers["access-control-allow-origin"] == ORIGIN
+        # Everything else stays as it is.
+        other = client.get("/nowhere") if kind not in (404, StarletteHTTPException) else None
+        assert other is None or other.json()["code"] == "NOT_FOUND"
+
+
+def test_a_handler_may_call_fastapis_own(postgres: URL) -> None:
+    app = new_app(postgres)
+
+    @app.exception_handler(errors.TaskNotFound)
+    async def handler(request: Request, error: errors.TaskNotFound) -> Response:
+        return await http_exception_handler(request, error)
+
+    with client_of(app) as client:
+        response = client.get(f"{TASKS}/999999999")
+    assert (response.status_code, response.json()) == (404, {"detail": "There is no such task."})
