@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy.engine import URL
 
 from routing.route import Route
-from tests.conftest import ORIGIN
-from tests.fastapi_application import PLACES, add_route, client_of, new_app, router_at
 from tests.fastapi_constructs import CASES, INVALID, Case, cleaned_up, letter
+from tests.support.fastapi_application import PLACES, add_route, client_of, new_app, router_at
+from tests.support.serving import ORIGIN
 
 DENIED = {"detail": "Not for you.", "code": "FORBIDDEN"}
 

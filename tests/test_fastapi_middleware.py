@@ -14,9 +14,9 @@ from sqlalchemy.engine import URL
 from starlette.routing import Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.conftest import ORIGIN
-from tests.fastapi_application import client_of, new_app
-from tests.support import recorded_log
+from tests.support.fastapi_application import client_of, new_app
+from tests.support.services import recorded_log
+from tests.support.serving import ORIGIN
 
 TASKS = "/api/alice/tasks"
 Next = Callable[[Request], Awaitable[Response]]

@@ -17,8 +17,8 @@ from auth import get_current_user
 from database import get_session
 from routes import tasks
 from routing.application import Application
-from tests.conftest import ORIGIN, bearer
-from tests.fastapi_application import client_of, new_app
+from tests.support.fastapi_application import client_of, new_app
+from tests.support.serving import ORIGIN, bearer
 
 TASKS = "/api/alice/tasks"
 OPERATIONS = [

@@ -39,9 +39,14 @@ DOCUMENTED = {
     *("sqlalchemy.ext.asyncio", "sqlalchemy.ext.asyncio.session.AsyncSession", "sqlalchemy.pool"),
     *("sqlalchemy.sql", "starlette.datastructures", "starlette.exceptions", "starlette.requests"),
     *("starlette.requests.Request", "starlette.responses", "starlette.types"),
-    *("starlette.types.Message", "uvicorn"),
+    *("starlette.types.Message", "starlette.types.Scope", "uvicorn"),
+    *("fastapi.APIRouter", "fastapi.exception_handlers", "fastapi.exceptions"),
+    *("starlette.concurrency", "starlette.convertors", "starlette.exceptions.HTTPException"),
 }
 DOCUMENTED_NAMES = {
+    *(f"fastapi.applications.FastAPI.{name}" for name in ("include_router", "mount", "openapi")),
+    *("fastapi.applications.FastAPI.routes", "fastapi.routing.APIRoute.get_route_handler"),
+    *("starlette.routing.Router", "starlette.routing.WebSocketRoute"),
     "fastapi.routing.APIRoute",
     "fastapi.telemetry.TelemetryConfig",
     "starlette.middleware.cors.CORSMiddleware",

@@ -48,8 +48,8 @@ MUTATIONS = [
     Mutation(
         "error-without-its-headers",
         "Without Retry-After and WWW-Authenticate a client does not know what to do.",
-        "JSONResponse(answer.body(), answer.status, answer.headers)",
-        "JSONResponse(answer.body(), answer.status)",
+        "JSONResponse(error.body(), error.status, error.headers)",
+        "JSONResponse(error.body(), error.status)",
         ("test_a_database_that_goes_and_comes_back", "test_nobody_is_served_without_a_token"),
     ),
 ]

@@ -55,10 +55,10 @@ MUTATIONS = [
     Mutation(
         "slot-of-a-failed-request-gets-lost",
         "Each error would take a slot along.",
-        "            return await super().answer(request)\n"
+        "            return await self.call(request, solved={get_current_user: user_id})\n"
         "        finally:\n"
         "            admission.release(user_id)",
-        "            response = await super().answer(request)\n"
+        "            response = await self.call(request, solved={get_current_user: user_id})\n"
         "            admission.release(user_id)\n"
         "            return response\n"
         "        finally:\n"

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from main import create_app
 from routing.route import Route
-from tests.conftest import ORIGIN, bearer, make_settings
+from tests.support.serving import ORIGIN, bearer, make_settings
 
 # Where a route can be added: on the application, on a router, and on one with our route class.
 PLACES = ("app", "router", "route_class")
