@@ -1,7 +1,6 @@
 """The six operations on tasks."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,6 +16,7 @@ from tasks import queries
 from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from tasks.idempotency import create_once
 from tasks.pagination import CHUNK, decode_cursor, page_json, read_page, whole_list_json
+from tasks.repository import fetch_task, modify_task
 from tasks.serialization import Task, to_json
 
 # What every operation can answer, besides what its own decorator adds.
@@ -65,47 +65,6 @@ def json_response(body: bytes, status: int = 200, **headers: str) -> Response:
 def task_response(task: Task, status: int = 200, **headers: str) -> Response:
     """The answer of a task and its ETag."""
     return json_response(to_json(task), status, ETag=task.etag, **headers)
-
-
-async def own_task(
-    sql: str,
-    user_id: str,
-    task_id: int,
-    session: SessionDep,
-    others: Mapping[str, Any] | None = None,
-    *,
-    retry: bool = False,
-) -> Task:
-    """What `sql` gives of a task of the user. `others` are its other parameters.
-
-    Every statement asks for the task, its owner and its condition at once. Only when it found
-    nothing is there a second one, which tells why. Raises TaskNotFound, Forbidden or
-    PreconditionFailed.
-    """
-    values = {**(others or {}), "user_id": user_id, "task_id": task_id}
-    for row in await session.fetch(sql, values, retry=retry):
-        return Task(*row)
-    for (foreign,) in await session.fetch(queries.FOREIGN, values, retry=True):
-        if foreign:
-            raise errors.Forbidden("the task is another user's")
-        if "if_match" in values:
-            raise errors.PreconditionFailed
-    raise errors.TaskNotFound
-
-
-async def change_task(
-    change: queries.Change,
-    user_id: str,
-    task_id: int,
-    session: SessionDep,
-    if_match: frozenset[str] | None,
-    others: Mapping[str, Any] | None = None,
-) -> Task:
-    """What `change` gives of a task of the user. Raises what `own_task` does."""
-    if if_match is None:
-        return await own_task(change.always, user_id, task_id, session, others)
-    others = {**(others or {}), "if_match": list(if_match)}
-    return await own_task(change.if_match, user_id, task_id, session, others)
 
 
 @router.get(
@@ -182,7 +141,7 @@ async def get_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """One task of the user."""
-    task = await own_task(queries.GET, user_id, task_id, session, retry=True)
+    task = await fetch_task(queries.GET, user_id, task_id, session, retry=True)
     if if_none_match and not if_none_match.isdisjoint(("*", task.etag)):
         return Response(status_code=304, headers={"ETag": task.etag})
     return task_response(task)
@@ -205,13 +164,13 @@ async def update_task(
     """Changes the fields that are sent and no others; with none, only answers the task."""
     changes = task.model_dump()
     if not changes:
-        unchanged = await own_task(queries.GET, user_id, task_id, session, retry=True)
+        unchanged = await fetch_task(queries.GET, user_id, task_id, session, retry=True)
         if if_match is not None and unchanged.etag not in if_match:
             raise errors.PreconditionFailed
         return task_response(unchanged)
     values = queries.update_values(changes)
     return task_response(
-        await change_task(queries.UPDATE, user_id, task_id, session, if_match, values)
+        await modify_task(queries.UPDATE, user_id, task_id, session, if_match, values)
     )
 
 
@@ -226,7 +185,7 @@ async def delete_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
 ) -> Response:
     """Deletes a task for good."""
-    await change_task(queries.DELETE, user_id, task_id, session, if_match)
+    await modify_task(queries.DELETE, user_id, task_id, session, if_match)
     return Response(status_code=204)
 
 
@@ -241,4 +200,4 @@ async def toggle_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
 ) -> Response:
     """Completes a pending task, and makes a completed one pending."""
-    return task_response(await change_task(queries.TOGGLE, user_id, task_id, session, if_match))
+    return task_response(await modify_task(queries.TOGGLE, user_id, task_id, session, if_match))

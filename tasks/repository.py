@@ -1,0 +1,49 @@
+"""Reading and changing one task of a user."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import errors
+from database import Session
+from tasks import queries
+from tasks.serialization import Task
+
+
+async def fetch_task(
+    sql: str,
+    user_id: str,
+    task_id: int,
+    session: Session,
+    others: Mapping[str, Any] | None = None,
+    *,
+    retry: bool = False,
+) -> Task:
+    """Return the user's task that `sql` selects or changes. `others` are its other parameters.
+
+    Every statement asks for the task, its owner and its condition at once. Only when it finds
+    nothing does a second one tell why. Raises TaskNotFound, Forbidden or PreconditionFailed.
+    """
+    values = {**(others or {}), "user_id": user_id, "task_id": task_id}
+    for row in await session.fetch(sql, values, retry=retry):
+        return Task(*row)
+    for (belongs_to_other,) in await session.fetch(queries.FOREIGN, values, retry=True):
+        if belongs_to_other:
+            raise errors.Forbidden("the task is another user's")
+        if "if_match" in values:
+            raise errors.PreconditionFailed
+    raise errors.TaskNotFound
+
+
+async def modify_task(
+    statement: queries.Change,
+    user_id: str,
+    task_id: int,
+    session: Session,
+    if_match: frozenset[str] | None,
+    others: Mapping[str, Any] | None = None,
+) -> Task:
+    """Return the user's task after `statement`. Raises what `fetch_task` raises."""
+    if if_match is None:
+        return await fetch_task(statement.always, user_id, task_id, session, others)
+    others = {**(others or {}), "if_match": list(if_match)}
+    return await fetch_task(statement.if_match, user_id, task_id, session, others)
