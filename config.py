@@ -55,7 +55,7 @@ class Settings(BaseSettings):
 
     @field_validator("environment", "log_level", mode="before")
     @classmethod
-    def _lower(cls, value: object) -> object:
+    def _lowercase(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("allowed_origins", "forwarded_allow_ips", mode="before")
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
 
     @field_validator("allowed_origins")
     @classmethod
-    def _exact_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         if not all(is_origin(origin) for origin in origins):
             raise ValueError(
                 "must hold exact origins such as https://app.example.com, as browsers send them: "
@@ -77,14 +77,14 @@ class Settings(BaseSettings):
 
     @field_validator("root_path")
     @classmethod
-    def _path(cls, path: str) -> str:
+    def _check_path(cls, path: str) -> str:
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path):
             raise ValueError("must be a path such as /service, without a slash at its end")
         return path
 
     @field_validator("forwarded_allow_ips")
     @classmethod
-    def _addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
         try:
             for address in {*addresses} - {"*"}:
                 ip_network(address)
@@ -94,14 +94,14 @@ class Settings(BaseSettings):
 
     @field_validator("database_url", "migration_database_url")
     @classmethod
-    def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             postgres_url(value.get_secret_value())
         return value
 
     @field_validator("better_auth_secret")
     @classmethod
-    def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
         secret = value.get_secret_value().strip()  # such as the newline of `openssl rand`
@@ -110,18 +110,18 @@ class Settings(BaseSettings):
 
     @field_validator("data_dir")
     @classmethod
-    def _beside_the_program(cls, value: Path) -> Path:
+    def _resolve_data_dir(cls, value: Path) -> Path:
         return ROOT / value.expanduser()
 
     @field_validator("better_auth_url", "jwks_url")
     @classmethod
-    def _web_url(cls, value: str | None) -> str | None:
+    def _check_web_url(cls, value: str | None) -> str | None:
         if value is not None:
             origin_of(value)
         return value
 
     @model_validator(mode="after")
-    def _complete_for_production(self) -> Self:
+    def _require_production_settings(self) -> Self:
         if self.environment != "production":
             return self
         if self.database_url is None:
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _keys_of_a_known_issuer(self) -> Self:
+    def _require_issuer_of_keys(self) -> Self:
         if self.jwks_url is not None and self.better_auth_url is None:
             raise ValueError("JWKS_URL needs BETTER_AUTH_URL beside it, the issuer of its keys")
         for name in ("better_auth_url", "jwks_url"):

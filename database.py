@@ -16,12 +16,12 @@ from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from errors import DatabaseUnavailable, is_database_at_fault
-from observability.timing import Times
+from observability.timing import RequestTiming
 from postgres import driver
 from postgres.pool import Pool
 
 # Seconds. A write that is sent when it can't be answered in time may happen, and nobody knows.
-LATEST_START = driver.STATEMENT_TIMEOUT - 1
+STATEMENT_START_DEADLINE = driver.STATEMENT_TIMEOUT - 1
 POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
 HEALTH_TIMEOUT = 1.5  # seconds for the whole of a health check
 
@@ -39,7 +39,7 @@ LIBPQ_DEFAULTS = {
 Row = driver.Row
 
 
-def prepare(statement: ClauseElement) -> str:
+def compile_sql(statement: ClauseElement) -> str:
     """The SQL of `statement` for `Session.fetch`, with its bind parameters as `%(name)s`.
 
     Building and hashing a statement for every request costs as much as running it.
@@ -48,7 +48,7 @@ def prepare(statement: ClauseElement) -> str:
 
 
 # For the log: after these it is the caller who must look whether a write happened.
-UNKNOWN = "no answer to the statement, which may or may not have happened"
+OUTCOME_UNKNOWN = "no answer to the statement, which may or may not have happened"
 
 
 class ConnectionLost(DatabaseUnavailable):
@@ -70,34 +70,34 @@ class Session(AsyncSession):
         sent once more, on a fresh connection, if its own turns out to be dead. Raises
         DatabaseUnavailable, and psycopg2.Error for the rest.
         """
-        began = perf_counter()
+        started_at = perf_counter()
         try:
-            return await self._fetch_once(sql, parameters, began)
+            return await self._fetch_once(sql, parameters, started_at)
         except ConnectionLost:
             if not retry:
                 raise
-            return await self._fetch_once(sql, parameters, began, fresh=True)
+            return await self._fetch_once(sql, parameters, started_at, fresh=True)
 
     async def _fetch_once(
-        self, sql: str, parameters: Mapping[str, Any], began: float, *, fresh: bool = False
+        self, sql: str, parameters: Mapping[str, Any], started_at: float, *, fresh: bool = False
     ) -> list[Row]:
         database: Database = self.info["database"]
-        times: Times = self.info["times"]
-        asked = perf_counter()
+        timing: RequestTiming = self.info["timing"]
+        requested_at = perf_counter()
         try:
             connection = await database.pool.acquire(fresh=fresh)
         except (psycopg2.Error, TimeoutError) as error:
             raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
         finally:
-            lent = perf_counter()
-            times.connection += lent - asked
+            acquired_at = perf_counter()
+            timing.connection += acquired_at - requested_at
         try:
-            if lent - began > LATEST_START:
+            if acquired_at - started_at > STATEMENT_START_DEADLINE:
                 raise DatabaseUnavailable("connecting left no time for the statement")
-            return await connection.fetch(sql, parameters, lent - began)
+            return await connection.fetch(sql, parameters, acquired_at - started_at)
         except psycopg2.Error as error:
             if connection.dead:
-                raise ConnectionLost(f"{UNKNOWN}: {type(error).__name__}") from error
+                raise ConnectionLost(f"{OUTCOME_UNKNOWN}: {type(error).__name__}") from error
             if isinstance(error, ReadOnlySqlTransaction):
                 # After a failover: these connections lead to what is a replica now.
                 connection.close()
@@ -106,10 +106,10 @@ class Session(AsyncSession):
                 raise DatabaseUnavailable(type(error).__name__) from error
             raise
         except TimeoutError as error:
-            raise DatabaseUnavailable(f"{UNKNOWN}: it took too long") from error
+            raise DatabaseUnavailable(f"{OUTCOME_UNKNOWN}: it took too long") from error
         finally:
             database.pool.release(connection)
-            times.database += perf_counter() - lent
+            timing.database += perf_counter() - acquired_at
 
 
 class Database:
@@ -137,9 +137,9 @@ class Database:
     async def _connect(self) -> driver.Connection:
         return await driver.connect(kind=self.connection_class, **self._parameters)
 
-    def session(self, times: Times | None = None) -> Session:
-        """A session on this database, which adds what it takes to `times`."""
-        return Session(self.engine, info={"database": self, "times": times or Times()})
+    def session(self, timing: RequestTiming | None = None) -> Session:
+        """A session on this database, which adds what it takes to `timing`."""
+        return Session(self.engine, info={"database": self, "timing": timing or RequestTiming()})
 
     async def check(self) -> None:
         """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable.
@@ -171,13 +171,13 @@ class Database:
         """Closes every connection, and waits for the statements that were given up."""
         self.close_connections()
         await self.engine.dispose()
-        await driver.last_cancelled()
+        await driver.wait_for_cancellations()
 
 
 async def get_session(request: Request) -> Session:
     """A session on the database of the app."""
     database: Database = request.app.state.database
-    return database.session(request.scope.get("times"))
+    return database.session(request.scope.get("timing"))
 
 
 SessionDep = Annotated[Session, Depends(get_session)]

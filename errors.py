@@ -252,10 +252,10 @@ _MESSAGES = {
 }
 
 
-def field_errors(error: ValidationError, place: tuple[str, ...]) -> list[FieldError]:
+def field_errors(error: ValidationError, location: tuple[str, ...]) -> list[FieldError]:
     """Pydantic's errors in our words; their `input`, which echoes the caller, is left out."""
     return [
-        _field_error((*place, *detail["loc"]), detail["type"], detail["msg"])
+        _field_error((*location, *detail["loc"]), detail["type"], detail["msg"])
         for detail in error.errors(include_url=False, include_input=False)
     ]
 

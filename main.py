@@ -13,7 +13,7 @@ from database import Database
 from development.database import database_url
 from development.migrate import migrated
 from development.signing_secret import signing_secret
-from memory import return_unused_memory, without
+from memory import block_imports, trim_memory
 from middleware.cors import CORSMiddleware
 from observability import logs, telemetry
 from routing import openapi
@@ -21,7 +21,9 @@ from routing.admission import Admission
 from routing.application import Application
 from tokens.verifier import TokenVerifier
 
-with without("pydantic.v1"):  # FastAPI asks of every model whether it is of that kind; none is
+with block_imports(
+    "pydantic.v1"
+):  # FastAPI asks of every model whether it is of that kind; none is
     from routes import docs, health, tasks
 
 OTHER_SERVER = (
@@ -52,7 +54,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         done = getattr(app.state, "migrated", False)
         async with nullcontext() if done else migrated(url, settings):
             with telemetry.exported(app):
-                return_unused_memory()
+                trim_memory()
                 # For serving/refusal.py.
                 yield {"cors_headers": CORSMiddleware(app, settings.allowed_origins).headers_for}
         await database.close()

@@ -13,7 +13,7 @@ MADV_DONTNEED = 4
 
 
 @contextmanager
-def without(*packages: str) -> Iterator[None]:
+def block_imports(*packages: str) -> Iterator[None]:
     """Lets imports go on as if `packages` were not installed, unless they are imported already.
 
     For libraries that take a package where they find it and do without where they don't. None in
@@ -30,7 +30,7 @@ def without(*packages: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-def return_unused_memory() -> None:
+def trim_memory() -> None:
     """Gives back what importing took and serving does not need: some 15 MB.
 
     What of the programs' own code was run once lies in memory for as long as the kernel likes; it

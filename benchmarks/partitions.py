@@ -59,7 +59,7 @@ def cases() -> dict[str, tuple[str, dict[str, Any]]]:
         "get": (queries.GET, {}),
         "page of 50": (page, {"limit": 51}),
         "update": (queries.UPDATE.always, queries.update_values({"title": "x"})),
-        "403 or 404": (queries.FOREIGN, {}),
+        "403 or 404": (queries.TASK_BELONGS_TO_OTHER, {}),
     }
 
 

@@ -62,21 +62,21 @@ def running_postgres(folder: Path) -> Iterator[URL]:
     folder = data_folder(folder.resolve())
     server = _Server(folder)
     with (folder / "users.lock").open("w") as users:
-        with _alone(folder):
-            _private(server.socket)
+        with _exclusive_lock(folder):
+            _make_private(server.socket)
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
-            with _alone(folder):
+            with _exclusive_lock(folder):
                 server.start()
             yield server.url
         finally:
-            with _alone(folder), suppress(BlockingIOError):
+            with _exclusive_lock(folder), suppress(BlockingIOError):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)  # is there another user?
                 server.stop()
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     """One at a time starts or stops. The lock ends with its process, however that ends."""
     with (folder / "start.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -130,7 +130,7 @@ class _Server:
         """Makes the cluster beside its place and moves it there: a half-made one is never used."""
         final, self.data = self.data, self.data.with_name("data.new")
         shutil.rmtree(self.data, ignore_errors=True)
-        _private(self.data)
+        _make_private(self.data)
         # The builtin locale is the same on every platform, and knows upper and lower case.
         locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         self._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", *locale)
@@ -169,7 +169,7 @@ class _Server:
         self, program: str, *arguments: str, check: bool = True
     ) -> subprocess.CompletedProcess[bytes]:
         command = [
-            *_as_other_user(),
+            *_setpriv_prefix(),
             str(self.packages / POSTGRES / "bin" / program),
             "-D",
             str(self.data),
@@ -190,7 +190,7 @@ def _packages() -> Path:
 
 
 def _copy(packages: Path, place: Path) -> Path:
-    """A copy of the wheel's Postgres where another user reaches it; see `_as_other_user`."""
+    """A copy of the wheel's Postgres where another user reaches it; see `_setpriv_prefix`."""
     if not place.exists():
         half_made = Path(tempfile.mkdtemp(dir=place.parent))
         for part in (POSTGRES, Path(f"{WHEEL}.libs")):
@@ -211,7 +211,7 @@ def _owner() -> pwd.struct_passwd | None:
         return pwd.getpwnam("nobody")
 
 
-def _as_other_user() -> list[str]:
+def _setpriv_prefix() -> list[str]:
     """Words before a command that make root another user, who still gets through to root's folders.
 
     That is a capability, and spares us to open those folders to everybody. The programs themselves
@@ -224,7 +224,7 @@ def _as_other_user() -> list[str]:
     return ["setpriv", *ids, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
 
 
-def _private(folder: Path) -> None:
+def _make_private(folder: Path) -> None:
     """Makes `folder` the server's own; one that somebody else put there is not used."""
     owner = _owner()
     folder.mkdir(mode=0o700, exist_ok=True)

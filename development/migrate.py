@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from config import ROOT, Settings
 from observability import logs
 
-PATIENCE = 10  # seconds that the start waits; after them it goes on without
+STARTUP_TIMEOUT = 10  # seconds that the start waits; after them it goes on without
 INTERVAL = 2  # seconds between attempts
 
 
@@ -25,15 +25,15 @@ async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
         return
     async with asyncio.TaskGroup() as group:
         migrating = group.create_task(migrate(url, settings))
-        await asyncio.wait([migrating], timeout=PATIENCE)
+        await asyncio.wait([migrating], timeout=STARTUP_TIMEOUT)
         yield
         migrating.cancel()
 
 
-async def migrate_soon(url: URL, settings: Settings) -> bool:
-    """Whether the tables could be brought up to date within PATIENCE."""
+async def migrate_within_timeout(url: URL, settings: Settings) -> bool:
+    """Whether the tables could be brought up to date within STARTUP_TIMEOUT."""
     try:
-        await asyncio.wait_for(migrate(url, settings), PATIENCE)
+        await asyncio.wait_for(migrate(url, settings), STARTUP_TIMEOUT)
     except TimeoutError:
         return False
     return True

@@ -64,7 +64,7 @@ class ErrorsMiddleware:
     ) -> bool:
         """Log `error` and send its response. Return whether that is all there is to do."""
         if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
-            logs.logger.info("the client went away", extra=logs.about(scope))
+            logs.logger.info("the client went away", extra=logs.request_context(scope))
             return True
         error_response = api_error(error, scope["app"], scope)
         is_unhandled = not isinstance(error, HTTPException | RequestValidationError)
@@ -115,7 +115,9 @@ class OutermostMiddleware(ErrorsMiddleware):
                 raise
         milliseconds = (time.perf_counter() - started) * 1000
         if self.log_requests:
-            logs.logger.info("%d in %.1f ms", status, milliseconds, extra=logs.about(scope))
+            logs.logger.info(
+                "%d in %.1f ms", status, milliseconds, extra=logs.request_context(scope)
+            )
         self.slow.log(status, milliseconds, scope)
 
 
@@ -142,7 +144,7 @@ def _log_unheard(message: Message, scope: Scope) -> None:
     headers = Headers(raw=message["headers"])
     made = f" (made {headers['location']})" if "location" in headers else ""
     text = "%d%s, but the client had gone before it was told"
-    logs.logger.warning(text, message["status"], made, extra=logs.about(scope))
+    logs.logger.warning(text, message["status"], made, extra=logs.request_context(scope))
 
 
 def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
@@ -153,9 +155,9 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
     if answer.status >= 500:
         record_error(error)
     if answer.status == 500:
-        logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.about(scope))
+        logs.logger.error("500 INTERNAL_ERROR", exc_info=error, extra=logs.request_context(scope))
     elif answer.status in (401, 403, 503) and not isinstance(answer, Overloaded):
-        extra = logs.about(scope)
+        extra = logs.request_context(scope)
         if answer.status != 503:
             extra["client"] = client_address(scope)
         reason = answer.reason or answer.detail

@@ -62,7 +62,9 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
     """
 
     class TracedConnection(Connection):
-        async def run(self, cursor: Any, sql: Any, parameters: Any, spent: float = 0.0) -> None:
+        async def execute(
+            self, cursor: Any, sql: Any, parameters: Any, elapsed: float = 0.0
+        ) -> None:
             change = CHANGE.search(str(sql))  # within a WITH
             operation = change[0] if change else str(sql).split(maxsplit=1)[0].upper()
             attributes = {
@@ -78,7 +80,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
                 set_status_on_exception=False,
             ) as span:
                 try:
-                    await super().run(cursor, sql, parameters, spent)
+                    await super().execute(cursor, sql, parameters, elapsed)
                 except BaseException as error:
                     span.set_status(StatusCode.ERROR)
                     span.set_attribute("error.type", _sqlstate(error) or tracebacks.name_of(error))

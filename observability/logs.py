@@ -99,7 +99,7 @@ def _message(record: logging.LogRecord) -> str:
     return text
 
 
-def about(scope: Scope) -> dict[str, Any]:
+def request_context(scope: Scope) -> dict[str, Any]:
     """Return the `extra` of a log call that concerns the request of `scope`."""
     path: bytes = scope.get("raw_path") or scope.get("path", "").encode()
     user_id: str | None = scope.get("user_id")

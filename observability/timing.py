@@ -10,30 +10,34 @@ from observability import logs
 MAX_LINES = 10  # a second
 
 
-class Times:
+class RequestTiming:
     """What one request waited for. It lives as long as the request, so it is small."""
 
-    __slots__ = ("asked", "connection", "database", "granted")
+    __slots__ = ("admitted_at", "connection", "database", "queued_at")
 
     def __init__(self) -> None:
-        self.asked = perf_counter()  # for its turn
-        self.granted: float | None = None
-        self.connection = 0.0  # seconds until a connection was lent
+        self.queued_at = perf_counter()
+        self.admitted_at: float | None = None  # when it got its slot
+        self.connection = 0.0  # seconds until the pool had a connection
         self.database = 0.0  # seconds until the statements were answered
+
+    @property
+    def slot(self) -> float:
+        """Seconds until the request got its slot, or until now."""
+        return (self.admitted_at or perf_counter()) - self.queued_at
 
 
 def summary(scope: Scope, seconds: float) -> str:
-    """Where the `seconds` of a request that ends now went, in milliseconds."""
-    times: Times | None = scope.get("times")
-    turn = connection = database = 0.0
-    if times is not None:  # it came as far as to ask for a turn, and perhaps no further
-        turn = (perf_counter() if times.granted is None else times.granted) - times.asked
-        connection, database = times.connection, times.database
+    """Return where the `seconds` of a request that ends now went, in milliseconds."""
+    timing: RequestTiming | None = scope.get("timing")
+    slot = connection = database = 0.0
+    if timing is not None:  # the request came as far as the queue
+        slot, connection, database = timing.slot, timing.connection, timing.database
     parts = {
-        "turn": turn,
+        "slot": slot,
         "connection": connection,
         "database": database,
-        "rest": max(seconds - turn - connection - database, 0.0),
+        "rest": max(seconds - slot - connection - database, 0.0),
     }
     return ", ".join(f"{name} {part * 1000:.1f}" for name, part in parts.items())
 
@@ -54,14 +58,16 @@ class SlowRequests:
         if milliseconds < self._limit:
             return
         if not self._lines:
-            asyncio.get_running_loop().call_later(1, self._start_anew)
+            asyncio.get_running_loop().call_later(1, self._log_the_rest)
         self._lines += 1
         if self._lines <= MAX_LINES:
             parts = summary(scope, milliseconds / 1000)
             text = "slow: %d in %.1f ms (%s)"
-            logs.logger.warning(text, status, milliseconds, parts, extra=logs.about(scope))
+            logs.logger.warning(
+                text, status, milliseconds, parts, extra=logs.request_context(scope)
+            )
 
-    def _start_anew(self) -> None:
+    def _log_the_rest(self) -> None:
         if self._lines > MAX_LINES:
             logs.logger.warning("slow: %d more requests within a second", self._lines - MAX_LINES)
         self._lines = 0

@@ -32,7 +32,7 @@ class Connection(extensions.connection):
     """A connection that waits on the running event loop instead of blocking it.
 
     Its socket is watched all the time. What arrives while nothing was asked is the server's
-    farewell (or news of a setting, which is taken for one), so that a dead connection is known
+    cancellation (or news of a setting, which is taken for one), so that a dead connection is known
     before anybody uses it: this stands in for the liveness check.
     """
 
@@ -43,7 +43,7 @@ class Connection(extensions.connection):
     expired = False
     generation = 0  # its pool's
     waiter: asyncio.Future[None] | None = None
-    farewell: asyncio.Task[None] | None = None
+    cancellation: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Completes the connection. Raises psycopg2.OperationalError."""
@@ -56,25 +56,25 @@ class Connection(extensions.connection):
         self.loop.add_reader(self.socket, self._readable)
 
     async def fetch(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, spent: float = 0.0
+        self, sql: str, parameters: Mapping[str, Any] | None = None, elapsed: float = 0.0
     ) -> list[Row]:
         """The rows of one statement, in one round trip."""
         cursor = super().cursor()
-        await self.run(cursor, sql, parameters, spent)
+        await self.execute(cursor, sql, parameters, elapsed)
         return cursor.fetchall() if cursor.description else []
 
-    async def run(
-        self, cursor: extensions.cursor, sql: str, parameters: Any, spent: float = 0.0
+    async def execute(
+        self, cursor: extensions.cursor, sql: str, parameters: Any, elapsed: float = 0.0
     ) -> None:
         """Executes `sql`; the rows are then in `cursor`.
 
-        `spent` are seconds of STATEMENT_TIMEOUT that went into getting the connection. Raises
+        `elapsed` are seconds of STATEMENT_TIMEOUT that went into getting the connection. Raises
         psycopg2.Error, and TimeoutError. A wait that is cut short, by the time-out or by
         cancellation, ends the statement and the connection: the answer is still to come, and would
         be taken for the next statement's.
         """
         self.busy, self.expired = True, False
-        deadline = self.loop.call_later(max(STATEMENT_TIMEOUT - spent, 0.0), self._expire)
+        deadline = self.loop.call_later(max(STATEMENT_TIMEOUT - elapsed, 0.0), self._expire)
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             while (state := self.poll()) != extensions.POLL_OK:
@@ -94,9 +94,9 @@ class Connection(extensions.connection):
             raise
         except BaseException:
             self._mark_dead()
-            self.farewell = self.loop.create_task(self._cancel_and_close())
-            _farewells.add(self.farewell)
-            self.farewell.add_done_callback(_farewells.discard)
+            self.cancellation = self.loop.create_task(self._cancel_and_close())
+            _cancellations.add(self.cancellation)
+            self.cancellation.add_done_callback(_cancellations.discard)
             raise
         finally:
             deadline.cancel()
@@ -108,7 +108,7 @@ class Connection(extensions.connection):
     def close(self) -> None:
         """Closes at once, without waiting for the server, unless it is about to be closed."""
         self._mark_dead()
-        if self.farewell is None:
+        if self.cancellation is None:
             super().close()
 
     async def _cancel_and_close(self) -> None:
@@ -157,12 +157,12 @@ class Connection(extensions.connection):
 
 
 # Statements that are being cancelled. The event loop itself keeps only weak references to tasks.
-_farewells: set[asyncio.Task[None]] = set()
+_cancellations: set[asyncio.Task[None]] = set()
 
 
-async def last_cancelled() -> None:
+async def wait_for_cancellations() -> None:
     """Waits until every statement that was given up is cancelled, CANCEL_TIMEOUT at most."""
-    await asyncio.gather(*_farewells, return_exceptions=True)
+    await asyncio.gather(*_cancellations, return_exceptions=True)
 
 
 class Cursor(extensions.cursor):
@@ -171,7 +171,7 @@ class Cursor(extensions.cursor):
     connection: Connection
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
-        await_only(self.connection.run(self, query, vars))
+        await_only(self.connection.execute(self, query, vars))
 
     async def _async_soft_close(self) -> None:
         """Called by SQLAlchemy's asyncio layer; the rows are in memory, nothing is open."""

@@ -60,7 +60,7 @@ class Pool:
             generation = self._generation
             connection = await self._connect()
         except BaseException:
-            self._give_back()
+            self._free_slot()
             raise
         connection.generation = generation
         return connection
@@ -72,9 +72,9 @@ class Pool:
             connection.close()
         else:
             self._idle.append(connection)
-        self._give_back()
+        self._free_slot()
 
-    def _give_back(self) -> None:
+    def _free_slot(self) -> None:
         self.in_use -= 1
         self._slots.release()
 

@@ -37,11 +37,11 @@ router = APIRouter(include_in_schema=False, route_class=Route)
 async def swagger_ui(request: Request) -> HTMLResponse:
     """The OpenAPI document as a page to try it out on."""
     page = get_swagger_ui_html(
-        openapi_url=_from_root(request, "/openapi.json"),
+        openapi_url=_with_root_path(request, "/openapi.json"),
         title=request.app.title,
-        swagger_js_url=_from_root(request, f"{ASSETS}/swagger-ui-bundle.js"),
-        swagger_css_url=_from_root(request, f"{ASSETS}/swagger-ui.css"),
-        swagger_favicon_url=_from_root(request, f"{ASSETS}/favicon.png"),
+        swagger_js_url=_with_root_path(request, f"{ASSETS}/swagger-ui-bundle.js"),
+        swagger_css_url=_with_root_path(request, f"{ASSETS}/swagger-ui.css"),
+        swagger_favicon_url=_with_root_path(request, f"{ASSETS}/favicon.png"),
         swagger_ui_parameters={"persistAuthorization": True, "tryItOutEnabled": True},
     )
     page.headers["Content-Security-Policy"] = POLICY
@@ -52,10 +52,10 @@ async def swagger_ui(request: Request) -> HTMLResponse:
 async def redoc(request: Request) -> HTMLResponse:
     """The OpenAPI document as a page to read."""
     page = get_redoc_html(
-        openapi_url=_from_root(request, "/openapi.json"),
+        openapi_url=_with_root_path(request, "/openapi.json"),
         title=request.app.title,
-        redoc_js_url=_from_root(request, f"{ASSETS}/redoc.standalone.js"),
-        redoc_favicon_url=_from_root(request, f"{ASSETS}/favicon.png"),
+        redoc_js_url=_with_root_path(request, f"{ASSETS}/redoc.standalone.js"),
+        redoc_favicon_url=_with_root_path(request, f"{ASSETS}/favicon.png"),
         with_google_fonts=False,
     )
     page.headers["Content-Security-Policy"] = POLICY
@@ -77,7 +77,7 @@ async def asset(name: Annotated[str, Path()]) -> Response:
     return FileResponse(files[name], headers=CACHED)
 
 
-def _from_root(request: Request, path: str) -> str:
+def _with_root_path(request: Request, path: str) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/") + path
 
 

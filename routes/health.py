@@ -8,14 +8,14 @@ from fastapi.responses import JSONResponse
 
 import errors
 from database import Database
-from routing.openapi import documented
+from routing.openapi import error_responses
 from routing.route import Route
 from schemas import HealthResponse, LiveResponse, UnhealthyResponse
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
 
 NO_TOKEN: dict[str, Any] = {"security": []}
-ALWAYS = documented(
+ALWAYS = error_responses(
     errors.InvalidInput, errors.RequestTimeout, errors.HeadersTooLarge, errors.InternalError
 )
 

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 import errors
 from auth import CurrentUser
 from database import SessionDep
-from routing.openapi import documented
+from routing.openapi import error_responses
 from routing.route import TaskRoute
 from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
 from tasks import queries
@@ -35,9 +35,9 @@ ALWAYS = (
     errors.Overloaded,
     errors.AuthUnavailable,
 )
-COLLECTION = documented(*ALWAYS)
-ONE_TASK = documented(*ALWAYS, errors.TaskNotFound)
-CHANGE = documented(*ALWAYS, errors.TaskNotFound, errors.PreconditionFailed)
+COLLECTION = error_responses(*ALWAYS)
+ONE_TASK = error_responses(*ALWAYS, errors.TaskNotFound)
+CHANGE = error_responses(*ALWAYS, errors.TaskNotFound, errors.PreconditionFailed)
 
 ETAG = {
     "ETag": {
@@ -95,7 +95,7 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
-    | documented(errors.TaskNotFound, errors.IdempotencyKeyReused)
+    | error_responses(errors.TaskNotFound, errors.IdempotencyKeyReused)
     | {201: {"headers": CREATED_HEADERS | ETAG}},
     operation_id="createTask",
     summary="Create a task",

@@ -45,7 +45,7 @@ _INVALID_INPUT = {
 }
 
 
-def documented(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
+def error_responses(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can answer `errors`, for the OpenAPI document."""
     responses: dict[int | str, dict[str, Any]] = {}
     for error in errors:

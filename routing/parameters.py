@@ -18,20 +18,20 @@ class Unsupported(Exception):
     """The signature asks for something that only FastAPI itself knows how to make."""
 
 
-class Argument(Protocol):
-    """One argument that is taken from the request. `place` is where, for errors about it."""
+class Parameter(Protocol):
+    """One argument that is taken from the request. `location` is where, for errors about it."""
 
-    place: tuple[str, ...]
+    location: tuple[str, ...]
 
     async def value(self, request: Request) -> Any:
         """The valid value. Raises pydantic's ValidationError."""
 
 
-class PathArgument:
+class PathParameter:
     """A part of the path."""
 
     def __init__(self, name: str, annotation: Any) -> None:
-        self.place: tuple[str, ...] = ("path", name)
+        self.location: tuple[str, ...] = ("path", name)
         self._name = name
         self._validate = TypeAdapter(annotation).validator.validate_python
 
@@ -39,10 +39,10 @@ class PathArgument:
         return self._validate(request.scope["path_params"][self._name])
 
 
-class QueryArgument:
+class QueryParameter:
     """The whole query, as a model."""
 
-    place: tuple[str, ...] = ("query",)
+    location: tuple[str, ...] = ("query",)
 
     def __init__(self, annotation: Any) -> None:
         self._validate = TypeAdapter(annotation).validator.validate_python
@@ -55,10 +55,10 @@ class QueryArgument:
         return self._validate(dict(request.query_params))
 
 
-class BodyArgument:
+class BodyParameter:
     """The body, which is JSON in the strict sense: no NaN and no lone surrogate (RFC 8259)."""
 
-    place: tuple[str, ...] = ("body",)
+    location: tuple[str, ...] = ("body",)
 
     def __init__(self, annotation: Any) -> None:
         self._validate = TypeAdapter(annotation).validator.validate_python
@@ -78,11 +78,11 @@ def parse_json(request: Request, body: bytes) -> Any:
         raise _malformed(f"must be JSON: {error}") from None
 
 
-class HeaderArgument:
+class HeaderParameter:
     """A header, which may be absent: its value is None then."""
 
     def __init__(self, alias: str, annotation: Any) -> None:
-        self.place: tuple[str, ...] = ("header", alias)
+        self.location: tuple[str, ...] = ("header", alias)
         self._name = alias.lower().encode()
         self._validate = TypeAdapter(annotation).validator.validate_python
 
@@ -92,7 +92,7 @@ class HeaderArgument:
         return self._validate(b", ".join(lines).decode("latin-1")) if lines else None
 
 
-class Arguments:
+class ParameterSolver:
     """Makes the arguments of `operation` as FastAPI would, but for one kind of signature.
 
     FastAPI's general solver of dependencies takes as long as the whole statement. Known here are
@@ -102,7 +102,7 @@ class Arguments:
 
     def __init__(self, operation: Callable[..., Any], parts: Collection[str]) -> None:
         self._parts = parts
-        self._arguments: dict[str, Argument] = {}
+        self._arguments: dict[str, Parameter] = {}
         self._dependencies: dict[str, tuple[Callable[..., Any], Dependency]] = {}
         self.headers: Set[bytes] = frozenset()
         _require(inspect.iscoroutinefunction(operation))
@@ -113,17 +113,17 @@ class Arguments:
             _require(name in hints and parameter.kind not in _VARIADIC)
             self._add(name, hints[name], parameter.default)
         kinds = [type(argument) for argument in self._arguments.values()]
-        _require(kinds.count(BodyArgument) <= 1 and kinds.count(QueryArgument) <= 1)
+        _require(kinds.count(BodyParameter) <= 1 and kinds.count(QueryParameter) <= 1)
         functions = [function for function, _ in self._dependencies.values()]
         _require(len(functions) == len(set(functions)))  # FastAPI would call it once
-        self.takes_body = BodyArgument in kinds
+        self.takes_body = BodyParameter in kinds
 
     def _add(self, name: str, annotation: Any, default: Any) -> None:
         marker = _marker(annotation)
         if isinstance(marker, params.Header):
             _require(default is None and marker.alias is not None and not _is_plural(annotation))
             assert marker.alias is not None
-            self._arguments[name] = HeaderArgument(marker.alias, annotation)
+            self._arguments[name] = HeaderParameter(marker.alias, annotation)
             self.headers |= {marker.alias.lower().encode()}
             return
         _require(default is inspect.Parameter.empty)
@@ -134,15 +134,15 @@ class Arguments:
             self._dependencies[name] = function, _dependency(function, self._parts)
         elif name in self._parts and isinstance(marker, params.Path | None):
             _require(marker is None or marker.alias in (None, name))
-            self._arguments[name] = PathArgument(name, annotation)
+            self._arguments[name] = PathParameter(name, annotation)
         elif isinstance(marker, params.Query):
             _require(_is_model(annotation) and marker.alias is None and not _has_lists(annotation))
-            self._arguments[name] = QueryArgument(annotation)
+            self._arguments[name] = QueryParameter(annotation)
         else:
             _require(marker is None and _is_model(annotation))
-            self._arguments[name] = BodyArgument(annotation)
+            self._arguments[name] = BodyParameter(annotation)
 
-    async def of(
+    async def solve(
         self, request: Request, solved: Mapping[Callable[..., Any], Any] | None = None
     ) -> dict[str, Any]:
         """The arguments, by name. Raises InvalidInput with everything that is wrong.
@@ -161,7 +161,7 @@ class Arguments:
             try:
                 values[name] = await argument.value(request)
             except ValidationError as error:
-                wrong += field_errors(error, argument.place)
+                wrong += field_errors(error, argument.location)
         if wrong:
             raise InvalidInput(*wrong)
         return values
@@ -182,7 +182,7 @@ def _require(condition: bool) -> None:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
-    except NameError:  # of a name that only FastAPI looks up in the right place
+    except NameError:  # of a name that only FastAPI looks up in the right location
         raise Unsupported from None
 
 

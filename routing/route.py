@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 from auth import CurrentUser, get_current_user
 from errors import InvalidInput
 from middleware.errors import has_hung_up
-from observability.timing import Times
+from observability.timing import RequestTiming
 from routing.admission import Admission
 from routing.body import BoundedRequest, LateRequest
-from routing.parameters import Arguments, Unsupported, parse_json
+from routing.parameters import ParameterSolver, Unsupported, parse_json
 from routing.paths import path_to_match, restored
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -45,9 +45,9 @@ class Route(APIRoute):
     ) -> None:
         every = [*self.own_dependencies, *(dependencies or ())]
         super().__init__(path, endpoint, dependencies=every, **options)
-        self.arguments: Arguments | None = None
+        self.arguments: ParameterSolver | None = None
         with suppress(Unsupported):
-            self.arguments = Arguments(endpoint, self.param_convertors)
+            self.arguments = ParameterSolver(endpoint, self.param_convertors)
 
     def is_fast(self, context: RouteContext) -> bool:
         """Whether the fast path does all that FastAPI would do for this route as it is included."""
@@ -89,7 +89,7 @@ class Route(APIRoute):
 
     async def call(self, request: BoundedRequest, **solved: Any) -> Response:
         assert self.arguments is not None
-        response: Response = await self.endpoint(**await self.arguments.of(request, **solved))
+        response: Response = await self.endpoint(**await self.arguments.solve(request, **solved))
         return response
 
     def get_route_handler(self) -> Handler:
@@ -160,9 +160,9 @@ def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
 
 async def _enter(admission: Admission, request: Request, user_id: str) -> None:
     """Wait for a slot, which must be released. Raises what Admission does, and ClientDisconnect."""
-    times = request.scope["times"] = Times()
+    timing = request.scope["timing"] = RequestTiming()
     had_to_wait = await admission.acquire(user_id)
-    times.granted = perf_counter()
+    timing.admitted_at = perf_counter()
     if had_to_wait and has_hung_up(request.scope.get("server_receive", request.receive)):
         # Nothing was done yet, and nobody would hear of it. A client that sends its request
         # again and again would otherwise have each of them executed before the last.

@@ -11,12 +11,12 @@ from fastapi import FastAPI
 
 from config import Settings
 from development.database import database_url
-from development.migrate import migrate_soon
-from memory import return_unused_memory, without
+from development.migrate import migrate_within_timeout
+from memory import block_imports, trim_memory
 from observability.logs import logger
 from serving.workers import Workers
 
-with without("watchfiles", "yaml"):  # for its own reloader and configuration files
+with block_imports("watchfiles", "yaml"):  # for its own reloader and configuration files
     import uvicorn
 
     from serving.protocol import Protocol
@@ -66,7 +66,7 @@ def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
         uvicorn.Server(serving).run([listener])
         return
     if settings.environment == "development":
-        app.state.migrated = asyncio.run(migrate_soon(app.state.database_url, settings))
+        app.state.migrated = asyncio.run(migrate_within_timeout(app.state.database_url, settings))
     workers = Workers(
         lambda listener: uvicorn.Server(serving).run([listener]),
         settings.web_concurrency,
@@ -93,7 +93,7 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
     loaded.load()
     app.state.limits_connections = True  # main.py says what it means where that is missing
-    return_unused_memory()
+    trim_memory()
     return loaded
 
 

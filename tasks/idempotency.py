@@ -7,16 +7,16 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import errors
-from database import Session, prepare
+from database import Session, compile_sql
 from postgres import driver
 from schemas import TaskCreate
 from tasks.queries import FIELDS, GET, NEW
 from tasks.serialization import Task
 
 _EXPIRED = "{0}.created_at < now() - interval '24 hours'"
-_FIELDS = ", ".join(prepare(field) for field in FIELDS)
+_FIELDS = ", ".join(compile_sql(field) for field in FIELDS)
 _NEW_COLUMNS = ", ".join(map(driver.DIALECT.identifier_preparer.format_column, NEW))
-_NEW_VALUES = ", ".join(map(prepare, NEW.values()))
+_NEW_VALUES = ", ".join(map(compile_sql, NEW.values()))
 _AS_NEW_IF_EXPIRED = ", ".join(
     f"{name} = CASE WHEN {_EXPIRED.format('kept')} THEN excluded.{name} ELSE kept.{name} END"
     for name in ("fingerprint", "task_id", "created_at")

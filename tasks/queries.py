@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement, literal_column
 from sqlmodel import DateTime, cast, func, select
 
-from database import prepare
+from database import compile_sql
 from models import FILTERS, tasks
 from postgres import driver
 from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
@@ -92,28 +92,28 @@ NEXT_UPDATE = func.greatest(
 )
 
 
-class Change(NamedTuple):
+class ConditionalStatement(NamedTuple):
     """A statement that changes a task, and the same for a task whose ETag is one of `if_match`."""
 
     always: str
     if_match: str
 
 
-def _answered(change: Insert | Update | Delete) -> str:
+def _returning(change: Insert | Update | Delete) -> str:
     """`change` as a statement that gives the task as it then is, or last was."""
-    return prepare(change.returning(*FIELDS))
+    return compile_sql(change.returning(*FIELDS))
 
 
-def _change(statement: Update | Delete) -> Change:
+def _conditional(statement: Update | Delete) -> ConditionalStatement:
     """Postgres asks a condition anew of a row that another changed meanwhile: only one can win.
 
     (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED)
     """
     is_current = any_(bindparam("if_match", type_=ARRAY(Text))) == ETAG
-    return Change(_answered(statement), _answered(statement.where(is_current)))
+    return ConditionalStatement(_returning(statement), _returning(statement.where(is_current)))
 
 
-GET = prepare(select(*FIELDS).where(*OWN_TASK))
+GET = compile_sql(select(*FIELDS).where(*OWN_TASK))
 
 # The values of a new task that the client sends. The database fills in the others: SQLAlchemy would
 # otherwise want a value for every column that has a default in the model.
@@ -122,7 +122,7 @@ DEFAULTS: dict[Column[Any], ColumnElement[Any]] = {
     column: literal_column("DEFAULT") for column in columns if column.default is not None
 }
 
-CREATE = _answered(insert(tasks).values({columns.user_id: USER_ID, **DEFAULTS, **NEW}))
+CREATE = _returning(insert(tasks).values({columns.user_id: USER_ID, **DEFAULTS, **NEW}))
 
 # A field is not sent: None, for a column that can't be NULL. The others have a flag besides.
 FLAGS = {column.name: f"has_{column.name}" for column in _settable(TaskUpdate) if column.nullable}
@@ -137,7 +137,7 @@ def _updated(column: Column[Any]) -> ColumnElement[Any]:
     return case((is_sent, _sent(column)), else_=column)
 
 
-UPDATE = _change(
+UPDATE = _conditional(
     update(tasks)
     .where(*OWN_TASK)
     .values({column: _updated(column) for column in _settable(TaskUpdate)})
@@ -151,14 +151,16 @@ def update_values(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {**UNCHANGED, **changes, **flags}
 
 
-TOGGLE = _change(
+TOGGLE = _conditional(
     update(tasks).where(*OWN_TASK).values(completed=~columns.completed, updated_at=NEXT_UPDATE)
 )
 
-DELETE = _change(delete(tasks).where(*OWN_TASK))
+DELETE = _conditional(delete(tasks).where(*OWN_TASK))
 
 # Asked only after one of the above found nothing: is it the task of another user?
-FOREIGN = prepare(select(columns.user_id != USER_ID).where(columns.id == bindparam("task_id")))
+TASK_BELONGS_TO_OTHER = compile_sql(
+    select(columns.user_id != USER_ID).where(columns.id == bindparam("task_id"))
+)
 
 
 @lru_cache
@@ -182,4 +184,4 @@ def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
     # A limit that Postgres can't see when it plans: knowing that a page is most of what a user has,
     # it would read all of it in any order and sort, and be wrong about how much that is.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
-    return prepare(statement.order_by(*ordering).limit(limit))
+    return compile_sql(statement.order_by(*ordering).limit(limit))

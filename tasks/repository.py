@@ -26,7 +26,9 @@ async def fetch_task(
     values = {**(others or {}), "user_id": user_id, "task_id": task_id}
     for row in await session.fetch(sql, values, retry=retry):
         return Task(*row)
-    for (belongs_to_other,) in await session.fetch(queries.FOREIGN, values, retry=True):
+    for (belongs_to_other,) in await session.fetch(
+        queries.TASK_BELONGS_TO_OTHER, values, retry=True
+    ):
         if belongs_to_other:
             raise errors.Forbidden("the task is another user's")
         if "if_match" in values:
@@ -35,7 +37,7 @@ async def fetch_task(
 
 
 async def modify_task(
-    statement: queries.Change,
+    statement: queries.ConditionalStatement,
     user_id: str,
     task_id: int,
     session: Session,

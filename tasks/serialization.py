@@ -12,7 +12,7 @@ from schemas import TaskResponse
 
 
 class _Task(msgspec.Struct, gc=False):  # what has no cycle needs no look from the collector
-    """A row of `statements.FIELDS`. Its times are RFC 3339 already."""
+    """A row of `queries.FIELDS`. Its times are RFC 3339 already."""
 
     if TYPE_CHECKING:  # the fields that the service itself reads
         id: int

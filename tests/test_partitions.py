@@ -206,6 +206,6 @@ def test_a_task_is_found_by_the_key_in_one_partition(
 
 
 def test_whose_task_it_is_is_asked_of_every_partition_s_key(partitioned: URL) -> None:
-    plan = plan_of(partitioned, queries.FOREIGN, {"user_id": "user_8", "task_id": 7})
+    plan = plan_of(partitioned, queries.TASK_BELONGS_TO_OTHER, {"user_id": "user_8", "task_id": 7})
     assert len(re.findall(r"using tasks_\d+_pkey", plan)) == 32, plan
     assert "Seq Scan" not in plan, plan

@@ -123,8 +123,8 @@ def test_a_write_that_can_not_be_answered_in_time_is_not_sent(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connecting took so long that the statement could end after the client was told 503."""
-    assert database.LATEST_START == 4
-    monkeypatch.setattr(database, "LATEST_START", 0.2)
+    assert database.STATEMENT_START_DEADLINE == 4
+    monkeypatch.setattr(database, "STATEMENT_START_DEADLINE", 0.2)
     with (
         database_of_its_own(postgres) as url,
         proxy(url) as way,

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json
 
 from errors import InvalidToken, TokenExpired
-from memory import without
+from memory import block_imports
 from models import USER_ID_LENGTH
 from tokens.jwks import KeySet
 
 # HS256 needs no more than the standard library's hmac; the others cost 8 MB.
-with without("cryptography", "rsa"):
+with block_imports("cryptography", "rsa"):
     from jose import jwk, jws, jwt
     from jose.backends.base import Key
 

@@ -59,8 +59,8 @@ class Postgres(development._Server):
 
     def follow(self, primary: "Postgres") -> None:
         """Becomes a hot standby of `primary`: it can be read, and nothing else."""
-        development._private(self.socket)
-        development._private(self.data)
+        development._make_private(self.socket)
+        development._make_private(self.data)
         self.packages = primary.packages
         source = ("-h", str(primary.socket), "-p", str(development.PORT), "-U", "postgres")
         self._run("pg_basebackup", *source, "-R", "-X", "stream", "-c", "fast")
@@ -77,7 +77,7 @@ class Postgres(development._Server):
 def postgres(folder: Path) -> Iterator[Postgres]:
     """A server for as long as the context."""
     server = Postgres(folder)
-    development._private(server.socket)
+    development._make_private(server.socket)
     with nothing_left_in(server.folder):
         try:
             server.start()

@@ -42,7 +42,7 @@ def pooled(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program, "pgbouncer is not installed"
     folder = database.socket / "pgbouncer"  # a path short enough for a socket
-    development._private(folder)
+    development._make_private(folder)
     file = folder / "pgbouncer.ini"
     text = CONFIGURATION.format(
         postgres=database.socket, folder=folder, port=development.PORT, servers=SERVERS
@@ -50,7 +50,7 @@ def pooled(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     file.write_text(text)
     file.chmod(0o644)
     log = tmp_path_factory.mktemp("pgbouncer") / "log"
-    command = [*development._as_other_user(), program, str(file)]
+    command = [*development._setpriv_prefix(), program, str(file)]
     with log.open("w") as output, subprocess.Popen(command, cwd="/", stderr=output) as process:
         try:
             until(lambda: list(folder.glob(".s.*")) or process.poll() is not None, "PgBouncer")

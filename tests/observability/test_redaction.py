@@ -11,7 +11,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
 from observability.instruments import LogExporter
-from observability.logs import LineFormatter, about
+from observability.logs import LineFormatter, request_context
 from observability.redaction import MAX_PATH, holds_token, redact, shown_path
 from tests.support.services import base64url, claims, forge
 
@@ -131,7 +131,7 @@ def test_a_token_is_taken_out_of_every_field_of_a_line(token: str) -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "refused: %s", (token,), None)
     error = ValueError(f"no user {token}")
     record.exc_info = (ValueError, error, None)
-    record.__dict__.update(about(scope))
+    record.__dict__.update(request_context(scope))
     line = LineFormatter().format(record)
     assert line.count("<token>") == 4
     assert is_hidden(token, line)
@@ -140,7 +140,7 @@ def test_a_token_is_taken_out_of_every_field_of_a_line(token: str) -> None:
 def test_an_id_of_a_request_that_is_a_token_is_not_taken_over() -> None:
     short = ".".join(base64url(part) for part in (b'{"alg":"HS256"}', b'{"sub":"a"}', b"x" * 32))
     assert len(short) <= 128
-    request_id = about(
+    request_id = request_context(
         {"method": "GET", "path": "/", "headers": [(b"x-request-id", short.encode())]}
     )
     assert len(request_id["request_id"]) == 32

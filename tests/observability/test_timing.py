@@ -23,13 +23,13 @@ from tests.support.tcp_proxy import proxy
 TASKS = "/api/alice/tasks"
 SLOW = re.compile(
     r"\[WARNING\] \[(?P<user>[^]]+)\] \[(?P<endpoint>[^]]+)\]"
-    r" \[slow: (?P<status>\d+) in (?P<total>[\d.]+) ms \(turn (?P<turn>[\d.]+), connection"
+    r" \[slow: (?P<status>\d+) in (?P<total>[\d.]+) ms \(slot (?P<slot>[\d.]+), connection"
     r" (?P<connection>[\d.]+), database (?P<database>[\d.]+), rest (?P<rest>[\d.]+)\)"
     r" request_id=[0-9a-f]{32}\]\n"
 )
 
 pytestmark = pytest.mark.slow
-PARTS = ("turn", "connection", "database", "rest")
+PARTS = ("slot", "connection", "database", "rest")
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def check_sum(match: re.Match[str]) -> None:
     assert abs(float(match["total"]) - sum(float(match[part]) for part in PARTS)) < 0.5
 
 
-def test_time_in_the_database_and_before_a_turn(postgres: URL) -> None:
+def test_time_in_the_database_and_before_a_slot(postgres: URL) -> None:
     """One connection: the first waits for a lock, and the second for the first."""
     with (
         database_of_its_own(postgres) as url,
@@ -68,14 +68,14 @@ def test_time_in_the_database_and_before_a_turn(postgres: URL) -> None:
             release()
             first.join(10)
             second.join(10)
-    by_turn = sorted(slow, key=lambda match: float(match["turn"]))
-    assert len(by_turn) == 2
-    for match in by_turn:
+    by_slot = sorted(slow, key=lambda match: float(match["slot"]))
+    assert len(by_slot) == 2
+    for match in by_slot:
         assert match.group("user", "endpoint", "status") == ("alice", f"GET {TASKS}", "200")
         check_sum(match)
-    locked, behind = by_turn
-    assert float(locked["database"]) > 300 > 100 > float(locked["turn"])
-    assert float(behind["turn"]) > 300 > 100 > float(behind["database"])
+    locked, behind = by_slot
+    assert float(locked["database"]) > 300 > 100 > float(locked["slot"])
+    assert float(behind["slot"]) > 300 > 100 > float(behind["database"])
 
 
 def test_time_until_a_connection_is_made(postgres: URL) -> None:
@@ -87,7 +87,7 @@ def test_time_until_a_connection_is_made(postgres: URL) -> None:
             assert client.get(TASKS).status_code == 200
     [match] = slow
     check_sum(match)
-    assert float(match["connection"]) > 300 > 100 > float(match["turn"])
+    assert float(match["connection"]) > 300 > 100 > float(match["slot"])
 
 
 def test_a_turn_that_never_came_is_counted_as_the_wait_for_it(postgres: URL) -> None:
@@ -104,7 +104,7 @@ def test_a_turn_that_never_came_is_counted_as_the_wait_for_it(postgres: URL) -> 
         first.join(10)
     [refused] = [match for match in slow if match["status"] == "503"]
     check_sum(refused)
-    assert float(refused["turn"]) > 1900
+    assert float(refused["slot"]) > 1900
 
 
 def test_of_many_at_once_only_some_have_a_line(postgres: URL) -> None:
@@ -150,5 +150,5 @@ def test_a_request_that_asks_for_no_turn_has_its_time_in_the_rest(postgres: URL)
             assert client.get("/health").status_code == 503
     [match] = slow
     assert match.group("user", "endpoint", "status") == ("-", "GET /health", "503")
-    assert match.group("turn", "connection", "database") == ("0.0", "0.0", "0.0")
+    assert match.group("slot", "connection", "database") == ("0.0", "0.0", "0.0")
     assert float(match["rest"]) > 1000

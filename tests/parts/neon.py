@@ -65,7 +65,7 @@ def neon(folder: Path) -> Iterator[Neon]:
     """A Postgres and a PgBouncer, for as long as the context."""
     folder.chmod(0o755)
     files = folder / "files"
-    development._private(files)
+    development._make_private(files)
     _certify(files)
     port, pooler_port = free_port(), free_port()
     with _postgres(folder / "postgres", files, port) as superuser:
@@ -125,7 +125,7 @@ def _pgbouncer(folder: Path, port: int, target: int) -> Iterator[None]:
     )
     _give(folder / "pgbouncer.ini", settings)
     command = ["pgbouncer", "--quiet", str(folder / "pgbouncer.ini")]
-    with subprocess.Popen([*development._as_other_user(), *command]) as process:
+    with subprocess.Popen([*development._setpriv_prefix(), *command]) as process:
         try:
             until(lambda: _listens(port) or process.poll() is not None, "PgBouncer to listen")
             assert process.poll() is None, (folder / "log").read_text()

@@ -49,11 +49,11 @@ def temporary_postgres(programs: Path, folder: Path, *options: str) -> Iterator[
 
     def control(program: str, *arguments: str) -> None:
         words = [str(programs / program), "-D", str(data), *arguments]
-        command = [*development._as_other_user(), *words]
+        command = [*development._setpriv_prefix(), *words]
         subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL)
 
     for private in (data, socket_folder):
-        development._private(private)
+        development._make_private(private)
     control("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-N")
     words = ("-k", str(socket_folder), "-c", "listen_addresses=", "-c", "fsync=off", *options)
     log = str(folder / "log")
