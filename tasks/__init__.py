@@ -1,1 +1,1 @@
-"""What an endpoint needs for its work on tasks: SQL, pages, JSON, conditions, idempotency."""
+"""Modules that the task endpoints use: SQL, pages, JSON, conditions, idempotency."""

@@ -1,4 +1,4 @@
-"""The request headers, besides the token's, that the task routes understand."""
+"""The request headers that the task routes read, except the token's."""
 
 import re
 from typing import Annotated
@@ -14,7 +14,7 @@ ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}(?:[ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
 
 
 def _entity_tags(value: str | list[str]) -> list[str]:
-    # FastAPI makes a list of the header's lines, the fast path one line (section 5.3).
+    # FastAPI passes the header's lines as a list, the fast path as one line (section 5.3).
     value = value if isinstance(value, str) else ", ".join(value)
     if not re.fullmatch(ENTITY_TAGS, value):
         raise ValueError('must be * or a list of entity tags, each in quotes: "…", "…"')
@@ -22,16 +22,16 @@ def _entity_tags(value: str | list[str]) -> list[str]:
 
 
 def _strong(value: str | list[str]) -> frozenset[str] | None:
-    """The tags for a strong comparison (section 8.8.3.2): a weak one equals none of ours.
+    """Return the tags for a strong comparison (section 8.8.3.2): a weak one never equals ours.
 
-    `*` asks only that the task is there, which is no condition on a task that is.
+    `*` only requires that the task exists, so it adds no condition to an existing task.
     """
     tags = _entity_tags(value)
     return None if tags == ["*"] else frozenset(tags)
 
 
 def _weak(value: str | list[str]) -> frozenset[str]:
-    """The tags for a weak comparison. `*` stands for itself."""
+    """Return the tags for a weak comparison. `*` stands for itself."""
     return frozenset(tag.removeprefix("W/") for tag in _entity_tags(value))
 
 

@@ -1,6 +1,6 @@
-"""Creating a task once, however often its request is sent.
+"""Create a task once, however often its request is sent.
 
-The header is that of https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
+The header is specified in https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 """
 
 from hashlib import sha256
@@ -22,15 +22,16 @@ _AS_NEW_IF_EXPIRED = ", ".join(
     for name in ("fingerprint", "task_id", "created_at")
 )
 
-# A key names the id that its task has or would have had. Whoever comes second waits for the first
-# and then gets that id instead of its own: DO NOTHING would not wait, nor return it. Only who gets
-# its own creates the task. What is kept of a body is its digest.
+# A key stores the id that its task has or would have had. A second request waits for the first and
+# then gets that id instead of its own. DO NOTHING would neither wait nor return the id. Only a
+# request that gets its own id creates the task. Of a body, only the digest is stored.
 #
-# Some expired keys of anybody go at the same time, more than come, so that the table stays as small
-# as the requests of a day. They go after the key was claimed, which EXISTS sees to, and those that
-# another holds are passed over: nobody ever waits while others wait for them.
+# The statement also deletes some expired keys of any user. It deletes more than it adds, so that
+# the table stays as small as the requests of a day. EXISTS makes it delete them after it has
+# claimed its key, and SKIP LOCKED skips keys that another transaction holds. So a request never
+# waits while others wait for it.
 #
-# In SQL, as SQLAlchemy has no OVERRIDING SYSTEM VALUE.
+# In SQL, because SQLAlchemy has no OVERRIDING SYSTEM VALUE.
 CREATE_ONCE = f"""\
 WITH next AS (
     SELECT nextval(pg_get_serial_sequence('tasks', 'id')) AS id
@@ -63,7 +64,8 @@ FROM claim LEFT JOIN LATERAL (
 def fingerprint(task: TaskCreate) -> bytes:
     """Return the digest of a body.
 
-    exclude_defaults: a field that is added later does not change the digest of a body without it.
+    With exclude_defaults, a field that is added later does not change the digest of a body without
+    it.
     """
     return sha256(task.model_dump_json(exclude_defaults=True).encode()).digest()
 
@@ -76,10 +78,11 @@ class Created(NamedTuple):
 
 
 async def create_once(session: Session, user_id: str, task: TaskCreate, key: str) -> Created:
-    """Creates a task, or gives the one that was created under this key, as it is now.
+    """Create a task, or return the one that was created under this key, in its current state.
 
-    Raises IdempotencyKeyReused if that was for another body, TaskNotFound if it was deleted since.
-    A second time does nothing more, so a lost connection is no reason to give up.
+    Raises IdempotencyKeyReused if the key was used for another body, TaskNotFound if the task was
+    deleted since. Running the statement again changes nothing, so it is retried after a lost
+    connection.
     """
     values = {"user_id": user_id, "key": key, "fingerprint": fingerprint(task), **task.model_dump()}
     [(task_id, same, replayed, *row)] = await session.fetch(CREATE_ONCE, values, retry=True)
@@ -87,7 +90,7 @@ async def create_once(session: Session, user_id: str, task: TaskCreate, key: str
         raise errors.IdempotencyKeyReused
     if replayed is not None:
         return Created(Task(*row), replayed)
-    # It was committed while the statement waited, which does not see it, or it was deleted.
+    # The task was deleted, or it was committed while the statement waited, which can't see it.
     for earlier in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
         return Created(Task(*earlier), replayed=True)
     raise errors.TaskNotFound

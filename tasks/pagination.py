@@ -15,9 +15,9 @@ from schemas import MAX_ID, FieldError, TaskQuery
 from tasks import queries
 from tasks.serialization import Task, TaskList, to_json
 
-# Tasks to hold at once while a whole list is sent. One of 1 KiB each is a MiB.
+# Tasks to hold in memory at once while a whole list is sent. With 1 KiB each they take a MiB.
 CHUNK = 1000
-PART = 100  # of these to hand over at once
+PART = 100  # of these to send at once
 
 
 class Slots(Protocol):
@@ -28,27 +28,27 @@ class Slots(Protocol):
 
 
 class Position(NamedTuple):
-    """Where a page ends: its last task's sort key (title, or time of creation) and id."""
+    """The end of a page: its last task's sort key (title, or time of creation) and id."""
 
     key: str
     id: int
 
 
 class Page(NamedTuple):
-    """Some tasks in order, and where the next page starts if there is one."""
+    """Some tasks in order, and the start of the next page if there is one."""
 
     tasks: list[Task]
     next: Position | None
 
 
 def encode_cursor(position: Position, query: TaskQuery) -> str:
-    """`position` as an opaque string that is good for this sort and order only."""
+    """Return `position` as an opaque string that is valid for this sort and order only."""
     values = to_json([query.sort, query.direction, *position])
     return urlsafe_b64encode(values).decode().rstrip("=")
 
 
 def decode_cursor(query: TaskQuery) -> Position | None:
-    """The position that `query.cursor` stands for. Raises InvalidInput."""
+    """Return the position that `query.cursor` stands for. Raises InvalidInput."""
     if query.cursor is None:
         return None
     try:
@@ -69,7 +69,7 @@ def _decoded(cursor: str, query: TaskQuery) -> Position:
     if sort == "title" and not ("\0" not in key and 1 <= len(key) <= TITLE_LENGTH):
         raise ValueError
     if sort == "created":
-        if not key.isascii():  # strptime knows the digits of every script, Postgres ours
+        if not key.isascii():  # strptime accepts the digits of every script, Postgres only ours
             raise ValueError
         datetime.strptime(key, "%Y-%m-%dT%H:%M:%S.%fZ")
     return Position(key, task_id)
@@ -78,7 +78,7 @@ def _decoded(cursor: str, query: TaskQuery) -> Position:
 async def read_page(
     session: Session, user_id: str, query: TaskQuery, after: Position | None, limit: int
 ) -> Page:
-    """At most `limit` tasks. One more is read, to know whether there is a next page."""
+    """Return at most `limit` tasks. One more is read to find out whether there is a next page."""
     sql = queries.list_tasks(query.status, query.sort, query.direction, after=after is not None)
     parameters = {"user_id": user_id, "limit": limit + 1}
     if after is not None:
@@ -92,7 +92,7 @@ async def read_page(
 
 
 def page_json(page: Page, query: TaskQuery) -> bytes:
-    """The TaskListResponse of one page."""
+    """Return the TaskListResponse of one page."""
     cursor = encode_cursor(page.next, query) if page.next else None
     return to_json(TaskList(page.tasks, len(page.tasks), cursor))
 
@@ -102,9 +102,9 @@ async def whole_list_json(
 ) -> AsyncIterator[bytes]:
     """Yield the TaskListResponse of `page` and everything after it, a part at a time.
 
-    Each page is a statement of its own that waits for a slot like a request. No slot is held while
-    a page is sent: a slow reader costs the others nothing, and the service one page. If a page
-    gets no slot in time, the response is cut off, as it is if its statement fails.
+    Each page is a separate statement that waits for a slot like a request. No slot is held while a
+    page is sent, so a slow client costs the other clients nothing, and the service one page. If a
+    page gets no slot in time, or its statement fails, the response is cut off.
     """
     tasks, following = page
     del page

@@ -1,8 +1,8 @@
 """Every statement of the task routes, built once.
 
-A row has the fields of TaskResponse, in its order. The service makes the JSON of it, not Postgres:
-there can be more of the one and only one of the other. What a client can set are the fields of
-TaskCreate and TaskUpdate: a field that is added to the model and to these is in every statement.
+A row has the fields of TaskResponse, in the same order. The service converts it to JSON, not
+Postgres, because there can be several services but only one Postgres. A client can set the fields
+of TaskCreate and TaskUpdate. A field that is added to the model and to these is in every statement.
 """
 
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
 
 columns = tasks.c
 
-# No field of a body may have one of these names. The first line is not for clients to set; the
-# second has the names of parameters that the statements need besides.
+# A field of a body can't have one of these names. Clients must not set those on the first line.
+# Those on the second are the other parameters of the statements.
 RESERVED = {
     *("id", "user_id", "created_at", "updated_at"),
     *("task_id", "if_match", "key", "fingerprint"),
@@ -48,7 +48,7 @@ RESERVED = {
 
 
 def _rfc3339(time: ColumnElement[datetime]) -> ColumnElement[str]:
-    """In UTC, and always as wide, so that a later one sorts behind an earlier one as text too."""
+    """Format `time` in UTC with a fixed width, so that later times sort after earlier ones."""
     utc = func.timezone(literal_column("'UTC'"), time)
     return func.to_char(utc, literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""))
 
@@ -61,12 +61,12 @@ def _columns_of(schema: type[BaseModel]) -> list[Column[Any]]:
 
 
 def _sent(column: Column[Any]) -> BindParameter[Any]:
-    """A parameter with the name and the type of `column`, which an empty array needs."""
+    """Return a parameter with the name and type of `column`. An empty array needs the type."""
     return bindparam(column.name, type_=column.type)
 
 
 def _settable(schema: type[BaseModel]) -> list[Column[Any]]:
-    """Return the columns that a body sets. Raises TypeError if one is not for clients to set."""
+    """Return the columns that a body sets. Raises TypeError if clients must not set one."""
     if reserved := RESERVED & schema.model_fields.keys():
         raise TypeError(f"{schema.__name__} can't have fields with these names: {reserved}")
     return _columns_of(schema)
@@ -80,33 +80,35 @@ def _as_sent(column: Column[Any]) -> ColumnElement[Any]:
 FIELDS = tuple(_as_sent(column) for column in _columns_of(TaskResponse))
 
 
-# As representations.py makes it of a row.
+# The same ETag that serialization.py makes from a row.
 ETAG = func.concat(literal_column("'\"'"), _rfc3339(columns.updated_at), literal_column("'\"'"))
 
 USER_ID = bindparam("user_id", type_=Text)
 OWN_TASK = (columns.id == bindparam("task_id"), columns.user_id == USER_ID)
 
-# Later than every change before it, also within one microsecond or after the clock was set back.
+# Later than every earlier change, even within one microsecond or after the clock was set back.
 NEXT_UPDATE = func.greatest(
     func.clock_timestamp(), columns.updated_at + literal_column("interval '1 microsecond'")
 )
 
 
 class ConditionalStatement(NamedTuple):
-    """A statement that changes a task, and the same for a task whose ETag is one of `if_match`."""
+    """A statement that changes a task, and one that also requires its ETag to be in `if_match`."""
 
     always: str
     if_match: str
 
 
 def _returning(change: Insert | Update | Delete) -> str:
-    """`change` as a statement that gives the task as it then is, or last was."""
+    """Return `change` as a statement that returns the changed task, or the deleted one."""
     return compile_sql(change.returning(*FIELDS))
 
 
 def _conditional(statement: Update | Delete) -> ConditionalStatement:
-    """Postgres asks a condition anew of a row that another changed meanwhile: only one can win.
+    """Return `statement` without and with the condition on the ETag.
 
+    Postgres checks a condition again on a row that another statement changed meanwhile, so only
+    one can win.
     (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED)
     """
     is_current = any_(bindparam("if_match", type_=ARRAY(Text))) == ETAG
@@ -115,8 +117,8 @@ def _conditional(statement: Update | Delete) -> ConditionalStatement:
 
 GET = compile_sql(select(*FIELDS).where(*OWN_TASK))
 
-# The values of a new task that the client sends. The database fills in the others: SQLAlchemy would
-# otherwise want a value for every column that has a default in the model.
+# The values of a new task that the client sends. The database fills in the others. Otherwise
+# SQLAlchemy would require a value for every column that has a default in the model.
 NEW = {column: _sent(column) for column in _settable(TaskCreate)}
 DEFAULTS: dict[Column[Any], ColumnElement[Any]] = {
     column: literal_column("DEFAULT") for column in columns if column.default is not None
@@ -124,13 +126,13 @@ DEFAULTS: dict[Column[Any], ColumnElement[Any]] = {
 
 CREATE = _returning(insert(tasks).values({columns.user_id: USER_ID, **DEFAULTS, **NEW}))
 
-# A field is not sent: None, for a column that can't be NULL. The others have a flag besides.
+# If a column can't be NULL, None means that its field was not sent. The others also have a flag.
 FLAGS = {column.name: f"has_{column.name}" for column in _settable(TaskUpdate) if column.nullable}
 UNCHANGED = {**dict.fromkeys(TaskUpdate.model_fields), **dict.fromkeys(FLAGS.values(), False)}
 
 
 def _updated(column: Column[Any]) -> ColumnElement[Any]:
-    """The value that was sent for `column`, or the one that it has."""
+    """Return the value that was sent for `column`, or its current value."""
     if column.name not in FLAGS:
         return func.coalesce(_sent(column), column)
     is_sent = bindparam(FLAGS[column.name], type_=Boolean)
@@ -157,7 +159,7 @@ TOGGLE = _conditional(
 
 DELETE = _conditional(delete(tasks).where(*OWN_TASK))
 
-# Asked only after one of the above found nothing: is it the task of another user?
+# Runs only after one of the above found nothing, and checks whether another user has the task.
 TASK_BELONGS_TO_OTHER = compile_sql(
     select(columns.user_id != USER_ID).where(columns.id == bindparam("task_id"))
 )
@@ -165,10 +167,10 @@ TASK_BELONGS_TO_OTHER = compile_sql(
 
 @lru_cache
 def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
-    """The statement of a page: `limit` tasks from the start, or `after` a position (`key`, `id`).
+    """Return the statement of a page: `limit` tasks from the start, or `after` (`key`, `id`).
 
-    The position is the sort key and the id of the last task of the page before, compared as a row,
-    which an index answers at every depth.
+    That position is the sort key and the id of the last task of the page before. They are compared
+    as a row, because an index supports that at every depth.
     """
     statement = select(*FIELDS).where(columns.user_id == USER_ID)
     if status != "all":
@@ -181,7 +183,7 @@ def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
         here, there = tuple_(key, columns.id), tuple_(position, bindparam("id"))
         statement = statement.where(here > there if order == "asc" else here < there)
     ordering = (key.asc(), columns.id.asc()) if order == "asc" else (key.desc(), columns.id.desc())
-    # A limit that Postgres can't see when it plans: knowing that a page is most of what a user has,
-    # it would read all of it in any order and sort, and be wrong about how much that is.
+    # Hide the limit from the planner. If Postgres knew that a page is most of a user's tasks, it
+    # would read all of them in any order and sort them, and its estimate of them would be wrong.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
     return compile_sql(statement.order_by(*ordering).limit(limit))

@@ -1,4 +1,4 @@
-"""Reading and changing one task of a user."""
+"""Read and change one task of a user."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +20,8 @@ async def fetch_task(
 ) -> Task:
     """Return the user's task that `sql` selects or changes. `others` are its other parameters.
 
-    Every statement asks for the task, its owner and its condition at once. Only when it finds
-    nothing does a second one tell why. Raises TaskNotFound, Forbidden or PreconditionFailed.
+    Every statement checks the task, its owner and its condition at once. Only if it finds
+    nothing, a second one finds out why. Raises TaskNotFound, Forbidden or PreconditionFailed.
     """
     values = {**(others or {}), "user_id": user_id, "task_id": task_id}
     for row in await session.fetch(sql, values, retry=retry):

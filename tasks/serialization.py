@@ -1,7 +1,7 @@
-"""A task and a list of them as the statements give them, and their JSON.
+"""Tasks and lists of tasks as the statements return them, and their JSON.
 
-TaskResponse and TaskListResponse in schemas.py document them, and these have the same fields.
-A model of pydantic takes several times as long to make of a row and to write.
+TaskResponse and TaskListResponse in schemas.py document them and have the same fields. A pydantic
+model takes several times as long to create from a row and to serialize.
 """
 
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import msgspec
 from schemas import TaskResponse
 
 
-class _Task(msgspec.Struct, gc=False):  # what has no cycle needs no look from the collector
+class _Task(msgspec.Struct, gc=False):  # no garbage collection, because it has no cycles
     """A row of `queries.FIELDS`. Its times are RFC 3339 already."""
 
     if TYPE_CHECKING:  # the fields that the service itself reads
@@ -24,8 +24,8 @@ class _Task(msgspec.Struct, gc=False):  # what has no cycle needs no look from t
     def etag(self) -> str:
         """The entity tag: `updated_at`, in quotes.
 
-        Strong, as `updated_at` is later after every change (RFC 9110, section 8.8.1). Whoever has a
-        task out of a list has its entity tag too.
+        It is strong, because `updated_at` is later after every change (RFC 9110, section 8.8.1). A
+        client that has a task from a list has its entity tag too.
         """
         return f'"{self.updated_at}"'
 

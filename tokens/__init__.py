@@ -1,1 +1,1 @@
-"""What makes a token good: its form and claims (`verifier.py`), and the keys of its issuer."""
+"""Verify a token: its form and claims (`verifier.py`), and the keys of its issuer."""

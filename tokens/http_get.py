@@ -1,9 +1,9 @@
 """One GET request, bounded in time and size.
 
-Not by httpx, which takes 4 MB of memory for the one address that this service ever asks; nor by
-urllib in a thread, for its time-out is that of a single read: one that is answered a byte at a time
-holds its thread, and a service that wants to stop, for as long as the other side likes. This is
-uvicorn's parser on an asyncio stream, which ends when it is told to.
+It does not use httpx, which takes 4 MB of memory for the one address that this service requests.
+It does not use urllib in a thread either, because its time-out is that of a single read. A response
+that arrives one byte at a time would block the thread, and a service that is stopping, for as long
+as the other side likes. This is uvicorn's parser on an asyncio stream, which can be cancelled.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 
 class FetchError(Exception):
-    """There was no answer that is of use. The text says why, in a few words of our own."""
+    """There was no usable response. The text says why, in a few words of our own."""
 
 
 class _Answer:
-    """What httptools tells of an answer."""
+    """The parts of a response that httptools reports."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -33,17 +33,17 @@ class _Answer:
 
 
 async def get(url: str, context: ssl.SSLContext | None, seconds: float, max_size: int) -> bytes:
-    """The body of the answer 200 to a GET of `url`; redirects are not followed.
+    """Return the body of the 200 response to a GET of `url`. Redirects are not followed.
 
-    `context` is for https, `seconds` are for all of it, `max_size` is in bytes with the headers.
-    Raises FetchError.
+    `context` is for https. `seconds` limits the whole request. `max_size` is in bytes and includes
+    the headers. Raises FetchError.
     """
     try:
         async with asyncio.timeout(seconds):
             answer = await _ask(url, context, max_size)
     except TimeoutError:
         raise FetchError(f"no answer within {seconds:g} s") from None
-    # UnicodeError is a host whose name no resolver takes, such as one with an empty label.
+    # UnicodeError: no resolver accepts the host's name, such as one with an empty label.
     except (OSError, UnicodeError, HttpParserError, HttpParserUpgrade) as error:
         raise FetchError(type(error).__name__) from error
     status = answer.parser.get_status_code()
@@ -70,4 +70,4 @@ async def _ask(url: str, context: ssl.SSLContext | None, max_size: int) -> _Answ
             answer.parser.feed_data(data)
         return answer
     finally:
-        writer.transport.abort()  # not close(), which waits for the other side's farewell
+        writer.transport.abort()  # not close(), which waits for the other side to close

@@ -1,4 +1,4 @@
-"""The key set of an issuer (RFC 7517): fetched when a token needs it, kept from then on."""
+"""The key set of an issuer (RFC 7517): fetched when a token needs it, and kept after that."""
 
 import asyncio
 import math
@@ -13,26 +13,26 @@ from errors import AuthUnavailable, InvalidToken
 from observability.logs import logger
 from tokens import http_get
 
-if TYPE_CHECKING:  # tokens/verifier.py says with what to import python-jose
+if TYPE_CHECKING:  # tokens/verifier.py shows how to import python-jose
     from jose.backends.base import Key
 
     Keys = dict[str, dict[str, list[Key]]]  # by name and algorithm
 
 REFRESH_INTERVAL = 30.0  # seconds from one fetch to the next, at least
-FIRST_INTERVAL = 5.0  # the same as long as there are no keys at all
-# Seconds after which the next token has the keys fetched again. Better Auth's may be kept for ever;
-# but a key that leaked is taken out of the set, and that should be noticed.
+FIRST_INTERVAL = 5.0  # the same while there are no keys at all
+# Seconds after which the next token causes the keys to be fetched again. Better Auth's keys may be
+# kept for ever, but a leaked key is removed from the set, and the service should notice that.
 MAX_AGE = 600.0
-TIMEOUT = 5.0  # seconds for a fetch; less than from one to the next, so there is one at a time
+TIMEOUT = 5.0  # seconds for a fetch; it ends before the next begins, so there is one at a time
 MAX_SIZE = 512 * 1024  # bytes
 MAX_KEYS = 1000
-# How many keys are tried for one token, if the issuer gives several the same name and algorithm.
+# How many keys are tried for one token, if several have the same name and algorithm.
 MAX_KEYS_OF_ONE_NAME = 4
 MAX_UNKNOWN = 1024  # how many names of unknown keys are remembered
 
 
 class UnknownKey(InvalidToken):
-    """The token names a key that is not in the set as it was fetched last."""
+    """The token names a key that is not in the set that was fetched last."""
 
     def __init__(self, kid: str) -> None:
         super().__init__("the issuer has no such key")
@@ -42,12 +42,12 @@ class UnknownKey(InvalidToken):
 class KeySet:
     """The keys that `issuer` publishes at `url`.
 
-    `changed` is called when a fetch brought other keys than there were: what was verified with
-    those before may not be good any more.
+    `changed` is called when a fetch returned different keys, because tokens that were verified with
+    the earlier keys may no longer be valid.
     """
 
     def __init__(self, url: str, issuer: str) -> None:
-        from tokens.public_keys import verifiers  # takes 7 MB, which HS256 has no use for
+        from tokens.public_keys import verifiers  # takes 7 MB, and HS256 does not need it
 
         self.issuer = issuer
         self.changed: Callable[[], None] = lambda: None
@@ -56,10 +56,10 @@ class KeySet:
         self._verifiers = verifiers
         self._jwks: list[Any] | None = None  # as they were published
         self._keys: Keys = {}
-        # When each key that is not in the set was first asked for, by the hash of its name. A name
+        # When each key that is not in the set was first requested, by the hash of its name. A name
         # may be long, and clients that invent names would fill the memory with them.
         self.unknown: dict[int, float] = {}
-        self._failure: str | None = None  # why the last fetch brought nothing
+        self._failure: str | None = None  # why the last fetch failed
         self._fetch: asyncio.Task[None] | None = None
         self._fetched_at = -math.inf  # when the last fetch that succeeded began
         self._next_fetch = -math.inf  # on the clock time.monotonic()
@@ -68,8 +68,8 @@ class KeySet:
     def named(self, kid: object, algorithm: str) -> "Sequence[Key]":
         """Return the keys that may have signed a token: one, unless several have the same name.
 
-        A `kid` is a hint (RFC 7515, section 4.1.4) that a set should use once (RFC 7517, section
-        4.5). Raises UnknownKey, for which there is `look_up`, or InvalidToken.
+        A `kid` is a hint (RFC 7515, section 4.1.4), and a set should use each one once (RFC 7517,
+        section 4.5). Raises InvalidToken, or UnknownKey, which `look_up` can resolve.
         """
         if not isinstance(kid, str):
             raise InvalidToken("kid is missing")
@@ -82,8 +82,8 @@ class KeySet:
     async def look_up(self, kid: str) -> None:
         """Fetch the set for a token with an unknown key, unless that was done a moment ago.
 
-        Raises AuthUnavailable if it failed, or if no fetch began since the key was first asked for:
-        until then the key may be a new one.
+        Raises AuthUnavailable if the fetch failed, or if none began since the key was first
+        requested, because until then the key may be a new one.
         """
         first_asked = self._first_asked(kid)
         await self.refresh()
@@ -106,24 +106,24 @@ class KeySet:
         return AuthUnavailable(reason, max(1, math.ceil(self._next_fetch - time.monotonic())))
 
     def _first_asked(self, kid: str) -> float:
-        """Return when `kid` was first asked for, as far as that is remembered: now, if not."""
+        """Return when `kid` was first requested, or the current time if that is not remembered."""
         moment = self.unknown.pop(hash(kid), time.monotonic())
         self._remember(kid, moment)
         return moment
 
     def _remember(self, kid: str, moment: float) -> None:
-        """Put `kid` last in `unknown`, and take the first one out if there are too many."""
+        """Put `kid` last in `unknown`, and remove the first one if there are too many."""
         self.unknown[hash(kid)] = moment
         if len(self.unknown) > MAX_UNKNOWN:
             del self.unknown[next(iter(self.unknown))]
 
     def refresh_if_stale(self) -> None:
-        """Asks the issuer in the background if its keys are old; they are good meanwhile."""
+        """Fetch the keys in the background if they are old. They stay valid meanwhile."""
         if time.monotonic() > self._stale_at:
             self._start_fetch()
 
     def _start_fetch(self) -> None:
-        if time.monotonic() >= self._next_fetch:  # the one before ended long ago: see TIMEOUT
+        if time.monotonic() >= self._next_fetch:  # the previous one ended long ago: see TIMEOUT
             self._next_fetch = time.monotonic() + REFRESH_INTERVAL
             self._fetch = asyncio.create_task(self._fetch_keys(time.monotonic()))
 
@@ -145,7 +145,7 @@ class KeySet:
             keys = self._usable(jwks)
             if not keys:
                 raise http_get.FetchError("none of the keys is of use")
-            for kid in self._keys.keys() - keys.keys():  # taken back, and not to be looked up
+            for kid in self._keys.keys() - keys.keys():  # withdrawn, so don't look it up
                 self._remember(kid, -math.inf)
             self._jwks, self._keys = jwks, keys
             self.changed()
@@ -160,7 +160,7 @@ class KeySet:
         for jwk in jwks:
             try:
                 kid, verifiers = jwk["kid"], self._verifiers(jwk)
-            except Exception:  # noqa: S112  (no key at all, and cryptography has many words for it)
+            except Exception:  # noqa: S112  (not a key; cryptography raises many exceptions for that)
                 continue
             if isinstance(kid, str) and verifiers:
                 _add(keys.setdefault(kid, {}), verifiers)

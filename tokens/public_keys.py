@@ -1,12 +1,12 @@
-"""The public keys of an issuer: from a JWK (RFC 7517) to what verifies a signature.
+"""Convert the public keys of an issuer from JWKs (RFC 7517) to signature verifiers.
 
-The signatures are verified by cryptography and the tokens by python-jose, as those of HS256 are:
-what follows a signature, and what refuses a token before it, is the same. Of the algorithms that
-Better Auth has, python-jose lacks EdDSA and PS256, and takes an EC key for any hash. Its own class
-for keys is where to add what it lacks. The alternative was a second library for tokens, joserfc or
-PyJWT. Both know all of these, but want another 2 MB, and their own defence against odd tokens.
+cryptography verifies the signatures, and python-jose verifies the tokens, as it does for HS256. So
+the checks before and after a signature are the same. Of Better Auth's algorithms, python-jose lacks
+EdDSA and PS256, and it accepts an EC key for any hash. Its own class for keys is the place to add
+what it lacks. The alternative was a second library for tokens, joserfc or PyJWT. Both support all
+of these algorithms, but need another 2 MB, and their own defence against odd tokens.
 
-Imported only where there is an issuer, for cryptography takes 7 MB.
+Imported only if there is an issuer, because cryptography takes 7 MB.
 """
 
 from base64 import urlsafe_b64decode
@@ -21,7 +21,7 @@ from jose.backends.base import Key
 
 MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 MAX_RSA_BITS = 8192
-MAX_RSA_EXPONENT = 2**32  # larger ones are for making the verifier work
+MAX_RSA_EXPONENT = 2**32  # larger ones serve to slow down the verifier
 
 
 class Ed25519Key(Key):
@@ -31,7 +31,7 @@ class Ed25519Key(Key):
         self._key = Ed25519PublicKey.from_public_bytes(_octets(jwk, "x"))
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
-        """True, or cryptography's InvalidSignature, which python-jose takes for False."""
+        """Return True. python-jose treats cryptography's InvalidSignature as False."""
         self._key.verify(sig, msg)
         return True
 
@@ -49,7 +49,7 @@ class ECKey(Key):
         self._size = (curve.key_size + 7) // 8  # bytes of each half of a signature
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
-        """True, or an exception, which python-jose takes for False."""
+        """Return True, or raise an exception, which python-jose treats as False."""
         if len(sig) != 2 * self._size:
             return False
         halves = (int.from_bytes(half) for half in (sig[: self._size], sig[self._size :]))
@@ -70,13 +70,13 @@ class RSAKey(Key):
         self._padding = padding
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
-        """True, or cryptography's InvalidSignature, which python-jose takes for False."""
+        """Return True. python-jose treats cryptography's InvalidSignature as False."""
         self._key.verify(sig, msg, self._padding, hashes.SHA256())
         return True
 
 
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
-# By `kty` and `crv`: what such a key can verify, and how it is made.
+# By `kty` and `crv`: the algorithms that such a key can verify, and how to make the key.
 _ALGORITHMS: dict[tuple[str, str | None], dict[str, Callable[[Mapping[str, Any]], Key]]] = {
     ("OKP", "Ed25519"): {"EdDSA": Ed25519Key, "Ed25519": Ed25519Key},
     ("EC", "P-256"): {"ES256": lambda jwk: ECKey(jwk, ec.SECP256R1(), hashes.SHA256())},
@@ -88,14 +88,15 @@ _ALGORITHMS: dict[tuple[str, str | None], dict[str, Callable[[Mapping[str, Any]]
 }
 
 
-# RFC 9864, section 2.2, names the one curve that EdDSA has here. It is the same signature.
+# RFC 9864, section 2.2, names the one curve that EdDSA has here. The signature is the same.
 _SYNONYMS = {"EdDSA": ("EdDSA", "Ed25519"), "Ed25519": ("EdDSA", "Ed25519")}
 
 
 def verifiers(jwk: Mapping[str, Any]) -> dict[str, Key]:
-    """Return what verifies the signatures of `jwk`, by algorithm: by its own `alg`, if it has one.
+    """Return the verifiers of `jwk` by algorithm: only those of its own `alg`, if it has one.
 
-    Raises what cryptography raises for a malformed key. Empty if the key is not for signatures.
+    Raises what cryptography raises for a malformed key. The result is empty if the key is not for
+    signatures.
     """
     if jwk.get("use", "sig") != "sig" or not _may_verify(jwk.get("key_ops", ["verify"])):
         return {}
@@ -106,7 +107,7 @@ def verifiers(jwk: Mapping[str, Any]) -> dict[str, Key]:
 
 
 def _may_verify(key_ops: object) -> bool:
-    """Whether `key_ops` is a list of different names with `verify` (RFC 7517, section 4.3)."""
+    """Return whether `key_ops` lists different names with `verify` (RFC 7517, section 4.3)."""
     return (
         isinstance(key_ops, list)
         and all(isinstance(name, str) for name in key_ops)

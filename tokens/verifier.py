@@ -1,4 +1,4 @@
-"""Tokens: what makes a JWT good, and who its user is; in development also how one is made."""
+"""Verify a JWT and return its user. In development, also make one."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from memory import block_imports
 from models import USER_ID_LENGTH
 from tokens.jwks import KeySet
 
-# HS256 needs no more than the standard library's hmac; the others cost 8 MB.
+# HS256 needs only the standard library's hmac. The other modules take 8 MB.
 with block_imports("cryptography", "rsa"):
     from jose import jwk, jws, jwt
     from jose.backends.base import Key
@@ -25,21 +25,22 @@ ISSUER_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "ES512", "RS256", "PS256")
 LEEWAY = 10  # seconds by which clocks may differ
 MAX_TOKEN_LENGTH = 16 * 1024  # characters
 CACHED_TOKENS = 2048
-# Characters. Better Auth puts the whole user into a token: with RS256 it has some 1000. Longer ones
-# are rare, and would make the cache large.
+# Characters. Better Auth puts the whole user into a token, which has about 1000 with RS256. Longer
+# tokens are rare, and would make the cache large.
 CACHED_TOKEN_LENGTH = 2048
 
 # RFC 7515, section 7.1: three parts of base64url without padding. python-jose skips characters that
-# are none. A header is small, and so is a signature: 1024 bytes are one of RSA with 8192 bits.
+# are not base64url. A header is small, and so is a signature: with RSA of 8192 bits it has 1024
+# bytes.
 COMPACT_FORM = re.compile(
     r"[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]+\.([A-Za-z0-9_-]{1,1366})", re.ASCII
 )
-# RFC 8725, section 3.11: a token of another kind, such as Better Auth's session cookie, says so.
+# RFC 8725, section 3.11: `typ` tells apart other tokens, such as Better Auth's session cookie.
 TYPES = ("jwt", "at+jwt")
 
 
 class Claims(NamedTuple):
-    """What the service reads of a token: the user, and from when to when it holds (Unix time)."""
+    """The claims that the service reads: the user, and when the token is valid (Unix time)."""
 
     user_id: str
     expires: float
@@ -47,10 +48,10 @@ class Claims(NamedTuple):
 
 
 class TokenVerifier:
-    """Verifies tokens: HS256 under `secret`, its raw UTF-8 bytes, and others by an issuer's `keys`.
+    """Verify tokens: HS256 with `secret`, its raw UTF-8 bytes, and others with an issuer's `keys`.
 
-    `issuer` and `audience` are what `iss` and `aud` must be. Without them HS256 tokens may have
-    any, and the issuer's must have what Better Auth gives them.
+    `issuer` and `audience` are the required values of `iss` and `aud`. Without them, HS256 tokens
+    may have any values, and the issuer's tokens must have the values that Better Auth sets.
     """
 
     def __init__(
@@ -64,14 +65,14 @@ class TokenVerifier:
         self._key = None if secret is None else hmac_key(secret)
         self._issuer = issuer
         self._audience = audience
-        # A caller sends the same token again and again: its signature is checked once, the time
-        # on every call. Tokens that fail are not kept.
+        # A client sends the same token again and again, so its signature is checked once, and the
+        # time on every call. Tokens that fail are not kept.
         self._cached_claims = lru_cache(CACHED_TOKENS)(self._claims)
         if keys is not None:
             keys.changed = self._cached_claims.cache_clear
 
     def user_id(self, token: str) -> str:
-        """The user of `token`. Raises InvalidToken, of which UnknownKey is one, or TokenExpired."""
+        """Return the user of `token`. Raises InvalidToken (or its UnknownKey) or TokenExpired."""
         short = len(token) <= CACHED_TOKEN_LENGTH
         claims = self._cached_claims(token) if short else self._claims(token)
         now = time.time()
@@ -89,10 +90,10 @@ class TokenVerifier:
         return Claims(_subject(claims), _time(claims, "exp"), _time(claims, "nbf", default=0.0))
 
     def _trusted(self, header: dict[str, Any]) -> tuple[Sequence[Key], str | None, str | None]:
-        """The keys, one of which the token must be signed with, and its `iss` and `aud`.
+        """Return the keys, one of which must have signed the token, and its `iss` and `aud`.
 
-        The algorithm says which of the two ways it is, and a key is good for its own alone: the
-        public keys, which everybody has, are not secrets of HS256.
+        The algorithm selects the secret or the issuer's keys. A key is valid only for its own
+        algorithm, because the public keys, which everybody has, must not be secrets of HS256.
         """
         algorithm = header.get("alg")
         if algorithm == ALGORITHM and self._key is not None:
@@ -104,13 +105,13 @@ class TokenVerifier:
 
 
 def hmac_key(secret: str) -> Key:
-    """The key of `secret`. As text, one that looks like JSON or PEM would be read as such."""
+    """Return the key of `secret`. As text, one that looks like JSON or PEM would be parsed so."""
     encoded = urlsafe_b64encode(secret.encode()).decode()
     return jwk.construct({"kty": "oct", "k": encoded}, ALGORITHM)
 
 
 def _header(token: str) -> dict[str, Any]:
-    """The header of `token`, not verified yet. Raises InvalidToken if no token has such a one."""
+    """Return the unverified header of `token`. Raises InvalidToken if no valid token has it."""
     form = COMPACT_FORM.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
     if form is None or not _is_canonical(form[1]):
         raise InvalidToken("not in the form of a JWT of 16 KiB at most")
@@ -118,7 +119,7 @@ def _header(token: str) -> dict[str, Any]:
         header: dict[str, Any] = jws.get_unverified_header(token)
     except Exception as error:  # as in _payload
         raise InvalidToken(f"refused by python-jose: {type(error).__name__}") from None
-    if "crit" in header:  # RFC 7515, section 4.1.11: extensions that we do not understand
+    if "crit" in header:  # RFC 7515, section 4.1.11: extensions that we do not support
         raise InvalidToken("crit is not supported")
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
@@ -127,7 +128,7 @@ def _header(token: str) -> dict[str, Any]:
 
 
 def _is_canonical(part: str) -> bool:
-    """Whether the last character has no bits to spare: it could be written in several ways then."""
+    """Return whether `part` is the only way to write its bytes: no unused bit is set."""
     padded = part + "=" * (-len(part) % 4)
     try:
         return urlsafe_b64encode(urlsafe_b64decode(padded)) == padded.encode()
@@ -136,11 +137,11 @@ def _is_canonical(part: str) -> bool:
 
 
 def _payload(token: str, keys: Sequence[Key], algorithm: str) -> dict[str, Any]:
-    """The claims of `token`, which is signed with one of `keys`."""
+    """Return the claims of `token`, which must be signed with one of `keys`."""
     try:
         claims = from_json(jws.verify(token, {"keys": keys}, [algorithm]))
-    # python-jose raises much besides its own errors on hostile tokens (RecursionError,
-    # TypeError, AttributeError ...), and whatever it raises, the token is not good.
+    # On hostile tokens python-jose raises more than its own errors (RecursionError, TypeError,
+    # AttributeError ...). Whatever it raises, the token is not valid.
     except Exception as error:
         raise InvalidToken(f"refused by python-jose: {type(error).__name__}") from None
     if not isinstance(claims, dict):
@@ -180,7 +181,7 @@ def _time(claims: dict[str, Any], name: str, default: float | None = None) -> fl
 
 
 def make_token(user_id: str, secret: str, **others: Any) -> str:
-    """A token for `user_id` that holds for a day; `others` are claims besides."""
+    """Return a token for `user_id` that is valid for a day. `others` are more claims."""
     now = int(time.time())
     claims = {"sub": user_id, "iat": now, "exp": now + 24 * 3600, **others}
     return jwt.encode(claims, hmac_key(secret), ALGORITHM)
