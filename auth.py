@@ -1,4 +1,4 @@
-"""Who is calling: the bearer token, and the dependency that every task route has.
+"""Authentication: the bearer token, and the dependency that every task route has.
 
 `uv run auth.py USER_ID` prints a token to try the service with, in development only.
 """
@@ -25,15 +25,15 @@ JOINED = re.compile(r",[ \t]*bearer ", re.IGNORECASE)
 
 
 class BearerAuthentication(SecurityBase):
-    """The dependency `get_current_user`: the user of the token, whose path it is too."""
+    """The dependency `get_current_user`: the token's user, who is also the path's user."""
 
     scheme_name = "bearerToken"
     model = HTTPBearer(bearerFormat="JWT", description="The JWT of Better Auth.")
 
     async def __call__(self, request: Request, user_id: UserId) -> str:
-        """The user. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden.
+        """Return the user. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden.
 
-        And AuthUnavailable, if the token's key is unknown and can't be looked up at the moment.
+        Raises AuthUnavailable if the token's key is unknown and can't be looked up at the moment.
         """
         caller = request.scope["user_id"] = await self._caller(request)
         if caller != user_id:
@@ -58,8 +58,8 @@ class BearerAuthentication(SecurityBase):
 def bearer_token(lines: Sequence[str]) -> str:
     """Return the token of a request's Authorization lines. Raises NotAuthenticated or InvalidToken.
 
-    Several credentials are refused even if they are equal. A proxy may look at one of them and this
-    service at another.
+    Several credentials are refused even if they are equal, because a proxy may check one of them
+    and this service another.
     """
     if len(lines) > 1:
         raise InvalidToken("several Authorization lines")
@@ -72,20 +72,20 @@ def bearer_token(lines: Sequence[str]) -> str:
     raise NotAuthenticated("no bearer token")
 
 
-# An object and not a function, for from a SecurityBase FastAPI documents the bearer scheme.
+# An object and not a function, because FastAPI documents the bearer scheme from a SecurityBase.
 get_current_user = BearerAuthentication()
 CurrentUser = Annotated[str, Depends(get_current_user)]
 
 
 def issuer_keys(settings: Settings) -> KeySet | None:
-    """The key set of BETTER_AUTH_URL, if that is set."""
+    """Return the key set of BETTER_AUTH_URL, if that is set."""
     if settings.key_set_url is None or settings.issuer is None:
         return None
     return KeySet(settings.key_set_url, settings.issuer)
 
 
 def main(arguments: list[str], settings: Settings) -> None:
-    """Prints a token for the user that `arguments` name."""
+    """Print a token for the user that `arguments` name."""
     if settings.environment != "development":
         sys.exit("Tokens are made here in development only; in production Better Auth makes them.")
     if len(arguments) != 1 or not arguments[0].strip() or len(arguments[0]) > USER_ID_LENGTH:

@@ -21,9 +21,7 @@ from routing.admission import Admission
 from routing.application import Application
 from tokens.verifier import TokenVerifier
 
-with block_imports(
-    "pydantic.v1"
-):  # FastAPI asks of every model whether it is of that kind; none is
+with block_imports("pydantic.v1"):  # FastAPI checks whether each model is of that kind; none is
     from routes import docs, health, tasks
 
 OTHER_SERVER = (
@@ -35,7 +33,7 @@ OTHER_SERVER = (
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Opens and closes what the routes need. A database that is down is no reason not to start."""
+    """Open and close what the routes need. The service starts even if the database is down."""
     settings: Settings = app.state.settings
     app.state.verifier = TokenVerifier(
         signing_secret(settings), settings.jwt_issuer, settings.jwt_audience, app.state.keys
@@ -45,7 +43,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     )
     if not getattr(app.state, "limits_connections", False):
         logs.logger.warning(OTHER_SERVER)
-    # serving/server.py has it ready already; another ASGI server has not.
+    # serving/server.py has set it already; another ASGI server has not.
     given: URL | None = getattr(app.state, "database_url", None)
     with nullcontext(given) if given else database_url(settings) as url:
         database = app.state.database = Database(
@@ -61,7 +59,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application under `settings`."""
+    """Return the application for `settings`."""
     logs.configure(settings.log_level)
     app = Application(
         title=openapi.TITLE,
@@ -78,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=telemetry.FASTAPI,
     )
     app.state.settings = settings
-    # Here and not in lifespan, so that workers share what it imports.
+    # Here and not in lifespan, so that workers share the modules that it imports.
     app.state.keys = issuer_keys(settings)
     for router in (tasks.router, health.router, docs.router):
         app.include_router(router)

@@ -1,4 +1,4 @@
-"""CORS for the frontend's origins, and for no others."""
+"""CORS for the frontend's origins only."""
 
 from collections.abc import Awaitable
 
@@ -35,7 +35,7 @@ VARY = (b"vary", b"Origin")
 
 
 class CORSMiddleware(StarletteCORSMiddleware):
-    """Starlette's, with our origins, and a refused preflight in the form of our errors."""
+    """Starlette's middleware with our origins, and refused preflights in our error format."""
 
     def __init__(self, app: ASGIApp, allow_origins: tuple[str, ...]) -> None:
         super().__init__(
@@ -47,10 +47,10 @@ class CORSMiddleware(StarletteCORSMiddleware):
             expose_headers=RESPONSE_HEADERS,
         )
 
-    def __call__(  # type: ignore[override]  # no coroutine of its own, which each would keep
+    def __call__(  # type: ignore[override]  # not async: each request would keep a coroutine
         self, scope: Scope, receive: Receive, send: Send
     ) -> Awaitable[None]:
-        """Most callers are no browsers on another origin: for them there is only `Vary` to add."""
+        """Add the CORS headers. Most requests have no `Origin`, and need only `Vary`."""
         if scope["type"] != "http":
             return self.app(scope, receive, send)
         if all(name != b"origin" for name, _ in scope["headers"]):
@@ -58,7 +58,10 @@ class CORSMiddleware(StarletteCORSMiddleware):
         return super().__call__(scope, receive, with_request_id(scope, send))
 
     def headers_for(self, origin: str) -> list[RawHeader]:
-        """Those of an answer to `origin`, which may be empty, that does not come through here."""
+        """Return the headers of a response to `origin` that bypasses this middleware.
+
+        `origin` may be empty.
+        """
         headers = MutableHeaders(self.simple_headers if origin else None)
         if self.is_allowed_origin(origin):
             self.allow_explicit_origin(headers, origin)

@@ -1,4 +1,4 @@
-"""Where an exception becomes an answer, and a request a line of the log."""
+"""Middleware that turns an exception into a response, and logs requests."""
 
 import asyncio
 import logging
@@ -23,20 +23,20 @@ from observability.instruments import record_error
 from observability.timing import SlowRequests
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
-_LOGGED = "error_logged"  # in the scope of a request whose exception passes a second time
+_LOGGED = "error_logged"  # in the scope of a request whose exception is raised a second time
 ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
 
 
 class ErrorsMiddleware:
-    """Answers every exception in the one form, inside of CORS, whose headers stand on a 500 too.
+    """Respond to every exception in our error format, inside CORS so that a 500 has its headers.
 
-    It does the work of Starlette's ServerErrorMiddleware and ExceptionMiddleware: the first stands
-    outside of CORS, and together they made each waiting request 2.5 KB larger.
+    It replaces Starlette's ServerErrorMiddleware and ExceptionMiddleware. The first runs outside
+    CORS, and the two together made each waiting request 2.5 KB larger.
     """
 
     def __init__(self, app: ASGIApp, handler: ExceptionHandler | None = None) -> None:
         self.app = app
-        self.handler = handler  # somebody's own for Exception
+        self.handler = handler  # a custom handler for Exception
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,7 +62,7 @@ class ErrorsMiddleware:
     async def handle(
         self, error: BaseException, started: bool, scope: Scope, receive: Receive, send: Send
     ) -> bool:
-        """Log `error` and send its response. Return whether that is all there is to do."""
+        """Log `error` and send its response. Return False if `error` must be raised again."""
         if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
             logs.logger.info("the client went away", extra=logs.request_context(scope))
             return True
@@ -70,7 +70,7 @@ class ErrorsMiddleware:
         is_unhandled = not isinstance(error, HTTPException | RequestValidationError)
         if not scope.pop(_LOGGED, False):
             _log(error, error_response, scope)
-        if started:  # the server cuts it off, so that it can't pass for all
+        if started:  # the server cuts the response off, so that it can't look complete
             scope[_LOGGED] = True
             return False
         if self.handler and is_unhandled and isinstance(error, Exception):
@@ -83,7 +83,7 @@ class ErrorsMiddleware:
 
 
 class OutermostMiddleware(ErrorsMiddleware):
-    """Logs requests, and adds to every response the headers that it lacks; else the same."""
+    """An ErrorsMiddleware that also logs requests, and adds missing headers to every response."""
 
     def __init__(
         self,
@@ -122,10 +122,10 @@ class OutermostMiddleware(ErrorsMiddleware):
 
 
 def has_hung_up(receive: Receive) -> bool:
-    """Whether the client is gone, as far as the server knows.
+    """Return whether the client has disconnected, as far as the server knows.
 
-    `receive` would wait for that; here it may go as far as it gets at once. Starlette's
-    `Request.is_disconnected` takes two turns of the event loop for it, and one message only.
+    `receive` would wait for that, so it runs only until it waits. Starlette's
+    `Request.is_disconnected` takes two turns of the event loop, and reads only one message.
     """
     while True:
         step = receive().__await__()
@@ -140,7 +140,7 @@ def has_hung_up(receive: Receive) -> bool:
 
 
 def _log_unheard(message: Message, scope: Scope) -> None:
-    """Says that a write happened whose answer nobody heard, and what it made."""
+    """Log that a write happened but its client had gone before the response, and what it made."""
     headers = Headers(raw=message["headers"])
     made = f" (made {headers['location']})" if "location" in headers else ""
     text = "%d%s, but the client had gone before it was told"
@@ -148,9 +148,9 @@ def _log_unheard(message: Message, scope: Scope) -> None:
 
 
 def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
-    """Logs what somebody should look at: a refused caller, a database in trouble, a bug.
+    """Log an error that needs attention: a refused client, a failing database, a bug.
 
-    Overload is logged once a second by routing/refusals.py.
+    routing/refusals.py logs overload once a second.
     """
     if answer.status >= 500:
         record_error(error)
@@ -167,7 +167,7 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
 def client_address(scope: Scope) -> str:
     """Return the client's address: the one that a trusted proxy forwarded, else the connection's.
 
-    What a proxy forwarded and isn't an address isn't shown.
+    A forwarded value that is not an address is not shown.
     """
     client = scope.get("client")
     return client[0] if client and ADDRESS.fullmatch(client[0]) else "-"

@@ -1,7 +1,7 @@
 """Swagger UI and ReDoc, without any outside host.
 
 The files come from the package fastapi-offline, which follows the releases of both. Its app factory
-is not used: it would lose FastAPI's own signature.
+is not used, because it would lose FastAPI's own signature.
 """
 
 import re
@@ -19,12 +19,12 @@ from routing.route import Route
 
 STATIC = FilePath(fastapi_offline.__file__).parent / "static"
 ASSETS = "/docs/assets"
-# A file that this process would let pass still can't make the browser ask another host.
+# Even if a served file refers to another host, the browser does not contact it.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
-# Large files, of which only a new release has others.
+# The files are large, and change only with a new release.
 CACHED = {"Cache-Control": "public, max-age=3600"}
 TRANSPARENT_PIXEL = (
     b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -35,7 +35,7 @@ router = APIRouter(include_in_schema=False, route_class=Route)
 
 @router.get("/docs")
 async def swagger_ui(request: Request) -> HTMLResponse:
-    """The OpenAPI document as a page to try it out on."""
+    """Return the OpenAPI document as a page for trying it out."""
     page = get_swagger_ui_html(
         openapi_url=_with_root_path(request, "/openapi.json"),
         title=request.app.title,
@@ -50,7 +50,7 @@ async def swagger_ui(request: Request) -> HTMLResponse:
 
 @router.get("/redoc")
 async def redoc(request: Request) -> HTMLResponse:
-    """The OpenAPI document as a page to read."""
+    """Return the OpenAPI document as a page for reading."""
     page = get_redoc_html(
         openapi_url=_with_root_path(request, "/openapi.json"),
         title=request.app.title,
@@ -64,13 +64,13 @@ async def redoc(request: Request) -> HTMLResponse:
 
 @router.get(ASSETS + "/redoc.standalone.js")
 async def redoc_script() -> Response:
-    """ReDoc's script, less the address of the logo that it would load from its makers' host."""
+    """Return ReDoc's script without the address of the logo, which is on its vendor's host."""
     return Response(_redoc_without_logo(), headers=CACHED, media_type="text/javascript")
 
 
 @router.get(ASSETS + "/{name}")
 async def asset(name: Annotated[str, Path()]) -> Response:
-    """One of the other files of the two pages."""
+    """Return one of the other files of the two pages."""
     files = {path.name: path for path in STATIC.iterdir()}
     if name not in files:
         raise NotFound

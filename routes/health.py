@@ -37,7 +37,7 @@ ALWAYS = error_responses(
     summary="Check the service and its database",
 )
 async def health(request: Request) -> Response:
-    """Asks the database, on a connection of its own, and answers within 2 seconds."""
+    """Query the database on a separate connection, and respond within 2 seconds."""
     database: Database = request.app.state.database
     body: dict[str, Any] = {"status": "healthy", "database": "connected"}
     status, headers = 200, None
@@ -60,5 +60,5 @@ async def health(request: Request) -> Response:
     summary="Check the process alone",
 )
 async def live() -> Response:
-    """Answers whenever the process does; never touches the database."""
+    """Respond whenever the process runs, without using the database."""
     return JSONResponse({"status": "alive"})

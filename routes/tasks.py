@@ -19,7 +19,7 @@ from tasks.pagination import CHUNK, decode_cursor, page_json, read_page, whole_l
 from tasks.repository import fetch_task, modify_task
 from tasks.serialization import Task, to_json
 
-# What every operation can answer, besides what its own decorator adds.
+# The errors that every operation can return. Each decorator adds its own.
 ALWAYS = (
     errors.InvalidInput,
     errors.NotAuthenticated,
@@ -58,12 +58,12 @@ router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=Ta
 
 
 def json_response(body: bytes, status: int = 200, **headers: str) -> Response:
-    """An answer whose JSON is already written."""
+    """Return a response whose body is JSON already."""
     return Response(body, status, headers, media_type="application/json")
 
 
 def task_response(task: Task, status: int = 200, **headers: str) -> Response:
-    """The answer of a task and its ETag."""
+    """Return a response with a task and its ETag."""
     return json_response(to_json(task), status, ETag=task.etag, **headers)
 
 
@@ -80,7 +80,7 @@ async def list_tasks(
     session: SessionDep,
     query: Annotated[TaskQuery, Query()],
 ) -> Response:
-    """All tasks of the user, or with `limit` a page of them."""
+    """Return all tasks of the user, or one page of them with `limit`."""
     after = decode_cursor(query)
     page = await read_page(session, user_id, query, after, query.limit or CHUNK)
     if query.limit is None and page.next is not None:
@@ -107,11 +107,11 @@ async def create_task(
     task: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Creates a task, which is not completed yet.
+    """Create a task, which is not completed yet.
 
-    With an `Idempotency-Key` a request may be sent again until it is answered: whoever was first
-    has created the task, and the others are answered the same task as it is by then, or 404 if it
-    was deleted since.
+    With an `Idempotency-Key`, the client may send the request again until it gets a response. The
+    first request creates the task. The others return the same task in its current state, or 404
+    if it was deleted since.
     """
     headers = {}
     if idempotency_key is None:
@@ -140,7 +140,7 @@ async def create_task(
 async def get_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """One task of the user."""
+    """Return one task of the user."""
     task = await fetch_task(queries.GET, user_id, task_id, session, retry=True)
     if if_none_match and not if_none_match.isdisjoint(("*", task.etag)):
         return Response(status_code=304, headers={"ETag": task.etag})
@@ -161,7 +161,7 @@ async def update_task(
     task: TaskUpdate,
     if_match: IfMatch = None,
 ) -> Response:
-    """Changes the fields that are sent and no others; with none, only answers the task."""
+    """Change only the fields that are sent. Without any field, return the task unchanged."""
     changes = task.model_dump()
     if not changes:
         unchanged = await fetch_task(queries.GET, user_id, task_id, session, retry=True)
@@ -184,7 +184,7 @@ async def update_task(
 async def delete_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
 ) -> Response:
-    """Deletes a task for good."""
+    """Delete a task permanently."""
     await modify_task(queries.DELETE, user_id, task_id, session, if_match)
     return Response(status_code=204)
 
@@ -199,5 +199,5 @@ async def delete_task(
 async def toggle_task(
     user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
 ) -> Response:
-    """Completes a pending task, and makes a completed one pending."""
+    """Complete a pending task, or make a completed task pending."""
     return task_response(await modify_task(queries.TOGGLE, user_id, task_id, session, if_match))

@@ -1,4 +1,4 @@
-"""How many requests run at once, how many may wait for that, and who is next."""
+"""Limits on how many requests run and wait at once, and the order in which they run."""
 
 import asyncio
 from math import inf
@@ -8,17 +8,17 @@ from routing.fair_queue import FEW, FairQueue, Waiter
 from routing.refusals import Refusals
 
 MAX_WAIT = 2.0  # seconds
-MEASURED = 1.0  # seconds of waiting in a row, before the pace of slots says anything
+MEASURED = 1.0  # seconds of continuous waiting before the rate of slots is used
 
 
 class Admission:
-    """Runs `concurrent` requests at once, as many as there are connections.
+    """Run `concurrent` requests at once, as many as there are connections.
 
-    The others wait, before they cost much memory, and users take turns (fair_queue.py). A request
-    that can't get a slot in time, at the pace of the last seconds, is refused at once (Overloaded).
-    At most `max_waiting` wait: if several users do, those with more than an equal share of the
-    places lose them (TooManyRequests). A semaphore with a time-out does less and takes a kilobyte
-    more for each request that waits: here one timer serves all.
+    The others wait, before they use much memory, and users take turns (fair_queue.py). A request
+    that can't get a slot in time, at the rate of the last seconds, is refused at once (Overloaded).
+    At most `max_waiting` requests wait. If they are of several users, those with more than an equal
+    share of the places lose them (TooManyRequests). A semaphore with a time-out does less and takes
+    a kilobyte more for each waiting request: here one timer serves all.
     """
 
     def __init__(self, concurrent: int, max_waiting: int) -> None:
@@ -27,28 +27,28 @@ class Admission:
         self._running: dict[str, int] = {}  # by user; a user with nothing running is not in it
         self._queue = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
-        # How many slots were granted since a request had to wait; nothing if the last had not.
+        # The slots granted since requests began to wait; None if the last one did not wait.
         self._since: float | None = None
         self._granted = 0.0
-        self._shared_until = -inf  # a while after several users waited at once
+        self._shared_until = -inf  # some time after several users last waited at once
         self._refusals = Refusals()
         self.timeouts = 0
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a slot."""
+        """The number of requests that wait for a slot."""
         return self._queue.size
 
     @property
     def refusals(self) -> int:
-        """How many requests were refused because too many waited."""
+        """The number of requests that were refused because too many waited."""
         return self._refusals.total
 
     async def acquire(self, user: str, *, has_begun: bool = False) -> bool:
-        """Wait for a slot, and return whether that took a wait. `release` must follow.
+        """Get a slot, and return whether the request had to wait. `release` must follow.
 
-        A request whose response `has_begun` is not refused, because what was sent would be lost;
-        it only times out. Raises Overloaded, TooManyRequests, or DatabaseUnavailable after
+        A request whose response `has_begun` is not refused, because the part already sent would be
+        lost. It only times out. Raises Overloaded, TooManyRequests, or DatabaseUnavailable after
         MAX_WAIT.
         """
         if self._free:
@@ -67,13 +67,13 @@ class Admission:
             await waiter.slot
         except asyncio.CancelledError:
             self._queue.discard(waiter)
-            if _was_granted(waiter.slot):  # in the same moment
+            if _was_granted(waiter.slot):  # at the same moment
                 self.release(user)
             raise
         return True
 
     def release(self, user: str) -> None:
-        """Pass the slot of a request of `user` on to the request that is next."""
+        """Pass the slot of a request of `user` on to the next request."""
         self._granted += 1
         if self._running[user] > 1:
             self._running[user] -= 1
@@ -96,7 +96,7 @@ class Admission:
         return waiter
 
     def _check(self, user: str) -> None:
-        """Raise if there is no location for one more request of `user`."""
+        """Raise if there is no place for one more request of `user`."""
         slots = self._slots_in_time(asyncio.get_running_loop().time())
         mine = len(self._queue.users.get(user, ()))
         users = len(self._queue.users) + (not mine)
@@ -105,15 +105,16 @@ class Admission:
         elif (
             self._queue.size >= slots
             and mine >= slots // users
-            # A user with many requests beside others may wait in vain. A client that is refused at
-            # once sends again at once: 60 of them left a service no time for anything else.
+            # A user with many requests waits even if they may time out, while other users wait too.
+            # A client that is refused at once sends again at once, and 60 such clients left a
+            # service no time for anything else.
             and not (mine >= FEW and self._is_shared())
         ):
             self._refusals.count(Overloaded)
             raise Overloaded
 
     def _make_room(self, user: str, mine: int, share: int) -> None:
-        """Refuse a request of a user with more than `share`, or raise."""
+        """Refuse a waiting request of a user with more than `share`, or raise."""
         if mine >= share and self._is_shared():
             self._refusals.count(TooManyRequests, user)
             raise TooManyRequests
@@ -125,24 +126,24 @@ class Admission:
         waiter.slot.set_exception(TooManyRequests())
 
     def _is_shared(self) -> bool:
-        """Whether requests of several users have just waited at once."""
+        """Return whether requests of several users have just waited at once."""
         return asyncio.get_running_loop().time() < self._shared_until
 
     def _slots_in_time(self, now: float) -> float:
-        """How many slots MAX_WAIT has, as far as that can be told from those that were."""
+        """Estimate how many slots come free in MAX_WAIT, from those that were granted."""
         if self._since is None:
             self._since, self._granted = now, 0.0
         measured = now - self._since
         if measured < MEASURED:
             return inf
-        if measured > 2 * MAX_WAIT:  # so that what is long past counts for less and less
+        if measured > 2 * MAX_WAIT:  # so that older slots count less and less
             self._since, self._granted = now - measured / 2, self._granted / 2
         return max(self._concurrent, MAX_WAIT * self._granted / (now - self._since))
 
     def _expire_waiters(self) -> None:
         """Refuse the requests whose time is over, and set the timer for the next one.
 
-        It is the user's own doing if FEW others of the same user wait, while several users do.
+        If FEW others of the same user wait while several users do, the user caused the delay.
         """
         loop = asyncio.get_running_loop()
         self._timer = None

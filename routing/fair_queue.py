@@ -7,8 +7,8 @@ from contextlib import suppress
 from math import inf
 from typing import NamedTuple
 
-# A user with no more waiting requests than this never counts as the one with too many: a browser
-# opens six connections to a host.
+# A user with no more waiting requests than this never has too many, because a browser opens six
+# connections to a host.
 FEW = 6
 
 
@@ -18,20 +18,20 @@ class Waiter(NamedTuple):
     user: str
     slot: asyncio.Future[None]
     deadline: float
-    has_begun: bool = False  # its response: this is a later page of a whole list
+    has_begun: bool = False  # whether its response has begun: this is a later page of a whole list
 
 
 class FairQueue:
     """The requests that wait for a slot.
 
-    A user is in here only while a request of theirs waits. The work for one request does not grow
-    with the number of requests, nor with the number of users.
+    A user is in the queue only while one of their requests waits. The work for one request grows
+    neither with the number of requests nor with the number of users.
     """
 
     def __init__(self) -> None:
         self.users: OrderedDict[str, deque[Waiter]] = OrderedDict()  # the next in turn first
         self._long: dict[str, deque[Waiter]] = {}  # the queues with more than FEW
-        self._arrivals: deque[Waiter] = deque()  # every waiter, and some that wait no longer
+        self._arrivals: deque[Waiter] = deque()  # every waiter, and some that no longer wait
         self.size = 0
 
     def add(self, waiter: Waiter) -> None:
@@ -49,9 +49,9 @@ class FairQueue:
     def take(self, running: Mapping[str, int]) -> Waiter | None:
         """Remove and return the request that is next.
 
-        It is the oldest one of the user with the fewest `running`. Among several such users it is
-        the turn of the one whose last turn is the longest ago. The search ends at a user with
-        nothing running, so it visits at most one user more than there are slots.
+        It is the oldest request of the user with the fewest `running`. Among several such users,
+        the one whose last turn was longest ago is next. The search ends at a user with nothing
+        running, so it visits at most one user more than there are slots.
         """
         while self.users:
             user, fewest = "", inf
@@ -95,12 +95,12 @@ class FairQueue:
 
     @property
     def next_deadline(self) -> float | None:
-        """When the oldest request expires."""
+        """The time at which the oldest request expires."""
         return self._arrivals[0].deadline if self._arrivals else None
 
     def discard(self, waiter: Waiter) -> None:
         """Remove `waiter` if it still waits."""
-        with suppress(KeyError, ValueError):  # its user waits no longer, or it does not itself
+        with suppress(KeyError, ValueError):  # it no longer waits, or no request of its user does
             self.users[waiter.user].remove(waiter)
             self._shrunk(waiter.user)
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, with our errors, less what this service never answers."""
+"""The OpenAPI document: FastAPI's own with our errors, without responses that are never sent."""
 
 from copy import deepcopy
 from typing import Any
@@ -15,7 +15,7 @@ A multi-user task service. Send the token that Better Auth gave your frontend as
 `Authorization: Bearer <token>`; the path names the same user. Every error is
 `{"detail": "<sentence>", "code": "<CONSTANT>"}`.
 """
-# Put your own here.
+# Replace these with your own.
 CONTACT = {"name": "API support", "url": "https://example.com/support"}
 LICENSE = {"name": "Proprietary", "url": "https://example.com/license"}
 SERVERS = [{"url": "/", "description": "This service"}]
@@ -23,14 +23,14 @@ TAGS = [
     {"name": "tasks", "description": "The tasks of one user."},
     {"name": "health", "description": "For platforms and people who watch the service."},
 ]
-# Stands on every answer, so it is written here and not with each operation.
+# Every response has this header, so it is defined here and not with each operation.
 REQUEST_ID = {
     "description": "The id of the request: the caller's own, if it sent one of 1 to 128 "
     "characters of A-Z, a-z, 0-9, `.`, `_` and `-`. Quote it to support.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
 }
 REQUEST_ID_REFERENCE = {"$ref": "#/components/headers/X-Request-ID"}
-# What FastAPI documents for every route that takes input, and what this service sends instead.
+# The response that FastAPI documents for every route with input, and the one sent instead.
 _FASTAPIS_422 = {
     "description": "Validation Error",
     "content": {
@@ -46,7 +46,7 @@ _INVALID_INPUT = {
 
 
 def error_responses(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can answer `errors`, for the OpenAPI document."""
+    """Return the `responses` of a route that can send `errors`, for the OpenAPI document."""
     responses: dict[int | str, dict[str, Any]] = {}
     for error in errors:
         response = responses.setdefault(
@@ -66,7 +66,7 @@ def error_responses(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of `app`, made again when it has other routes."""
+    """Return the OpenAPI document of `app`, built again when its routes change."""
     schema = FastAPI.openapi(app)
     components = schema.setdefault("components", {})
     if "X-Request-ID" in components.get("headers", {}):
@@ -98,7 +98,7 @@ def _amend(paths: dict[str, Any]) -> None:
 
 
 def _without_null(parameter: dict[str, Any]) -> None:
-    """A parameter may be absent, but there is no way to write null in a URL."""
+    """Remove null from the schema: a parameter may be absent, but a URL can't contain null."""
     schema = parameter["schema"]
     values = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(values) == 1:
@@ -109,7 +109,7 @@ def _without_null(parameter: dict[str, Any]) -> None:
 
 
 def _codes(model: type[ErrorResponse]) -> list[str]:
-    """Every `code` that `model` is answered with: a client that knows them can tell them apart."""
+    """Return every `code` that is sent with `model`, so that a client can tell them apart."""
     kinds = [kind for kind in _kinds(APIError) if hasattr(kind, "code")]
     return sorted({kind.code for kind in kinds if kind.model is model})
 

@@ -1,15 +1,15 @@
-"""The path of a request as our routes match it, which is worked out once for all of them."""
+"""The path of a request as our routes match it, computed once for all of them."""
 
 import re
 from urllib.parse import unquote
 
 from starlette.types import Scope
 
-# Bytes, besides ROOT_PATH. The longest path of a task has some 3,100: a user id of 255 characters,
-# each of which may take four bytes, each byte `%` and two digits.
+# Bytes, without ROOT_PATH. The longest path of a task has about 3,100: a user id has up to 255
+# characters, each may take four bytes, and each byte is written as `%` and two digits.
 MAX_PATH = 8 * 1024
 
-# Characters that would mean something else to a pattern once they are decoded: a slash separates
+# Characters that would have another meaning in a pattern once they are decoded: a slash separates
 # two parts, and `$` also matches before a newline at the end.
 _SPECIAL = re.compile(r"%(2F|0A)", re.IGNORECASE)
 _KEY = "path_to_match"
@@ -18,8 +18,9 @@ _KEY = "path_to_match"
 def path_to_match(scope: Scope) -> str | None:
     """Return the decoded path, or None if it is longer than the path of any route.
 
-    `%2F` and `%0A` are decoded to a lone surrogate, which `restored` turns back: a user id may hold
-    a slash, and a server decodes it to the same character as a separator (RFC 3986, section 2.2).
+    `%2F` and `%0A` are decoded to a lone surrogate, which `restored` converts back. A user id may
+    contain a slash, and a server decodes it to the same character as a separator (RFC 3986,
+    section 2.2).
     """
     path: str = scope["path"]
     raw: bytes = scope.get("raw_path") or b""  # not every server sends one
@@ -43,7 +44,7 @@ def _escaped(path: str, raw: str) -> str:
     if not _SPECIAL.search(raw):
         return path
     escaped = unquote(_SPECIAL.sub(lambda found: _SURROGATES[found[1].upper()], raw))
-    # A middleware may have set another path, which is then the one to match.
+    # If middleware has set another path, match that one.
     return escaped if restored(escaped) == path else path
 
 

@@ -12,9 +12,10 @@ DELAY = 1.0  # seconds, as the header Retry-After says
 
 
 class Refusals:
-    """The refusals of the last second. A line of the log for each would take as long as a request.
+    """The refusals of the last second.
 
-    A line for TooManyRequests names the user.
+    They are counted because a log line for each would take as long as a request. A line for
+    TooManyRequests names the user.
     """
 
     def __init__(self) -> None:
@@ -31,9 +32,9 @@ class Refusals:
     async def delay(self, user: str) -> None:
         """Wait for a second or two if `user` was refused more than AT_ONCE times within a second.
 
-        A client with thousands of connections that sends again at once would otherwise leave no
-        time for anything but refusals. The delays differ, so that these requests don't all come
-        back in the same moment.
+        Otherwise a client with thousands of connections that sends again at once would leave no
+        time for anything except refusals. The delays differ, so that these requests don't all
+        come back at the same moment.
         """
         refused = self._recent[TooManyRequests, user]
         if refused > AT_ONCE:

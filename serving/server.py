@@ -1,4 +1,4 @@
-"""Serves the application until it is told to stop."""
+"""Serve the application until it is told to stop."""
 
 import asyncio
 import resource
@@ -16,7 +16,7 @@ from memory import block_imports, trim_memory
 from observability.logs import logger
 from serving.workers import Workers
 
-with block_imports("watchfiles", "yaml"):  # for its own reloader and configuration files
+with block_imports("watchfiles", "yaml"):  # only for uvicorn's reloader and configuration files
     import uvicorn
 
     from serving.protocol import Protocol
@@ -24,17 +24,17 @@ with block_imports("watchfiles", "yaml"):  # for its own reloader and configurat
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
 BACKLOG = 2048  # connections that may wait to be accepted
-# Seconds. A proxy's own limit, 60 as a rule, must be the shorter one: otherwise it sends a request
-# on a connection that is just being closed here, and answers 502.
+# Seconds. A proxy's own limit, usually 60, must be shorter. Otherwise the proxy sends a request on
+# a connection that is just being closed here, and returns 502.
 KEEP_ALIVE = 75
 
 
 def run(app: FastAPI) -> None:
-    """Serves `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
+    """Serve `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
     settings: Settings = app.state.settings
     _allow_many_connections()
-    # A stop that was asked for is no failure. uvicorn takes these signals over while it serves, and
-    # raises them again at its end.
+    # A requested stop is not a failure. uvicorn handles these signals while it serves, and raises
+    # them again when it ends.
     for number in STOPPING:
         signal.signal(number, _stop)
     with _listen(settings) as listener:
@@ -44,7 +44,7 @@ def run(app: FastAPI) -> None:
 
 
 def _stop(*_: object) -> None:
-    """Ends the process, once: a second signal, such as `uv` passes on, must not end the ending."""
+    """Exit once: a second signal, such as `uv` passes on, must not interrupt the exit."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(0)
@@ -70,13 +70,13 @@ def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
     workers = Workers(
         lambda listener: uvicorn.Server(serving).run([listener]),
         settings.web_concurrency,
-        settings.shutdown_timeout + 2,  # what still runs in the database is cancelled then
+        settings.shutdown_timeout + 2,  # statements that still run are cancelled then
     )
     workers.run(listener)
 
 
 def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """Return what uvicorn is to do for `app`, ready to be shared by workers."""
+    """Return uvicorn's configuration for `app`, loaded so that workers can share it."""
     loaded = uvicorn.Config(
         app,
         loop="uvloop",
@@ -92,15 +92,15 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
     loaded.load()
-    app.state.limits_connections = True  # main.py says what it means where that is missing
+    app.state.limits_connections = True  # main.py logs a warning where this is missing
     trim_memory()
     return loaded
 
 
 def _allow_many_connections() -> None:
-    """Each connection is an open file, of which a process gets 1,024 unless it asks for more."""
+    """Raise the limit of open files: each connection is one, and the default is 1,024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS allows less than it says
+    with suppress(ValueError, OSError):  # macOS allows less than it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 

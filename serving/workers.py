@@ -1,8 +1,8 @@
 """Several processes behind one port.
 
-The parent imports the application and forks, so that the workers share its pages; it has the
-development database and the migrations, and starts a worker that died anew. uvicorn's own workers
-are spawned and share nothing, which two times over would not fit in 100 MB.
+The parent imports the application and forks, so that the workers share its memory pages. It runs
+the development database and the migrations, and restarts a worker that died. uvicorn's own workers
+are spawned and share nothing, so two of them would not fit in 100 MB.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from observability.logs import logger
 
-RESTART_DELAY = 1.0  # seconds, so that one that can't start does not take the machine
+RESTART_DELAY = 1.0  # seconds, so that a worker that can't start does not use up the CPU
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -28,19 +28,19 @@ class Workers:
     def __init__(self, serve: Callable[[socket.socket], None], count: int, grace: float) -> None:
         self._serve = serve
         self._count = count
-        self._grace = grace  # seconds to finish what is in flight
+        self._grace = grace  # seconds to finish requests in flight
         self._pids: set[int] = set()
 
     def run(self, listener: socket.socket) -> None:
-        """Keeps them running until a signal raises SystemExit here; then stops them."""
-        gc.freeze()  # a collection would write to every page, and so copy it
+        """Keep the workers running until a signal raises SystemExit here, then stop them."""
+        gc.freeze()  # a garbage collection would write to every page, and so copy it
         try:
             while True:
                 while len(self._pids) < self._count:
                     self._pids.add(self._fork(listener))
                 pid, status = os.wait()
                 self._pids.discard(pid)
-                code = os.waitstatus_to_exitcode(status)  # of a signal it is negative
+                code = os.waitstatus_to_exitcode(status)  # negative for a signal
                 logger.error("Worker %d ended with code %d; starting another", pid, code)
                 time.sleep(RESTART_DELAY)
         finally:
@@ -67,8 +67,8 @@ class Workers:
         except Exception as error:
             logger.critical("Worker %d failed", os.getpid(), exc_info=error)
         finally:
-            logging.shutdown()  # which os._exit leaves out: the last lines are written
-            os._exit(code)  # nothing of the parent's, such as its database, ends with a worker
+            logging.shutdown()  # write the last lines, which os._exit does not do
+            os._exit(code)  # a worker must not stop what the parent owns, such as its database
 
     def _stop(self) -> None:
         for pid in self._pids:
