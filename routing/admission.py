@@ -96,7 +96,7 @@ class Admission:
         return waiter
 
     def _check(self, user: str) -> None:
-        """Raise if there is no location for one more request of `user`."""
+        """Raise if there is no place for one more request of `user`."""
         slots = self._slots_in_time(asyncio.get_running_loop().time())
         mine = len(self._queue.users.get(user, ()))
         users = len(self._queue.users) + (not mine)
