@@ -132,7 +132,7 @@ async def create_task(
     responses=ONE_TASK
     | {
         200: {"headers": ETAG},
-        304: {"description": "The caller has this version already.", "headers": ETAG},
+        304: {"description": "The client has this version already.", "headers": ETAG},
     },
     operation_id="getTask",
     summary="Get a task",

@@ -17,7 +17,7 @@ BODY_TIMEOUT = 10.0  # seconds
 class BodyLimit:
     """Limits the bodies of FastAPI's own routes to MAX_BODY.
 
-    A route's own `max_body_size`, larger or smaller, takes the location of that. Counting and this
+    A route's own `max_body_size`, larger or smaller, takes its place. Counting and this
     precedence are Starlette's; only the response is ours.
     """
 
@@ -28,7 +28,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # What a middleware hands on in its location can't be polled (middleware/errors.py).
+        # What a middleware hands on in its place can't be polled (middleware/errors.py).
         is_outermost = scope.setdefault("server_receive", receive) is receive
         try:
             await _Limiter(self._app, MAX_BODY)(scope, receive, send)
@@ -38,7 +38,7 @@ class BodyLimit:
 
 
 class _Limiter(RequestBodyLimitResponder):
-    """Starlette's counter. Its plain-text 413 would also take the location of a 401."""
+    """Starlette's counter. Its plain-text 413 would also replace a 401."""
 
     async def receive_with_limit(self) -> Message:
         try:

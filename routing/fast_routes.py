@@ -13,6 +13,7 @@ from starlette.convertors import Convertor
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from errors import MethodNotAllowed
 from routing.paths import path_to_match
 from routing.route import FAST, Route, restored_parts
 
@@ -66,11 +67,15 @@ class FastRoutes:
         if scope.get("root_path"):
             route_path = get_route_path({**scope, "path": path})
         method = scope["method"]
+        others: set[str] = set()  # methods of the path
         for route, pattern, methods, convertors, matches in self._candidates:
             if pattern is None:
                 if matches(scope)[0] is not Match.NONE:
                     return None
-            elif (match := pattern.match(route_path)) and method in methods:
+            elif match := pattern.match(route_path):
+                if method not in methods:
+                    others |= methods
+                    continue
                 if route is not None:
                     parts: dict[str, Any] = match.groupdict()
                     for name in parts:
@@ -84,6 +89,8 @@ class FastRoutes:
                     scope["route"] = route
                     scope.setdefault("router", self._app.router)
                 return route
+        if others:  # FastAPI would come to the same, and ask every route for every method
+            raise MethodNotAllowed(others)
         return None
 
     def _refresh(self) -> None:

@@ -25,7 +25,7 @@ TAGS = [
 ]
 # Every response has this header, so it is defined here and not with each operation.
 REQUEST_ID = {
-    "description": "The id of the request: the caller's own, if it sent one of 1 to 128 "
+    "description": "The id of the request: the client's own, if it sent one of 1 to 128 "
     "characters of A-Z, a-z, 0-9, `.`, `_` and `-`. Quote it to support.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
 }

@@ -182,7 +182,7 @@ def _require(condition: bool) -> None:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
-    except NameError:  # of a name that only FastAPI looks up in the right location
+    except NameError:  # of a name that only FastAPI looks up in the right place
         raise Unsupported from None
 
 
