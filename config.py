@@ -160,19 +160,19 @@ class Settings(BaseSettings):
 
     @property
     def log_requests(self) -> bool:
-        """ACCESS_LOG, or whether this is development: platforms have a request log of their own."""
+        """ACCESS_LOG, or else true in development only: platforms have their own request log."""
         return self.environment == "development" if self.access_log is None else self.access_log
 
     @property
     def issuer(self) -> str | None:
-        """What Better Auth at `better_auth_url` writes into `iss` and `aud`: the origin alone."""
+        """The `iss` and `aud` that Better Auth at `better_auth_url` writes: the origin alone."""
         return origin_of(self.better_auth_url) if self.better_auth_url else None
 
     @property
     def key_set_url(self) -> str | None:
-        """Where the issuer publishes its keys: JWKS_URL, or the place that Better Auth has for it.
+        """The URL of the issuer's keys: JWKS_URL, or the place where Better Auth publishes them.
 
-        A base URL with a path of its own is the whole base, otherwise /api/auth is added
+        A base URL with a path of its own is the whole base. Otherwise /api/auth is added
         (https://www.better-auth.com/docs/reference/options#basepath).
         """
         if self.jwks_url or not self.better_auth_url:
@@ -191,7 +191,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _pass_on_opentelemetry_settings() -> None:
-    """Puts those of `.env` into the environment, for OpenTelemetry reads that and nothing else."""
+    """Copy them from `.env` to the environment, because OpenTelemetry reads nothing else."""
     for name, value in DotEnvSettingsSource(Settings, case_sensitive=True).env_vars.items():
         if name.startswith("OTEL_") and value:
             os.environ.setdefault(name, value)
@@ -199,7 +199,10 @@ def _pass_on_opentelemetry_settings() -> None:
 
 @lru_cache
 def get_settings() -> Settings:
-    """The settings of this process. A wrong one ends it with a sentence that names the setting."""
+    """Return the settings of this process.
+
+    A wrong setting ends the process with a sentence that names the setting.
+    """
     try:
         _pass_on_opentelemetry_settings()
         return Settings()

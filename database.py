@@ -20,13 +20,14 @@ from observability.timing import RequestTiming
 from postgres import driver
 from postgres.pool import Pool
 
-# Seconds. A write that is sent when it can't be answered in time may happen, and nobody knows.
+# Seconds. When a write is sent too late for its response to arrive in time, it may still happen,
+# and the client would not know.
 STATEMENT_START_DEADLINE = driver.STATEMENT_TIMEOUT - 1
 POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
 HEALTH_TIMEOUT = 1.5  # seconds for the whole of a health check
 
-# libpq's own settings, on the client's side only, for a pooler such as Neon's refuses startup
-# `options`. Keep-alives find a peer that vanished; without GSS there is one round trip less.
+# libpq's own settings, on the client's side only, because a pooler such as Neon's refuses startup
+# `options`. Keep-alives detect a peer that vanished. Disabling GSS saves one round trip.
 LIBPQ_DEFAULTS = {
     "application_name": "task-management-api",
     "gssencmode": "disable",
@@ -40,35 +41,38 @@ Row = driver.Row
 
 
 def compile_sql(statement: ClauseElement) -> str:
-    """The SQL of `statement` for `Session.fetch`, with its bind parameters as `%(name)s`.
+    """Return the SQL of `statement` for `Session.fetch`, with its bind parameters as `%(name)s`.
 
     Building and hashing a statement for every request costs as much as running it.
     """
     return str(statement.compile(dialect=driver.DIALECT))
 
 
-# For the log: after these it is the caller who must look whether a write happened.
+# For the log: after such an error the client must check whether a write happened.
 OUTCOME_UNKNOWN = "no answer to the statement, which may or may not have happened"
 
 
 class ConnectionLost(DatabaseUnavailable):
-    """The connection broke while a statement was under way, which may or may not have happened."""
+    """The error for a connection that broke during a statement.
+
+    The statement may or may not have happened.
+    """
 
 
 class Session(AsyncSession):
-    """SQLModel's session, with a short way for the prepared statements of the routes.
+    """SQLModel's session, with a shortcut for the prepared statements of the routes.
 
-    `fetch` takes a connection from the pool for its one statement and gives it back before the
-    answer is written, so that no request holds one while it waits for anything else. A request that
-    does nothing but fetch has nothing to close.
+    `fetch` checks a connection out of the pool for its one statement and returns it before the
+    response is written, so that no request holds a connection while it waits for anything else. A
+    request that only fetches has nothing to close.
     """
 
     async def fetch(self, sql: str, parameters: Mapping[str, Any], *, retry: bool) -> list[Row]:
-        """The rows of one statement, in one round trip and one transaction.
+        """Return the rows of one statement, in one round trip and one transaction.
 
-        `retry` says that it changes nothing, or nothing more the second time, so that it may be
-        sent once more, on a fresh connection, if its own turns out to be dead. Raises
-        DatabaseUnavailable, and psycopg2.Error for the rest.
+        `retry` says that the statement changes nothing, or nothing more the second time. It is then
+        sent once more, on a fresh connection, if its own connection turns out to be dead. Raises
+        DatabaseUnavailable, and psycopg2.Error for other errors.
         """
         started_at = perf_counter()
         try:
@@ -99,7 +103,7 @@ class Session(AsyncSession):
             if connection.dead:
                 raise ConnectionLost(f"{OUTCOME_UNKNOWN}: {type(error).__name__}") from error
             if isinstance(error, ReadOnlySqlTransaction):
-                # After a failover: these connections lead to what is a replica now.
+                # After a failover, these connections lead to a server that is now a replica.
                 connection.close()
                 database.close_connections()
             if is_database_at_fault(error):
@@ -113,14 +117,14 @@ class Session(AsyncSession):
 
 
 class Database:
-    """The pool and the engine of one process, and a connection apart for the health check."""
+    """The pool and the engine of one process, and a separate connection for the health check."""
 
     def __init__(self, url: URL, pool_size: int, max_overflow: int = 0) -> None:
         self._parameters = LIBPQ_DEFAULTS | driver.libpq_parameters(url)
         self.pool = Pool(self._connect, pool_size, max_overflow, POOL_TIMEOUT)
         self.engine = create_async_engine(
             url.set(drivername="postgresql+psycopg2_asyncio"),
-            # The engine keeps no connections of its own, it borrows them.
+            # The engine keeps no connections of its own: it takes them from the pool.
             poolclass=NullPool,
             creator=lambda: await_only(self.pool.acquire()),
             isolation_level="AUTOCOMMIT",
@@ -138,13 +142,13 @@ class Database:
         return await driver.connect(kind=self.connection_class, **self._parameters)
 
     def session(self, timing: RequestTiming | None = None) -> Session:
-        """A session on this database, which adds what it takes to `timing`."""
+        """Return a session on this database that adds its times to `timing`."""
         return Session(self.engine, info={"database": self, "timing": timing or RequestTiming()})
 
     async def check(self) -> None:
-        """Asks the database for a sign of life, apart from the pool. Raises DatabaseUnavailable.
+        """Check that the database responds, on a connection outside the pool.
 
-        Who comes while that is under way has the same answer: however many ask, they ask once.
+        Raises DatabaseUnavailable. Concurrent calls share one check.
         """
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._check())
@@ -163,19 +167,19 @@ class Database:
             raise DatabaseUnavailable(type(error).__name__) from error
 
     def close_connections(self) -> None:
-        """Closes every connection, and those that are in use once they come back."""
+        """Close every connection; one that is in use closes when it returns to the pool."""
         self.pool.close()
         self._probe.close()
 
     async def close(self) -> None:
-        """Closes every connection, and waits for the statements that were given up."""
+        """Close every connection, and wait until the abandoned statements are cancelled."""
         self.close_connections()
         await self.engine.dispose()
         await driver.wait_for_cancellations()
 
 
 async def get_session(request: Request) -> Session:
-    """A session on the database of the app."""
+    """Return a session on the database of the app."""
     database: Database = request.app.state.database
     return database.session(request.scope.get("timing"))
 

@@ -1,4 +1,4 @@
-"""Every error that the service answers, and the one place where an exception becomes an answer."""
+"""Every error response, and the one place where an exception becomes a response."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 class APIError(HTTPException):
     """A response of 400 or above. `reason` goes to the log and never to the client.
 
-    It is an HTTPException, so that an `exception_handler` for those, or for a status, gets it too.
+    It is an HTTPException, so that an `exception_handler` for that class, or for a status, receives
+    it too.
     """
 
     status: ClassVar[int]
@@ -198,7 +199,7 @@ class AuthUnavailable(APIError):
         self.headers = {"Retry-After": str(seconds)}
 
 
-# What the database says when it, and not the statement, is at fault. The classes name SQLSTATEs
+# Errors that are the fault of the database and not of the statement. The classes name SQLSTATEs
 # (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _DATABASE_AT_FAULT = (
     psycopg2.OperationalError,
@@ -209,12 +210,15 @@ _DATABASE_AT_FAULT = (
 
 
 def is_database_at_fault(error: BaseException | None) -> bool:
-    """Whether the same statement may well succeed at another time."""
+    """Return whether the same statement may well succeed at another time."""
     return isinstance(getattr(error, "orig", error), _DATABASE_AT_FAULT)
 
 
 class OtherError(APIError):
-    """The response to an HTTPException that is not one of ours: with a code, else as it is."""
+    """The response to an HTTPException that is not one of ours.
+
+    It adds a code and changes nothing else.
+    """
 
     def __init__(self, error: HTTPException) -> None:
         HTTPException.__init__(self, error.status_code, error.detail, error.headers or {})
@@ -226,8 +230,8 @@ class OtherError(APIError):
     status = property(lambda self: self.status_code)
 
 
-# Where the name of a status is not the code that the service has for it already, or is another in
-# another version of Python.
+# Statuses whose name is not the code that the service already uses, or differs between versions of
+# Python.
 _CODES = {
     413: "PAYLOAD_TOO_LARGE",
     416: "RANGE_NOT_SATISFIABLE",
@@ -253,7 +257,7 @@ _MESSAGES = {
 
 
 def field_errors(error: ValidationError, location: tuple[str, ...]) -> list[FieldError]:
-    """Pydantic's errors in our words; their `input`, which echoes the caller, is left out."""
+    """Return pydantic's errors in our words, without `input`, which echoes the client."""
     return [
         _field_error((*location, *detail["loc"]), detail["type"], detail["msg"])
         for detail in error.errors(include_url=False, include_input=False)
@@ -268,7 +272,7 @@ def _field_error(location: Iterable[int | str], kind: str, message: str) -> Fiel
 
 
 def _invalid_request(error: RequestValidationError) -> InvalidInput:
-    """What FastAPI found wrong with the input, in the same words as `field_errors`."""
+    """Return the errors that FastAPI found in the input, in the words of `field_errors`."""
     return InvalidInput(
         *(
             FieldError(field="body", message="must be JSON")
@@ -280,14 +284,14 @@ def _invalid_request(error: RequestValidationError) -> InvalidInput:
 
 
 def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
-    """What is answered to any exception of the request of `scope`."""
+    """Return the response to any exception of the request of `scope`."""
     if isinstance(error, APIError):
         return error
     if isinstance(error, RequestValidationError):
         return _invalid_request(error)
     if isinstance(error, HTTPException):
         return _http_error(error, app, scope)
-    if isinstance(error, asyncio.CancelledError):  # only the end of the service cancels a request
+    if isinstance(error, asyncio.CancelledError):  # only a stop of the service cancels a request
         return DatabaseUnavailable(
             "the service stopped first; a write may or may not have happened"
         )
@@ -297,9 +301,9 @@ def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
 
 
 def _http_error(error: HTTPException, app: FastAPI, scope: Scope) -> APIError:
-    """Return our own error where the exception is the framework's, else its own."""
+    """Return one of our errors for an exception of the framework, else OtherError."""
     endpoint = scope.get("endpoint")
-    if error.status_code == 404 and isinstance(endpoint, Router | None):  # no route had the path
+    if error.status_code == 404 and isinstance(endpoint, Router | None):  # no route has the path
         return NotFound()
     if error.status_code == 405 and error.detail == HTTPStatus(405).phrase:
         allowed = _methods_of(app, scope)
@@ -311,8 +315,8 @@ def _http_error(error: HTTPException, app: FastAPI, scope: Scope) -> APIError:
 
 
 def _methods_of(app: FastAPI, scope: Scope) -> set[str]:
-    """Return every method of the path of `scope`, over all the routes of `app`."""
-    # A mount has changed the scope meanwhile, so that its own routes match.
+    """Return every method that the routes of `app` accept on the path of `scope`."""
+    # A mount has already changed the scope so that its own routes match.
     root_path = scope.get("app_root_path", scope.get("root_path", ""))
     return _methods(app.routes, {**scope, "root_path": root_path, "path_params": {}})
 
@@ -327,7 +331,7 @@ def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
             found |= route.methods or set()
         elif isinstance(route, Mount):
             found |= _methods(route.routes, {**scope, **inner})
-        else:  # an included router says only whether it knows a method
+        else:  # an included router shows only whether it accepts a method
             asked = {method: route.matches({**scope, "method": method})[0] for method in METHODS}
             found |= {method for method, match in asked.items() if match is Match.FULL}
     return found

@@ -1,4 +1,4 @@
-"""Keeps out of the process what it has no use for: 100 MB are all it may take."""
+"""Keep the process free of what it does not need: it may use at most 100 MB."""
 
 import ctypes
 import gc
@@ -14,10 +14,10 @@ MADV_DONTNEED = 4
 
 @contextmanager
 def block_imports(*packages: str) -> Iterator[None]:
-    """Lets imports go on as if `packages` were not installed, unless they are imported already.
+    """Let imports proceed as if `packages` were not installed, unless they are already imported.
 
-    For libraries that take a package where they find it and do without where they don't. None in
-    sys.modules is the documented way to say so
+    This is for libraries that use a package if it is installed and work without it. None in
+    sys.modules is the documented way to hide a package
     (https://docs.python.org/3/reference/import.html#the-module-cache).
     """
     hidden = [name for name in packages if name not in sys.modules]
@@ -31,10 +31,10 @@ def block_imports(*packages: str) -> Iterator[None]:
 
 
 def trim_memory() -> None:
-    """Gives back what importing took and serving does not need: some 15 MB.
+    """Release the memory that imports used and serving does not need: about 15 MB.
 
-    What of the programs' own code was run once lies in memory for as long as the kernel likes; it
-    comes back from the file when it is run again (madvise(2), MADV_DONTNEED).
+    Program code that ran once stays in memory until the kernel evicts it. Released code is read
+    from the file again when it runs again (madvise(2), MADV_DONTNEED).
     """
     gc.collect()
     with suppress(OSError, AttributeError):  # not Linux, or not glibc

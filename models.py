@@ -49,9 +49,9 @@ class Task(SQLModel, table=True):
 tasks = SQLModel.metadata.tables["tasks"]
 
 # A page is read from one of these in order, forwards or backwards, whatever its filter, order and
-# depth; `id` makes the order total. The filters have indexes of their own rather than a column in
-# front: one that held all tasks would then also do for them, and Postgres would at times take it
-# and throw away what it read.
+# depth. `id` makes the order total. The filters have their own indexes instead of a leading column.
+# With a leading column, an index of all tasks would also work for the filters. Postgres would
+# sometimes choose that index and discard what it read.
 ORDERS = {"created": tasks.c.created_at, "title": func.lower(tasks.c.title)}
 FILTERS = {"pending": tasks.c.completed.is_(False), "completed": tasks.c.completed.is_(True)}
 for order, key in ORDERS.items():
@@ -67,7 +67,10 @@ for order, key in ORDERS.items():
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """That a user's request was done, for whoever sends it again; nothing of what was in it."""
+    """A record that a user's request was done, in case the client sends it again.
+
+    It holds nothing of the request's content.
+    """
 
     __tablename__ = "idempotency_keys"
 

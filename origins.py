@@ -1,9 +1,9 @@
-"""Addresses on the web, as the settings give them."""
+"""Web addresses, in the form that the settings use."""
 
 import re
 from urllib.parse import urlsplit
 
-# No user, query or fragment, which an issuer has none of, and nothing that could end a line.
+# No user, query or fragment, because an issuer has none, and nothing that could end a line.
 _FORM = re.compile(
     r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?(/[a-z0-9._~!$&'()*+,;=:@%/-]*)?",
     re.ASCII | re.IGNORECASE,
@@ -13,17 +13,17 @@ _LOOPBACK = re.compile(r"localhost|.+\.localhost|127\.\d+\.\d+\.\d+|::1", re.ASC
 
 
 def origin_of(url: str) -> str:
-    """The origin of `url` as a browser writes it: in lower case, without the default port.
+    """Return the origin of `url` as a browser writes it: in lower case, without the default port.
 
-    (https://url.spec.whatwg.org/#concept-url-origin) Raises ValueError, whose text never holds any
-    of `url`.
+    See https://url.spec.whatwg.org/#concept-url-origin. Raises ValueError. Its text never contains
+    any part of `url`.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
         if not _FORM.fullmatch(url) or port == 0:
             raise ValueError
-    except ValueError:  # urlsplit has its own
+    except ValueError:  # urlsplit raises its own
         raise ValueError(
             "must be an address such as https://app.example.com, without user, query or fragment"
         ) from None
@@ -33,7 +33,7 @@ def origin_of(url: str) -> str:
 
 
 def is_origin(text: str) -> bool:
-    """Whether `text` is an origin, written as a browser sends it."""
+    """Return whether `text` is an origin, written as a browser sends it."""
     try:
         return origin_of(text) == text
     except ValueError:
@@ -41,6 +41,6 @@ def is_origin(text: str) -> bool:
 
 
 def is_private(url: str) -> bool:
-    """Whether nobody on the way can change what comes from `url`: TLS, or the same machine."""
+    """Return whether data from `url` can't be changed in transit: TLS, or the same machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or bool(_LOOPBACK.fullmatch(parts.hostname or ""))

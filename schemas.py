@@ -1,4 +1,4 @@
-"""What crosses the wire. The table is never an input type: no client can set its other columns."""
+"""Bodies and parameters. The table is never an input type: clients can't set its other columns."""
 
 import re
 from datetime import datetime
@@ -12,14 +12,14 @@ from models import DESCRIPTION_LENGTH, TITLE_LENGTH, USER_ID_LENGTH
 MAX_ID = 2**63 - 1
 MAX_LIMIT = 1000
 
-# Postgres cannot store a NUL. A title is one character or more that is not white space: \s and the
-# characters that trimming removes besides.
+# Postgres cannot store a NUL. A title has at least one character that is not white space. White
+# space is \s and the other characters that trimming removes.
 NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
 NO_NUL = r"^[^\x00]*$"
 
 
 def _decimal(value: object) -> object:
-    """Keeps pydantic from reading `1_0`, ` 1` or `1.0` as an integer."""
+    """Keep pydantic from reading `1_0`, ` 1` or `1.0` as an integer."""
     if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,30}", value):
         raise ValueError("must be a whole number")
     return value
@@ -123,7 +123,7 @@ Order = Literal["asc", "desc"]
 
 
 class TaskQuery(BaseModel):
-    """Which tasks to list, in what order."""
+    """The filter, order and page of a list of tasks."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -146,7 +146,7 @@ class TaskQuery(BaseModel):
 
     @property
     def direction(self) -> Order:
-        """`order`, or the one that goes with `sort`."""
+        """`order`, or the default order for `sort`."""
         return self.order or ("desc" if self.sort == "created" else "asc")
 
 

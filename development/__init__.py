@@ -1,1 +1,1 @@
-"""What a developer need not set up: a Postgres, a secret, and the migration at start."""
+"""Automatic setup for developers: a Postgres, a secret, and the migration at start."""

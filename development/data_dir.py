@@ -1,4 +1,4 @@
-"""What development keeps in DATA_DIR: its secret, and (development/database.py) its database."""
+"""The data of development in DATA_DIR: its secret, and its database (development/database.py)."""
 
 import os
 import secrets
@@ -10,7 +10,10 @@ from secret_rules import check_secret
 
 
 def data_folder(path: Path) -> Path:
-    """`path`, made if it is not there. Ends the process with a sentence if that can't be."""
+    """Return `path`, and create the folder if it does not exist.
+
+    Ends the process with a sentence if the folder can't be created.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -21,7 +24,10 @@ def data_folder(path: Path) -> Path:
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in `path`, made if it is not there. Two that start at once agree on one."""
+    """Return the secret in `path`, and create it if it does not exist.
+
+    Two processes that start at once use the same secret.
+    """
     data_folder(path.parent)
     with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # only its owner may read it
         file.write(secrets.token_urlsafe(48))

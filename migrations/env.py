@@ -1,7 +1,7 @@
-"""Runs the migrations: `uv run alembic upgrade head`.
+"""Run the migrations: `uv run alembic upgrade head`.
 
-On MIGRATION_DATABASE_URL, which is for a database whose DATABASE_URL leads to a pooler, else on
-DATABASE_URL, else on the development database.
+They run on MIGRATION_DATABASE_URL, which is for a database whose DATABASE_URL leads to a pooler,
+else on DATABASE_URL, else on the development database.
 """
 
 from typing import Any, Literal
@@ -17,12 +17,12 @@ from development.database import database_url
 from migrations import checks
 from postgres.url import postgres_url
 
-# Any number will do that is the same for all who migrate this database.
+# Any number works if every process that migrates this database uses the same one.
 ADVISORY_LOCK = 7_426_031_955
 
 
 def number(_: Any, __: Any, scripts: list[Any]) -> None:
-    """Give a new migration the next number as its id, unless `--rev-id` names another."""
+    """Set the id of a new migration to the next number, unless `--rev-id` names another."""
     if getattr(context.config.cmd_opts, "rev_id", None) is None:
         revisions = [script.revision for script in context.script.walk_revisions()]
         numbers = [int(revision) for revision in revisions if revision.isdecimal()]
@@ -37,7 +37,7 @@ def render_type(kind: str, item: Any, _: Any) -> str | Literal[False]:
 
 
 def migrate(url: URL) -> None:
-    """Runs them in one transaction, one process after another, or not at all."""
+    """Run all migrations in one transaction, or none. Processes run them one after another."""
     engine = create_engine(url.set(drivername="postgresql+psycopg2"), poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(
@@ -51,7 +51,7 @@ def migrate(url: URL) -> None:
         with context.begin_transaction():
             connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-            # Whoever waits for a lock on a table makes all others wait behind it.
+            # A statement that waits for a table lock makes all other statements wait behind it.
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             context.run_migrations()
 

@@ -1,1 +1,1 @@
-"""What the service says about itself: the log, the times of slow requests, and OpenTelemetry."""
+"""The service's reports about itself: the log, the times of slow requests, and OpenTelemetry."""

@@ -1,7 +1,8 @@
-"""OpenTelemetry's SDK: it collects, and sends by OTLP over HTTP, as its own settings OTEL_* say.
+"""OpenTelemetry's SDK. It collects telemetry, and sends it by OTLP over HTTP.
 
-Each signal has a queue that is bounded and a thread that sends: a collector that is slow, or not
-there, costs the requests nothing, and what does not fit is dropped.
+Its own settings OTEL_* configure it. Each signal has a bounded queue and a thread that sends. A
+collector that is slow or absent therefore costs the requests nothing, and signals that do not fit
+in the queue are dropped.
 """
 
 import logging
@@ -39,7 +40,7 @@ STOP_LIMIT = 2.0  # seconds to send the rest when the service stops
 MAX_ATTRIBUTE = 4096  # characters, of a span's path for example
 
 
-# What sends each signal. Each raises ValueError for a setting that it does not understand.
+# The sender of each signal. Each raises ValueError for a setting that it does not understand.
 PARTS: dict[str, Callable[[], Any]] = {
     "traces": lambda: BatchSpanProcessor(OTLPSpanExporter()),
     "metrics": lambda: PeriodicExportingMetricReader(OTLPMetricExporter()),
@@ -53,12 +54,12 @@ def _withhold_header(record: logging.LogRecord) -> bool:
     return True
 
 
-# The SDK quotes a header that it can't read, and what it can't read may be a key.
+# The SDK logs a header that it can't read, and such a header may contain a key.
 logging.getLogger("opentelemetry.util.re").addFilter(_withhold_header)
 
 
 def _span_limits() -> SpanLimits:
-    """Return the SDK's limits, which are the environment's, and a limit of ours where it sets none.
+    """Return the SDK's limits, which the environment sets, and our own limit where it sets none.
 
     A client may send a path of 64 KiB without a token, and 2,048 spans wait in the queue.
     """
@@ -69,14 +70,17 @@ def _span_limits() -> SpanLimits:
 
 
 class Provider(Protocol):
-    """What the three providers of the SDK have in common."""
+    """The common interface of the three providers of the SDK."""
 
     def shutdown(self) -> None:
-        """Sends what is left; may take as long as the collector likes."""
+        """Send the rest, which takes as long as the collector takes."""
 
 
 class Redaction(SpanProcessor):
-    """Hides tokens, and the query: a cursor holds a title, and some clients put a token there."""
+    """A span processor that hides tokens, and the query.
+
+    A cursor in the query contains a title, and some clients put a token in the query.
+    """
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Change the attributes that come from a request: its path and its Host header."""
@@ -95,7 +99,7 @@ class Exporting:
         parts = {signal: PARTS[signal]() for signal in signals}  # raises before anything is changed
         self._providers: list[Provider] = []
         self._handler: logging.Handler | None = None
-        # The environment's own names win. Each process is an instance.
+        # The environment's own names take precedence. Each process is an instance.
         defaults = {
             "service.name": NAME,
             "service.version": app.version,
@@ -134,10 +138,10 @@ class Exporting:
         self._providers.append(provider)
 
     def stop(self) -> None:
-        """Sends the rest, in STOP_LIMIT seconds at most.
+        """Send the rest, in STOP_LIMIT seconds at most.
 
-        The SDK's own limit is that of each of its requests, times how many there are. Its threads
-        do not keep the process.
+        The SDK's own limit applies to each of its requests, so the total grows with their number.
+        Its threads do not keep the process running.
         """
         if self._handler is not None:
             logging.getLogger().removeHandler(self._handler)

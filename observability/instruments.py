@@ -1,4 +1,4 @@
-"""What is watched besides the requests: statements, connections, and the log."""
+"""Telemetry other than that of requests: statements, connections, and the log."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ from postgres.pool import Pool
 
 CHANGE = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")
 POOL = {"db.client.connection.pool.name": "tasks"}
-# Whose lines are about sending telemetry: to send those too would never end.
+# The log lines of these are about sending telemetry. To send those lines too would never end.
 NOT_EXPORTED = ("opentelemetry", "urllib3", "requests")
 SEVERITIES = {
     logging.DEBUG: SeverityNumber.DEBUG,
@@ -41,23 +41,23 @@ class Admission(Protocol):
 
 
 class Application(Protocol):
-    """What is needed of the application (main.py)."""
+    """The parts of the application (main.py) that telemetry needs."""
 
     state: Any
     version: str
 
 
 class Database(Protocol):
-    """What is observed of database.py."""
+    """The parts of database.py that telemetry observes."""
 
     pool: Pool
     connection_class: type[Connection]
 
 
 def traced_connection(tracer: Tracer) -> type[Connection]:
-    """Connections whose statements are spans, under the names of the semantic conventions.
+    """Return a connection class whose statements are spans, named by the semantic conventions.
 
-    The text of a statement is a constant with placeholders; what is put there is not recorded.
+    The text of a statement is a constant with placeholders; the values are not recorded.
     See https://opentelemetry.io/docs/specs/semconv/database/postgresql/.
     """
 
@@ -76,7 +76,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
                 operation,
                 kind=SpanKind.CLIENT,
                 attributes=attributes,
-                record_exception=False,  # its text quotes what was sent
+                record_exception=False,  # its text quotes what the client sent
                 set_status_on_exception=False,
             ) as span:
                 try:
@@ -94,7 +94,7 @@ def _sqlstate(error: BaseException) -> str | None:
 
 
 def record_error(error: BaseException) -> None:
-    """Adds `error` to the span of the request, if there is one, less what could quote a caller."""
+    """Add `error` to the request's span, if there is one, without text that may quote a client."""
     span = trace.get_current_span()
     if span.is_recording():
         attributes = {
@@ -105,8 +105,9 @@ def record_error(error: BaseException) -> None:
 
 
 def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
-    """Metrics of the pool. Requests wait before it (routing/admission.py), so both count.
+    """Add the metrics of the pool to `meter`.
 
+    Requests also wait before they reach the pool (routing/admission.py), so the metrics count both.
     See https://opentelemetry.io/docs/specs/semconv/database/database-metrics/#connection-pools.
     """
 
@@ -154,7 +155,7 @@ def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
 
 
 class LogExporter(logging.Handler):
-    """Exports the lines of the log, in parts instead of as a text, by the rules of logs.py.
+    """A handler that exports log lines as parts instead of as a text, by the rules of logs.py.
 
     The SDK's handler would export the texts of exceptions. The ids of trace and span come from the
     request that logs.
@@ -166,7 +167,7 @@ class LogExporter(logging.Handler):
         self.addFilter(lambda record: record.name.split(".")[0] not in NOT_EXPORTED)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queues `record`; never blocks."""
+        """Queue `record`. Never blocks."""
         try:
             self._provider.get_logger(record.name).emit(
                 timestamp=int(record.created * 1e9),

@@ -1,4 +1,4 @@
-"""Writes finished log lines in a thread, so that nothing waits for the reader of the log.
+"""Write finished log lines in a thread, so that nothing waits for the reader of the log.
 
 docs/decisions/001-log-writer.md compares this with `logging.handlers.QueueHandler`.
 """
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from itertools import accumulate
 from threading import Condition, RLock, Thread
 
-LIMIT = 1024 * 1024  # bytes that may wait, those that are being written included
-BATCH = 64 * 1024  # bytes of one write; a pipe holds as many on Linux
-# Seconds between two writes. To wake the thread costs more than to queue a line, so under load one
+LIMIT = 1024 * 1024  # bytes that may wait, including those that are being written
+BATCH = 64 * 1024  # bytes of one write; a pipe on Linux holds the same number
+# Seconds between two writes. Waking the thread costs more than queueing a line, so under load one
 # write takes many lines. A line that comes after a pause is written at once.
 INTERVAL = 0.01
 RETRY_INTERVAL = 1.0  # seconds after a write that failed: the reader is gone, or the disk is full
@@ -23,8 +23,8 @@ FLUSH_TIMEOUT = 1.0  # seconds
 class LogWriter:
     """A queue of lines, and the thread that writes them to the file descriptor `fd`.
 
-    When the queue is full, lines are lost until it is empty. Then `report` makes the line that
-    tells how many.
+    When the queue is full, lines are lost until it is empty. Then `report` makes a line with the
+    number of lost lines.
     """
 
     def __init__(self, fd: int, report: Callable[[int], bytes]) -> None:
@@ -52,7 +52,7 @@ class LogWriter:
         self._share()
 
     def _share(self) -> None:
-        """Write at most PIPE_BUF bytes at once, which stay together in a pipe that others share."""
+        """Write at most PIPE_BUF bytes at once, which stay together in a shared pipe."""
         self._batch = select.PIPE_BUF
 
     def write(self, line: bytes) -> None:
@@ -116,7 +116,7 @@ class LogWriter:
             self._changed.notify_all()
 
     def _report_lost_lines(self) -> None:
-        """Say how many lines are lost, in their place: after the lines that were queued before."""
+        """Write how many lines are lost, in their place: after the lines queued before them."""
         with self._lock:
             count = 0 if self._lines else self._lost
         if count and self._send(self._report(count)):

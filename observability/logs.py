@@ -1,4 +1,4 @@
-"""Log lines: `[TIMESTAMP] [LEVEL] [USER_ID] [ENDPOINT] [MESSAGE]` on stdout, one line an event."""
+"""Log lines: `[TIMESTAMP] [LEVEL] [USER_ID] [ENDPOINT] [MESSAGE]` on stdout, one line per event."""
 
 import logging
 import logging.config
@@ -19,7 +19,7 @@ logger = logging.getLogger("tasks")
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as one line, followed by its stack trace if it has one."""
+    """A formatter of a record as one line, followed by its stack trace if it has one."""
 
     def format(self, record: logging.LogRecord) -> str:
         timestamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -37,7 +37,7 @@ class LineFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Hands the lines to a LogWriter, which nothing has to wait for."""
+    """A handler that passes the lines to a LogWriter, so that nothing waits for the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception as error:  # of a log call whose arguments don't fit its text
+        except Exception as error:  # the arguments of a log call don't fit its text
             line = self.format(_fault(record, error))
         _writer.write(_encoded(line))
 
@@ -73,7 +73,7 @@ def _loss(count: int) -> bytes:
 
 
 def _stdout() -> int:
-    """Return a file descriptor for stdout that nothing else can close, and so give to a file."""
+    """Return a descriptor for stdout. Nothing else can close it and let a file reuse it."""
     if sys.__stdout__ is None:  # it was closed when the process started
         return os.open(os.devnull, os.O_WRONLY)
     return os.dup(sys.__stdout__.fileno())
@@ -83,9 +83,9 @@ _writer = LogWriter(_stdout(), _loss)
 
 
 def message(record: logging.LogRecord) -> str:
-    """Return the message of `record` without what it may quote of a client.
+    """Return the message of `record` without text that may quote a client.
 
-    The lines of asyncio's messages after the first show exceptions with their texts.
+    After the first line, asyncio's messages show exceptions with their texts.
     """
     text = record.getMessage()
     return redact(text.partition("\n")[0] if record.name == "asyncio" else text)
@@ -111,7 +111,7 @@ def request_context(scope: Scope) -> dict[str, Any]:
 
 
 def configure(level: str) -> None:
-    """Send every logger of the process, uvicorn's included, to stdout in our form."""
+    """Send every logger of the process, uvicorn's included, to stdout in our format."""
     logging.config.dictConfig(
         {
             "version": 1,
@@ -120,7 +120,7 @@ def configure(level: str) -> None:
             "root": {"level": level.upper(), "handlers": ["stdout"]},
             "loggers": {
                 "uvicorn": {"level": level.upper(), "handlers": [], "propagate": True},
-                # Ours has the user; theirs has the query string.
+                # Our access log has the user; uvicorn's has the query string.
                 "uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             },
         }
@@ -128,9 +128,9 @@ def configure(level: str) -> None:
 
 
 def log_uncaught_errors() -> None:
-    """Log errors that nothing catches, and warnings, in our form instead of on stderr.
+    """Log uncaught errors, and warnings, in our format instead of on stderr.
 
-    Python's own way would wait for the reader of stderr, and show the texts of exceptions.
+    Python's own handlers would wait for the reader of stderr, and show the texts of exceptions.
     """
     sys.excepthook = lambda _, error, __: logger.critical("The service failed", exc_info=error)
     threading.excepthook = _log_failed_thread

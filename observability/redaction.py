@@ -1,21 +1,21 @@
-"""Takes tokens out of texts for the log and for telemetry, however they are encoded."""
+"""Remove tokens from texts for the log and for telemetry, however they are encoded."""
 
 import re
 from urllib.parse import unquote_to_bytes
 
 REPLACEMENT = "<token>"
 # A JWT begins with the base64url of `{"`. If its JSON begins otherwise, with white space for
-# example, it is known by its three parts, which have at least these lengths in every token that is
-# good. The possessive quantifiers and the lookbehind keep the search linear.
+# example, it is recognized by its three parts. They have at least these lengths in every valid
+# token. The possessive quantifiers and the lookbehind keep the search linear.
 _BEGINNING = r"eyJ"
 _THREE_PARTS = r"(?<![\w-])[\w-]{16,}+\.[\w-]{16,}+\.[\w-]{32,}+"
 TOKEN = re.compile(rf"(?:{_BEGINNING}|{_THREE_PARTS})[\w.~+=-]*+", re.ASCII)
-# Line breaks and other characters that are not base64url may have got into a token. The part of the
-# path that holds it ends at the next slash.
+# A token may contain line breaks and other characters that are not base64url. The part of the path
+# that contains the token ends at the next slash.
 TOKEN_IN_PATH = re.compile(rf"(?:{_BEGINNING}|{_THREE_PARTS})[^/]*+", re.ASCII)
 MIN_LENGTH = 66  # characters of three such parts
 ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-MAX_ROUNDS = 4  # of percent-encoding; clients that encode twice by mistake exist
+MAX_ROUNDS = 4  # of percent-encoding; some clients encode twice by mistake
 MAX_PATH = 4096  # bytes; room for a user id of 255 characters in UTF-8 and percent signs
 
 
@@ -31,7 +31,7 @@ def redact(text: str, token: re.Pattern[str] = TOKEN) -> str:
 
 
 def holds_token(text: str) -> bool:
-    """Whether `text` holds a token that is not percent-encoded."""
+    """Return whether `text` contains a token that is not percent-encoded."""
     if _BEGINNING in text:
         return True
     return len(text) >= MIN_LENGTH and text.count(".") >= 2 and TOKEN.search(text) is not None
@@ -50,9 +50,9 @@ def _decoded(text: str) -> str | None:
 
 
 def shown_path(path: str) -> str:
-    """Return `path` without its query, its tokens, and what is longer than MAX_PATH.
+    """Return `path` without its query, its tokens, and anything beyond MAX_PATH.
 
-    The part that the limit cuts isn't shown: what is left of a token might not look like one.
+    The part that the limit cuts isn't shown, because the rest of a token might not look like one.
     """
     path = path.partition("?")[0]
     if len(path) > MAX_PATH:

@@ -1,4 +1,4 @@
-"""The id of a request: on every response, and in each of its lines of the log."""
+"""The id of a request, which is on its response and in each of its log lines."""
 
 import re
 from random import getrandbits
@@ -12,9 +12,9 @@ VALID_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def request_id(scope: Scope) -> str:
-    """The client's own `X-Request-ID` if it is valid, else 32 random hexadecimal digits.
+    """Return the client's own `X-Request-ID` if it is valid, else 32 random hexadecimal digits.
 
-    It is made when it is first asked for: a request that waits has none yet.
+    It is made when it is first needed: a request that waits has no id yet.
     """
     if "request_id" not in scope:
         scope["request_id"] = _given(scope) or new_id()
@@ -23,7 +23,7 @@ def request_id(scope: Scope) -> str:
 
 
 def new_id() -> str:
-    """32 random hexadecimal digits, which are unique, and no secret."""
+    """Return 32 random hexadecimal digits, which are unique, and are not a secret."""
     return f"{getrandbits(128):032x}"
 
 

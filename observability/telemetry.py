@@ -1,7 +1,8 @@
-"""Traces, metrics and logs by OpenTelemetry, if the environment asks for them.
+"""Traces, metrics and logs by OpenTelemetry, if the environment requests them.
 
-FastAPI makes the spans and metrics of requests, the rest is in instruments.py. Nothing of the SDK
-is imported, nor done for a request, unless a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is set
+FastAPI makes the spans and metrics of requests; instruments.py makes the rest. The SDK is not
+imported, and does nothing for a request, unless a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is
+set
 (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 
@@ -24,17 +25,17 @@ MISSING = (
     "`uv sync --no-dev --extra telemetry`. The service runs without."
 )
 
-# FastAPI's log records hold the texts of exceptions, and so what a caller sent; its spans of
-# dependencies are of a way that our requests do not take; and its exporters have no limit in time
-# when the service stops.
+# FastAPI's log records contain the texts of exceptions, and so what a client sent. Its spans of
+# dependencies describe a path that our requests do not take. Its exporters have no time limit when
+# the service stops.
 FASTAPI: TelemetryConfig = {"logs": False, "operation_spans": False, "auto_configure": False}
 
 
 @contextmanager
 def exported(app: Application) -> Iterator[None]:
-    """Exports what the environment asks for meanwhile.
+    """Export the signals that the environment requests, for as long as the context.
 
-    Nothing that is wrong with telemetry is a reason not to serve: it is logged.
+    An error in telemetry is logged. It never keeps the service from serving.
     """
     exporting = _started(app)
     try:
@@ -58,7 +59,7 @@ def _started(app: Application) -> "Exporting | None":
 
 
 def requested() -> list[str]:
-    """The signals that are to be exported. Raises ValueError for what is not supported."""
+    """Return the signals to export. Raises ValueError for a setting that is not supported."""
     if _variable("OTEL_SDK_DISABLED") == "true":
         return []
     return [signal for signal in SIGNALS if _is_requested(signal.upper())]
@@ -78,5 +79,5 @@ def _is_requested(signal: str) -> bool:
 
 
 def _variable(*names: str) -> str:
-    """The first of these variables that is not empty, in lower case."""
+    """Return the first of these variables that is not empty, in lower case."""
     return next((value for name in names if (value := os.getenv(name, "").strip().lower())), "")

@@ -1,4 +1,4 @@
-"""Where the time of a request goes, and the line that is logged of a slow one."""
+"""The times that a request takes, and the log line of a slow request."""
 
 import asyncio
 from time import perf_counter
@@ -11,7 +11,7 @@ MAX_LINES = 10  # a second
 
 
 class RequestTiming:
-    """What one request waited for. It lives as long as the request, so it is small."""
+    """The times that one request waited. It exists as long as the request, so it is small."""
 
     __slots__ = ("admitted_at", "connection", "database", "queued_at")
 
@@ -19,7 +19,7 @@ class RequestTiming:
         self.queued_at = perf_counter()
         self.admitted_at: float | None = None  # when it got its slot
         self.connection = 0.0  # seconds until the pool had a connection
-        self.database = 0.0  # seconds until the statements were answered
+        self.database = 0.0  # seconds until the statements had their responses
 
     @property
     def slot(self) -> float:
@@ -28,10 +28,10 @@ class RequestTiming:
 
 
 def summary(scope: Scope, seconds: float) -> str:
-    """Return where the `seconds` of a request that ends now went, in milliseconds."""
+    """Return how the `seconds` of a request that ends now were spent, in milliseconds."""
     timing: RequestTiming | None = scope.get("timing")
     slot = connection = database = 0.0
-    if timing is not None:  # the request came as far as the queue
+    if timing is not None:  # the request reached the queue
         slot, connection, database = timing.slot, timing.connection, timing.database
     parts = {
         "slot": slot,
@@ -43,10 +43,10 @@ def summary(scope: Scope, seconds: float) -> str:
 
 
 class SlowRequests:
-    """Logs the requests that took `limit` milliseconds or more.
+    """A log of the requests that took `limit` milliseconds or more.
 
-    Under load that may be all of them. Each line would make the others slower still, and say no
-    more: of MAX_LINES in a second on they are counted.
+    Under load that may be every request. Each line would then slow the other requests further, and
+    add no information. So after MAX_LINES in a second, requests are only counted.
     """
 
     def __init__(self, limit: float) -> None:
@@ -54,7 +54,7 @@ class SlowRequests:
         self._lines = 0
 
     def log(self, status: int, milliseconds: float, scope: Scope) -> None:
-        """Logs the request of `scope`, which ends now, if it was slow."""
+        """Log the request of `scope`, which ends now, if it was slow."""
         if milliseconds < self._limit:
             return
         if not self._lines:

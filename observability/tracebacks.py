@@ -39,8 +39,8 @@ def one_line(text: str, *, brackets: bool = False) -> str:
 def _copy(error: BaseException, copies: dict[int, BaseException]) -> BaseException:
     """Return an exception that looks like `error` except for its text, which may be shown.
 
-    The standard library can format that, with its causes and groups. Notes are left out, because
-    each would begin a line. `copies` has those that were made already, by the id of the original.
+    The standard library can format the copy, with its causes and groups. Notes are left out,
+    because each would begin a line. `copies` maps the id of each original to its copy.
     """
     if id(error) in copies or len(copies) >= MAX_CHAIN:
         return copies.get(id(error)) or RuntimeError("more exceptions, which are not shown")

@@ -1,1 +1,1 @@
-"""psycopg2 on the event loop, with a pool of its own. `driver.py` is SQLAlchemy's way in."""
+"""psycopg2 on the event loop, with its own pool. `driver.py` connects SQLAlchemy to it."""

@@ -1,10 +1,10 @@
 """libpq's cancel request, on the event loop.
 
-Who gives up on a statement leaves the server at work on it, with its locks. Since version 17 libpq
-can ask for its end without blocking, over the same address and TLS as the connection's own
-(https://www.postgresql.org/docs/current/libpq-cancel.html). psycopg2 knows only the older call,
-which knows no TLS, and blocks a thread, and the end of the process, for as long as the server is
-frozen. But it gives its raw connection away for such a use
+When a client abandons a statement, the server keeps running it and holding its locks. Since version
+17 libpq can send a cancel request without blocking, over the same address and TLS as the connection
+(https://www.postgresql.org/docs/current/libpq-cancel.html). psycopg2 has only the older call. That
+call does not support TLS. It also blocks a thread, and the exit of the process, for as long as the
+server is frozen. But psycopg2 exposes its raw connection for such a use
 (https://www.psycopg.org/docs/connection.html#connection.pgconn_ptr).
 """
 
@@ -52,11 +52,11 @@ _libpq = load_libpq(_psycopg.__file__)
 
 
 async def cancel(connection: Connection) -> None:
-    """Asks the server to end the statement of `connection`, which must still be open.
+    """Ask the server to cancel the statement of `connection`, which must still be open.
 
-    It is a request: the server may be past it, or not there, and PgBouncer drops it while the
-    statement still waits for a server (https://github.com/pgbouncer/pgbouncer/issues/1222). Takes
-    CANCEL_TIMEOUT at most.
+    The request may have no effect: the server may have finished the statement, or may not be there.
+    PgBouncer drops the request while the statement still waits for a server
+    (https://github.com/pgbouncer/pgbouncer/issues/1222). Takes CANCEL_TIMEOUT at most.
     """
     request = _libpq.PQcancelCreate(connection.pgconn_ptr)
     try:
@@ -71,7 +71,7 @@ async def cancel(connection: Connection) -> None:
 
 
 async def _ready(socket: int, state: int) -> None:
-    """Waits until `socket` can be read or written."""
+    """Wait until `socket` can be read or written."""
     loop = asyncio.get_running_loop()
     reading = state == READING
     watch, forget = (

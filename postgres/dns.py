@@ -1,6 +1,6 @@
-"""Names of hosts, resolved without stopping the event loop.
+"""Host names, resolved without blocking the event loop.
 
-libpq asks the resolver itself, and waits, unless it is given `hostaddr` too
+libpq calls the resolver itself, and blocks, unless `hostaddr` is set too
 (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PQCONNECTSTARTPARAMS).
 """
 
@@ -13,9 +13,10 @@ import psycopg2
 
 
 async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """The `host`, `hostaddr` and `port` of libpq for all addresses of the hosts in `parameters`.
+    """Return libpq's `host`, `hostaddr` and `port` for all addresses of the hosts in `parameters`.
 
-    `host` stays beside each, for TLS. Raises psycopg2.OperationalError if there is none.
+    Each address keeps its `host`, because TLS needs it. Raises psycopg2.OperationalError if there
+    is no address.
     """
     hosts = str(parameters.get("host") or "").split(",")
     if "hostaddr" in parameters or not any(_is_name(host) for host in hosts):
@@ -33,13 +34,13 @@ async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_name(host: str) -> bool:
-    """Whether it has addresses; a folder of sockets has none."""
+    """Return whether `host` has addresses; a folder of sockets has none."""
     return host != "" and not host.startswith(("/", "@"))
 
 
 async def _resolved(host: str) -> list[str]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # one of several hosts may do
+    except (OSError, UnicodeError):  # another of the hosts may resolve
         return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

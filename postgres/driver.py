@@ -1,9 +1,10 @@
 """psycopg2 on the event loop: its connections, and the SQLAlchemy dialect that uses them.
 
-psycopg2 has no coroutines, but libpq can be polled: in asynchronous mode every call returns at once
-and `poll()` says what to wait for (https://www.psycopg.org/docs/advanced.html#asynchronous-support).
-So a thousand waiting requests take no thread. Such a connection is always in autocommit, which is
-all that this service needs: each of its operations is one statement.
+psycopg2 has no coroutines, but libpq can be polled. In asynchronous mode every call returns at once
+and `poll()` says what to wait for
+(https://www.psycopg.org/docs/advanced.html#asynchronous-support). So a thousand waiting
+requests need no threads. Such a connection is always in autocommit. This service needs no other
+mode, because each of its operations is one statement.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from postgres.cancellation import cancel
 from postgres.dns import addresses
 
 CONNECT_TIMEOUT = 5.0  # seconds
-STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, for a pooler passes no server setting on
+STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, because a pooler forwards no server setting
 EXPIRED = "the database did not answer in time"
 
 Row = tuple[Any, ...]
@@ -31,9 +32,9 @@ Row = tuple[Any, ...]
 class Connection(extensions.connection):
     """A connection that waits on the running event loop instead of blocking it.
 
-    Its socket is watched all the time. What arrives while nothing was asked is the server's
-    cancellation (or news of a setting, which is taken for one), so that a dead connection is known
-    before anybody uses it: this stands in for the liveness check.
+    The event loop watches its socket all the time. Data that arrives while no statement is running
+    means that the server ends the connection. (It may also report a setting, which is treated the
+    same.) A dead connection is therefore known before it is used. This replaces a liveness check.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -41,15 +42,15 @@ class Connection(extensions.connection):
     busy = False
     dead = False
     expired = False
-    generation = 0  # its pool's
+    generation = 0  # of its pool
     waiter: asyncio.Future[None] | None = None
     cancellation: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Completes the connection. Raises psycopg2.OperationalError."""
+        """Complete the connection. Raises psycopg2.OperationalError."""
         self.loop = asyncio.get_running_loop()
         while (state := self.poll()) != extensions.POLL_OK:
-            # libpq may go on to another socket (the next address, TLS) between any two polls.
+            # libpq may switch to another socket (the next address, TLS) between any two polls.
             watch, forget = self._watchers(state)
             await self._wait(watch, forget, self.fileno())
         self.socket = self.fileno()
@@ -58,7 +59,7 @@ class Connection(extensions.connection):
     async def fetch(
         self, sql: str, parameters: Mapping[str, Any] | None = None, elapsed: float = 0.0
     ) -> list[Row]:
-        """The rows of one statement, in one round trip."""
+        """Return the rows of one statement, in one round trip."""
         cursor = super().cursor()
         await self.execute(cursor, sql, parameters, elapsed)
         return cursor.fetchall() if cursor.description else []
@@ -66,19 +67,19 @@ class Connection(extensions.connection):
     async def execute(
         self, cursor: extensions.cursor, sql: str, parameters: Any, elapsed: float = 0.0
     ) -> None:
-        """Executes `sql`; the rows are then in `cursor`.
+        """Execute `sql`; the rows are then in `cursor`.
 
-        `elapsed` are seconds of STATEMENT_TIMEOUT that went into getting the connection. Raises
-        psycopg2.Error, and TimeoutError. A wait that is cut short, by the time-out or by
-        cancellation, ends the statement and the connection: the answer is still to come, and would
-        be taken for the next statement's.
+        `elapsed` is the number of seconds of STATEMENT_TIMEOUT that it took to get the connection.
+        Raises psycopg2.Error and TimeoutError. If the time-out or a cancellation interrupts the
+        wait, the statement and the connection end. The reason is that the response is still to
+        come, and would be taken for the response to the next statement.
         """
         self.busy, self.expired = True, False
         deadline = self.loop.call_later(max(STATEMENT_TIMEOUT - elapsed, 0.0), self._expire)
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             while (state := self.poll()) != extensions.POLL_OK:
-                if self.expired:  # while it was not waiting, but just about to poll
+                if self.expired:  # while it was not waiting, just before a poll
                     raise TimeoutError(EXPIRED)
                 if state == extensions.POLL_READ:
                     self.waiter = self.loop.create_future()
@@ -102,17 +103,17 @@ class Connection(extensions.connection):
             deadline.cancel()
 
     def is_alive(self) -> bool:
-        """Whether a statement can be sent, as far as can be known without sending it."""
+        """Return whether a statement can be sent, as far as is known without sending it."""
         return not self.dead and not self._has_something_to_read()
 
     def close(self) -> None:
-        """Closes at once, without waiting for the server, unless it is about to be closed."""
+        """Close at once, without waiting for the server, unless a cancellation will close it."""
         self._mark_dead()
         if self.cancellation is None:
             super().close()
 
     async def _cancel_and_close(self) -> None:
-        """In this order, for a pooler forgets whose statement it was once its client is gone."""
+        """Cancel before closing: a pooler drops the mapping when its client disconnects."""
         try:
             await cancel(self)
         finally:
@@ -140,8 +141,8 @@ class Connection(extensions.connection):
             self._mark_dead()
 
     def _has_something_to_read(self) -> bool:
-        """Asks the kernel: the event loop may tell late of what was read meanwhile."""
-        socket = select.poll()  # select.select knows no socket from 1024 up
+        """Ask the kernel: the event loop may report data late, after it was read."""
+        socket = select.poll()  # select.select accepts no socket from 1024 up
         socket.register(self.socket, select.POLLIN)
         return bool(socket.poll(0))
 
@@ -161,7 +162,7 @@ _cancellations: set[asyncio.Task[None]] = set()
 
 
 async def wait_for_cancellations() -> None:
-    """Waits until every statement that was given up is cancelled, CANCEL_TIMEOUT at most."""
+    """Wait until every abandoned statement is cancelled, CANCEL_TIMEOUT at most."""
     await asyncio.gather(*_cancellations, return_exceptions=True)
 
 
@@ -174,11 +175,11 @@ class Cursor(extensions.cursor):
         await_only(self.connection.execute(self, query, vars))
 
     async def _async_soft_close(self) -> None:
-        """Called by SQLAlchemy's asyncio layer; the rows are in memory, nothing is open."""
+        """Do nothing for SQLAlchemy's asyncio layer: the rows are in memory, nothing is open."""
 
 
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:
-    """A new connection of the class `kind`; `parameters` are libpq's.
+    """Return a new connection of the class `kind`; `parameters` are libpq's.
 
     Raises psycopg2.OperationalError, and TimeoutError after CONNECT_TIMEOUT.
     """
@@ -196,7 +197,7 @@ async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Con
 
 
 class Dialect(PGDialect_psycopg2):
-    """SQLAlchemy's psycopg2 dialect over such connections."""
+    """SQLAlchemy's psycopg2 dialect over these connections."""
 
     driver = "psycopg2_asyncio"
     is_async = True
@@ -205,15 +206,15 @@ class Dialect(PGDialect_psycopg2):
     release: Callable[[Connection], None] = staticmethod(Connection.close)
 
     def do_close(self, dbapi_connection: Any) -> None:
-        """Gives a connection back to whomever SQLAlchemy has it from."""
+        """Return a connection to the pool from which SQLAlchemy took it."""
         self.release(dbapi_connection)
 
     def do_terminate(self, dbapi_connection: Any) -> None:
-        """Closes a connection of which SQLAlchemy does not know what it is doing."""
+        """Close a connection whose state SQLAlchemy does not know."""
         dbapi_connection.close()
         self.release(dbapi_connection)
 
-    # Autocommit is the only mode there is.
+    # Autocommit is the only mode.
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None: ...
     def do_commit(self, dbapi_connection: Any) -> None: ...
     def do_rollback(self, dbapi_connection: Any) -> None: ...
@@ -225,6 +226,6 @@ DIALECT: PGDialect_psycopg2 = Dialect()  # type: ignore[no-untyped-call]
 
 
 def libpq_parameters(url: URL) -> dict[str, Any]:
-    """`url` as the keywords of libpq."""
+    """Return `url` as the keywords of libpq."""
     parameters: dict[str, Any] = DIALECT.create_connect_args(url)[1]  # type: ignore[no-untyped-call]
     return parameters

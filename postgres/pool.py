@@ -1,8 +1,8 @@
-"""Connections that are kept and lent: the pool of a process, and the health check's one.
+"""Pools of connections: one for the process, and one for the health check.
 
-SQLAlchemy's own starts a greenlet for every checkout, and waits through a task of its own: 30 of
-the 75 microseconds that a statement took with it. Here a checkout is a few list operations, and
-SQLAlchemy is a guest: its engine takes its connections from here (database.py).
+SQLAlchemy's own pool starts a greenlet for every checkout, and waits through a task of its own.
+That took 30 of the 75 microseconds of a statement. Here a checkout is a few list operations.
+SQLAlchemy's engine takes its connections from this pool (database.py).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from postgres.driver import Connection
 
 
 class Pool:
-    """Keeps `size` connections, and lends up to `overflow` more that are closed once back."""
+    """A pool of `size` connections, and up to `overflow` more that close when returned."""
 
     def __init__(
         self, connect: Callable[[], Awaitable[Connection]], size: int, overflow: int, timeout: float
@@ -29,13 +29,13 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """How many connections are open that nobody uses."""
+        """The number of open connections that are not in use."""
         return len(self._idle)
 
     async def acquire(self, *, fresh: bool = False) -> Connection:
-        """A live connection: the last one that was given back if there is one, or a `fresh` one.
+        """Return a live connection: the last one returned if there is one, or a `fresh` one.
 
-        Raises TimeoutError if none comes free in time, and what connecting raises.
+        Raises TimeoutError if no connection becomes free in time, and any error of connecting.
         """
         if self._slots.locked():
             try:
@@ -51,9 +51,9 @@ class Pool:
             while self._idle:
                 connection = self._idle.pop()
                 # A write must not be repeated once it may have reached the server. A connection
-                # that the server has closed is found out here, before a byte of the statement is
-                # sent, and whatever is to be sent goes to another one. After that nobody can tell:
-                # that the kernel took the bytes says nothing about who read them.
+                # that the server has closed is detected here, before a byte of the statement is
+                # sent, and the statement goes to another connection. Later it is impossible to
+                # know: the kernel may accept bytes that the server never reads.
                 if connection.is_alive() and not fresh:
                     return connection
                 connection.close()
@@ -66,7 +66,7 @@ class Pool:
         return connection
 
     def release(self, connection: Connection) -> None:
-        """Takes a connection back."""
+        """Return a connection to the pool."""
         outdated = connection.generation != self._generation
         if connection.dead or outdated or len(self._idle) >= self._size:
             connection.close()
@@ -79,7 +79,7 @@ class Pool:
         self._slots.release()
 
     def close(self) -> None:
-        """Closes every connection, and those that are lent once they come back."""
+        """Close every connection; one that is checked out closes when it is returned."""
         self._generation += 1
         while self._idle:
             self._idle.pop().close()

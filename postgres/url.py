@@ -1,4 +1,4 @@
-"""The address of a Postgres database, as the settings give it."""
+"""The URL of a Postgres database, in the form that the settings use."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,9 @@ from postgres.driver import libpq_parameters
 
 
 def postgres_url(value: str) -> URL:
-    """`value` as a URL for SQLAlchemy, its driver left to the caller.
+    """Return `value` as a URL for SQLAlchemy, without a choice of driver.
 
-    Raises ValueError, whose text never holds any of `value`.
+    Raises ValueError. Its text never contains any part of `value`.
     """
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql:// or postgres://")
@@ -24,23 +24,23 @@ def postgres_url(value: str) -> URL:
         make_dsn(**parameters)
     except psycopg2.ProgrammingError:
         raise ValueError("has a parameter that Postgres's client does not know") from None
-    except Exception:  # whatever the parser finds wrong, its message would quote the password
+    except Exception:  # any message of the parser would quote the password
         raise ValueError("must look like postgresql://user:password@host/database") from None
     _check_values(parameters)
     return url
 
 
 def _check_values(parameters: dict[str, Any]) -> None:
-    """Lets libpq check them, as it does before it connects: here to a socket that can't be.
+    """Let libpq check the values as it does before it connects, here to a socket that can't exist.
 
-    Raises ValueError, which names a parameter but quotes none.
+    Raises ValueError, which names a parameter but quotes no value.
     """
     hosts = str(parameters.get("host", "")).split(",")
     nowhere = {**parameters, "host": ",".join(["/dev/null"] * len(hosts)), "hostaddr": ""}
     try:
         psycopg2.connect(**nowhere, async_=1).close()
     except psycopg2.OperationalError as error:
-        if "/dev/null" not in str(error):  # in whatever language, it did not even get there
+        if "/dev/null" not in str(error):  # in any language: libpq did not try to connect
             invalid = re.match(r'invalid "?([a-z_]+)"? ', str(error))
             name = invalid[1] if invalid else "value"
             raise ValueError(f"has a {name} that Postgres's client does not accept") from None

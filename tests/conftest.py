@@ -1,7 +1,7 @@
-"""The service on a real Postgres of its own, and the cast: alice owns tasks, bob does not.
+"""The service on a real Postgres of its own, and two users: alice owns tasks, bob does not.
 
-The database is made in a temporary folder and removed afterwards; settings of the machine, and a
-`.env`, play no part.
+The database is created in a temporary folder and removed afterwards. Settings of the machine, and a
+`.env`, have no effect.
 """
 
 import os
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def postgres(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[URL]:
-    """A Postgres that lives as long as the tests, and does not wait for the disk."""
+    """A Postgres that runs as long as the tests, and does not wait for the disk."""
     if given := pytestconfig.getoption("--partitioned"):
         yield make_url(given)
         return
@@ -71,7 +71,7 @@ def base_url(app: FastAPI, postgres: URL) -> Iterator[str]:
 
 @pytest.fixture
 def alice() -> str:
-    """A user with no tasks yet; another one in every test."""
+    """A user with no tasks yet; a different user in every test."""
     return f"alice_{secrets.token_hex(8)}"
 
 
@@ -95,14 +95,14 @@ def anonymous(base_url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def database(postgres: URL, base_url: str) -> Iterator[Connection]:
-    """A connection to the same database, past the service, which has migrated it."""
+    """A direct connection to the database of the service, which has migrated it."""
     with closing(connect(postgres)) as connection:
         yield connection
 
 
 @pytest.fixture
 def create(client: httpx.Client, alice: str) -> Callable[..., dict[str, Any]]:
-    """Creates one of alice's tasks and gives it as it was answered."""
+    """A function that creates one of alice's tasks and returns it as in the response."""
 
     def create(title: str = "Buy milk", **fields: Any) -> dict[str, Any]:
         response = client.post(f"/api/{alice}/tasks", json={"title": title, **fields})

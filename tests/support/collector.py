@@ -1,4 +1,4 @@
-"""A real OTLP/HTTP endpoint on the loopback, which keeps what it is sent."""
+"""A real OTLP/HTTP endpoint on the loopback, which stores what it receives."""
 
 import gzip
 import threading
@@ -22,7 +22,7 @@ MESSAGES: dict[str, Any] = {
 
 
 class Collector(ThreadingHTTPServer):
-    """Answers with `status`, after `delay` seconds."""
+    """A collector that responds with `status`, after `delay` seconds."""
 
     daemon_threads = True
     block_on_close = False
@@ -48,7 +48,7 @@ class Collector(ThreadingHTTPServer):
         ]
 
     def metrics(self) -> dict[str, Any]:
-        """The last of each metric."""
+        """Return the last data of each metric."""
         return {
             metric.name: metric
             for request in self.received["/v1/metrics"]
@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def attributes(holder: Any) -> dict[str, Any]:
-    """The attributes of a span, record, point or resource."""
+    """Return the attributes of a span, record, point or resource."""
     return {
         each.key: getattr(each.value, each.value.WhichOneof("value")) for each in holder.attributes
     }
@@ -99,7 +99,7 @@ def attributes(holder: Any) -> dict[str, Any]:
 
 @contextmanager
 def collecting(status: int = 200, delay: float = 0) -> Iterator[Collector]:
-    """A collector in a thread of its own."""
+    """Run a collector in a thread of its own."""
     with Collector(status, delay) as collector:
         thread = threading.Thread(target=collector.serve_forever, args=(0.05,))
         thread.start()

@@ -1,6 +1,6 @@
-"""Importing this keeps settings of the machine, and a `.env`, out of the tests.
+"""Keep the settings of the machine, and a `.env`, out of the tests.
 
-It comes before main.py, which reads them.
+Importing this module does it. Import it before main.py, which reads the settings.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Values out of the OpenAPI document."""
+"""Values from the OpenAPI document."""
 
 from typing import Any
 
@@ -25,5 +25,5 @@ def examples_of(schema: Any, document: Any) -> list[Any]:
 
 
 def example_of(schema: Any, document: Any) -> Any:
-    """Return the first of them."""
+    """Return the first of the values that `examples_of` returns."""
     return examples_of(schema, document)[0]

@@ -1,4 +1,4 @@
-"""Finds in the sources which names of other packages they use, as far as their form shows it."""
+"""Find the names of other packages that the sources use, as far as the syntax shows them."""
 
 import ast
 import importlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import ROOT
 
-# Of these every name counts. Of all other packages only names that begin with an underscore do.
+# Every name of these counts. Of all other packages only names with a leading underscore count.
 WATCHED = ("fastapi", "httptools", "jose", "psycopg2", "sqlalchemy", "starlette", "uvicorn")
 ASIDE = {"tests", "benchmarks", "node_modules", "__pycache__"}
 
@@ -24,7 +24,7 @@ def sources() -> Iterator[Path]:
 
 
 def foreign_names() -> Uses:
-    """The names, with their modules: imports, inherited attributes, attributes of parameters.
+    """Return the names with their modules: imports, inherited attributes, attributes of parameters.
 
     A private attribute of an object whose class is not known is found as `?._name`.
     """
@@ -50,7 +50,7 @@ Imported = dict[str, tuple[str, ast.stmt]]
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, ast.stmt]]]:
-    """What is imported, by the name that it has in the module."""
+    """Yield each import, by the name that it has in the module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
             module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
@@ -62,14 +62,14 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, ast.stmt]]]:
 
 
 def _private_attributes(tree: ast.AST, own: set[str]) -> Found:
-    """`thing._name`, where `_name` is defined in none of our modules."""
+    """Yield each `thing._name` where none of our modules defines `_name`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and _is_private(node.attr) and node.attr not in own:
             yield f"?.{node.attr}", node
 
 
 def _of_parameters(tree: ast.AST, imported: Imported) -> Found:
-    """`parameter.name` where its annotation is imported, also through `self._it = parameter`."""
+    """Yield `parameter.name` if its annotation is imported, also after `self._it = parameter`."""
     for scope in ast.walk(tree):
         if not isinstance(scope, ast.ClassDef):
             continue
@@ -94,7 +94,7 @@ def _of_parameters(tree: ast.AST, imported: Imported) -> Found:
 
 
 def _inherited(path: Path, tree: ast.Module, read: set[str]) -> Found:
-    """What our classes override, take from, and define for, a class of a watched package."""
+    """Yield the names that our classes override in, use from, or define for a watched class."""
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for scope in tree.body:
         if not isinstance(scope, ast.ClassDef) or not scope.bases:
@@ -127,7 +127,7 @@ def _is_one_of(node: ast.stmt, classes: tuple[type, ...]) -> bool:
 
 
 def _defined(tree: ast.AST) -> set[str]:
-    """The names that are defined or assigned somewhere in `tree`, attributes of self included."""
+    """Return the names that `tree` defines or assigns, attributes of self included."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -1,4 +1,4 @@
-"""An issuer as Better Auth is one: keys of its own making, tokens, and a key set over HTTP."""
+"""An issuer like Better Auth: it makes keys and tokens, and serves a key set over HTTP."""
 
 import json
 import secrets
@@ -29,13 +29,13 @@ class Pair:
         self.jwk: dict[str, Any] = {**parts, "alg": algorithm, "kid": self.kid}
 
     def token(self, payload: object, **header: Any) -> str:
-        """A token of this key; `header` changes its header, and a value None removes one."""
+        """Return a token of this key; `header` changes its header, and None removes a value."""
         full = {"alg": self.algorithm, "kid": self.kid, **header}
         kept = {name: value for name, value in full.items() if value is not None}
         return self.sign(kept, payload)
 
     def sign(self, header: object, payload: object) -> str:
-        """A token with any header and payload at all."""
+        """Return a token with any header and payload."""
         signed = f"{base64url(header)}.{base64url(payload)}"
         return f"{signed}.{base64url(self._sign(signed.encode()))}"
 
@@ -88,7 +88,7 @@ MAKERS: dict[str, Callable[[], Made]] = {
 
 
 class Issuer:
-    """What is served at /api/auth/jwks, and how often it was asked for."""
+    """The responses of /api/auth/jwks, and the requests for it."""
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
@@ -96,7 +96,7 @@ class Issuer:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body: bytes | None = None  # in place of the key set
-        self.delay = 0.0  # seconds before the answer
+        self.delay = 0.0  # seconds before the response
         self.may_answer = Event()
         self.may_answer.set()
         self.url = ""
@@ -110,7 +110,7 @@ class Issuer:
         return json.dumps({"keys": [pair.jwk for pair in self.pairs]}).encode()
 
     def claims(self, user_id: str = "alice", **others: Any) -> dict[str, Any]:
-        """The claims that Better Auth gives a token."""
+        """Return the claims that Better Auth puts into a token."""
         now = int(time.time())
         times = {"iat": now, "exp": now + 900}
         return {**claims(user_id, iss=self.url, aud=self.url), **times, **others}
@@ -118,7 +118,7 @@ class Issuer:
 
 @contextmanager
 def issuer(port: int = 0) -> Iterator[Issuer]:
-    """An issuer on the loopback, at a free port or at `port`."""
+    """Run an issuer on the loopback, at a free port or at `port`."""
     state = Issuer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -138,7 +138,7 @@ def issuer(port: int = 0) -> Iterator[Issuer]:
         def handle(self) -> None:
             try:
                 super().handle()
-            except ConnectionError:  # the service hangs up when it has enough
+            except ConnectionError:  # the service closes the connection when it has read enough
                 self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -163,5 +163,5 @@ class Clock(SimpleNamespace):
         return (self.stopped or time.monotonic()) + self.ahead
 
     def stop(self) -> None:
-        """Lets no time pass but what is added to `ahead`."""
+        """Stop the clock, except for the time that is added to `ahead`."""
         self.stopped = float(int(time.monotonic()))

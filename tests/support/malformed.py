@@ -1,4 +1,4 @@
-"""Requests that something is wrong with."""
+"""Malformed requests."""
 
 import random
 
@@ -20,7 +20,7 @@ BODIES = (
 
 
 def mangled(random: random.Random, text: bytes) -> bytes:
-    """`text` with up to three pieces put into it, or parts of it lost."""
+    """Return `text` with up to three pieces put into it, or parts of it removed."""
     for _ in range(random.randrange(4)):
         at = random.randrange(len(text) + 1)
         until = at if random.random() < 0.7 else min(len(text), at + random.randrange(8))
@@ -29,7 +29,7 @@ def mangled(random: random.Random, text: bytes) -> bytes:
 
 
 def malformed(random: random.Random, user: str, task_id: int) -> bytes:
-    """One request, as bytes for the wire; its lines stay lines, the rest is open."""
+    """Return one request, as bytes for the wire. Its lines stay lines; the rest can change."""
     method = random.choice((b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"QUERY"))
     tails = (
         "",

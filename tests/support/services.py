@@ -1,4 +1,4 @@
-"""What several test files share: tokens made by hand, and services and databases to break."""
+"""Code that several test files share: tokens made by hand, and services and databases to break."""
 
 import hashlib
 import hmac
@@ -26,7 +26,7 @@ from tests.support.serving import ORIGIN, SECRET, bearer, make_settings, serving
 
 Value = TypeVar("Value")
 
-# Where no database listens.
+# A URL where no database listens.
 NOWHERE = URL.create("postgresql", "postgres", host="127.0.0.1", port=9, database="none")
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client would make one, which takes time
 HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -52,7 +52,7 @@ def forge(
     secret: str = SECRET,
     digest: Callable[..., Any] = hashlib.sha256,
 ) -> str:
-    """A token with any payload and header at all (bytes stay as they are), signed by HMAC."""
+    """Return a token with any payload and header (bytes stay as they are), signed by HMAC."""
     signed = f"{base64url(header)}.{base64url(payload)}"
     signature = hmac.digest(secret.encode(), signed.encode(), digest().name)
     return f"{signed}.{base64url(signature)}"
@@ -68,19 +68,19 @@ def nested(depth: int) -> bytes:
 
 
 def raw(claims: dict[str, Any], **texts: str) -> bytes:
-    """A payload some of whose values are JSON, or nearly, as it is written."""
+    """Return a payload; the values in `texts` are JSON, or nearly, and stay as written."""
     fields = [f'"{name}": {json.dumps(value)}' for name, value in claims.items()]
     fields = [field for field in fields if field.split('"')[1] not in texts]
     return ("{" + ", ".join([*fields, *(f'"{n}": {t}' for n, t in texts.items())]) + "}").encode()
 
 
 def claims(user_id: str, **others: Any) -> dict[str, Any]:
-    """The claims of a good token, and others."""
+    """Return the claims of a valid token, and others."""
     return {"sub": user_id, "exp": int(time.time()) + 3600, **others}
 
 
 def sql(url: URL, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Runs a statement past the service."""
+    """Run a statement directly on the database, without the service."""
     with closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(statement, parameters or None)
         return cursor.fetchall() if cursor.description else []
@@ -100,7 +100,7 @@ def connect(url: URL) -> psycopg2.extensions.connection:
 
 @contextmanager
 def database_of_its_own(postgres: URL, *, tables: bool = True) -> Iterator[URL]:
-    """A database for a test that breaks it."""
+    """Create a database for a test that breaks it."""
     name = f"test_{secrets.token_hex(4)}"
     sql(postgres, f"CREATE DATABASE {name}")
     url = postgres.set(database=name)
@@ -115,7 +115,10 @@ def database_of_its_own(postgres: URL, *, tables: bool = True) -> Iterator[URL]:
 
 @contextmanager
 def service(url: URL, user_id: str = "alice", **settings: Any) -> Iterator[httpx.Client]:
-    """A service of its own on `url`, and a user's client of it, a browser at the allowed origin."""
+    """Run a service of its own on `url`, and yield a client of it.
+
+    The client has the user's token, and acts as a browser at the allowed origin.
+    """
     app = create_app(make_settings(url, **{"environment": "production", **settings}))
     headers = {"Origin": ORIGIN, **bearer(user_id)}
     with (
@@ -127,7 +130,7 @@ def service(url: URL, user_id: str = "alice", **settings: Any) -> Iterator[httpx
 
 @contextmanager
 def locked_tasks(url: URL) -> Iterator[Callable[[], None]]:
-    """Holds a lock which every statement on tasks waits for; gives what releases it."""
+    """Hold a lock that every statement on tasks waits for; yield the function to release it."""
     with closing(connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = False
         cursor.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
@@ -135,7 +138,7 @@ def locked_tasks(url: URL) -> Iterator[Callable[[], None]]:
 
 
 def backends_that_wait(url: URL) -> list[int]:
-    """The process ids of the service's backends that wait for a lock."""
+    """Return the process ids of the service's backends that wait for a lock."""
     rows = sql(
         url,
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
@@ -145,7 +148,7 @@ def backends_that_wait(url: URL) -> list[int]:
 
 
 def eventually(question: Callable[[], Value], seconds: float = 10) -> Value:
-    """The first answer that is true."""
+    """Return the first result of `question` that is true."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -155,13 +158,13 @@ def eventually(question: Callable[[], Value], seconds: float = 10) -> Value:
 
 @contextmanager
 def recorded_log() -> Iterator[io.StringIO]:
-    """What the service writes to stdout meanwhile. Start the service before."""
+    """Record what the service writes to stdout. Start the service before."""
     root, client_logger, stream = logging.getLogger(), logging.getLogger("httpx"), io.StringIO()
     [stdout] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
     recorder = logging.StreamHandler(stream)
     recorder.setFormatter(stdout.formatter)
     level = client_logger.level
-    client_logger.setLevel(logging.WARNING)  # it is the test's, in the same process
+    client_logger.setLevel(logging.WARNING)  # this client is the test's, in the same process
     root.addHandler(recorder)
     root.removeHandler(stdout)
     try:

@@ -21,18 +21,18 @@ from tokens.verifier import make_token
 
 SECRET = "tests-only-" + secrets.token_urlsafe(32)
 ORIGIN = "https://app.example.com"
-TLS = ssl.create_default_context()  # which nothing here speaks; httpx would make one a client
+TLS = ssl.create_default_context()  # unused here; httpx would make one per client
 
 
 def connect(url: URL) -> Connection:
-    """A connection in autocommit, past the service."""
+    """Return a connection in autocommit, directly to the database."""
     connection: Connection = psycopg2.connect(**libpq_parameters(url))
     connection.autocommit = True
     return connection
 
 
 def make_settings(url: URL, **others: Any) -> Settings:
-    """Settings for a service on `url`, apart from the environment and `.env`."""
+    """Return settings for a service on `url`, without the environment and `.env`."""
     values = {
         "database_url": url.render_as_string(hide_password=False),
         "better_auth_secret": SECRET,
@@ -44,7 +44,7 @@ def make_settings(url: URL, **others: Any) -> Settings:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serves `app` on a free port in a thread of its own; gives its base URL."""
+    """Serve `app` on a free port in a thread of its own, and yield its base URL."""
     serving = uvicorn.Server(server.config(app, app.state.settings))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=serving.run, args=([listener],))
@@ -60,5 +60,5 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def bearer(user_id: str) -> dict[str, str]:
-    """The header that makes a request `user_id`'s."""
+    """Return the header that makes a request one of `user_id`."""
     return {"Authorization": f"Bearer {make_token(user_id, SECRET)}"}

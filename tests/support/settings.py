@@ -1,4 +1,4 @@
-"""Settings as the service reads them, from an environment of the test's own."""
+"""Settings as the service reads them, from the test's own environment."""
 
 import secrets
 
@@ -12,7 +12,7 @@ PRODUCTION = {"ENVIRONMENT": "production", "DATABASE_URL": URL, "BETTER_AUTH_SEC
 
 
 def read(environment: pytest.MonkeyPatch, **values: str) -> Settings:
-    """The settings as the service reads them, or SystemExit."""
+    """Return the settings as the service reads them, or raise SystemExit."""
     for name, value in values.items():
         environment.setenv(name, value)
     return get_settings.__wrapped__()

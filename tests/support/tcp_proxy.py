@@ -1,4 +1,4 @@
-"""A way to a database that tests can open, hold up and close."""
+"""A TCP proxy for a database that tests can open, hold and close."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 
 class Proxy:
-    """A way over TCP to a database, closed at first; it can be opened, held up and closed."""
+    """A TCP proxy for a database, closed at first; tests can open, hold and close it."""
 
     def __init__(self, target: URL) -> None:
         self._socket = f"{target.query['host']}/.s.PGSQL.5432"
@@ -39,15 +39,15 @@ class Proxy:
         self._do(self._open())
 
     def close(self) -> None:
-        """Refuses connections, and cuts those that are open."""
+        """Refuse connections, and cut those that are open."""
         self._do(self._close())
 
     def hold(self) -> None:
-        """Takes connections and data, and passes nothing on."""
+        """Accept connections and data, and forward nothing."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
     def cut(self) -> None:
-        """Cuts the connections that are open, and with them what is held; takes new ones."""
+        """Cut the open connections, and drop the data that they hold; accept new ones."""
         self._do(self._cut())
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class Proxy:
 
 @contextmanager
 def proxy(target: URL) -> Iterator[Proxy]:
-    """A `Proxy` that runs in a thread of its own."""
+    """Run a `Proxy` in a thread of its own."""
     way, started = Proxy(target), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(way.run(started)))
     thread.start()
