@@ -43,7 +43,7 @@ def test_the_scheme_is_case_insensitive(anonymous: httpx.Client, alice: str, sch
     "authorization",
     ["", "Bearer", "{token}", "Basic {token}", "Token {token}", "Bearer{token}"],
 )
-def test_without_a_bearer_token_nobody_is_authenticated(
+def test_a_request_without_a_bearer_token_is_a_401(
     anonymous: httpx.Client, alice: str, authorization: str
 ) -> None:
     headers = {"Authorization": authorization.format(token=forge(claims(alice)))}
@@ -114,7 +114,7 @@ def test_white_space_is_that_of_the_specification_and_the_token_is_one(
 
 
 @pytest.mark.parametrize("place", ["access_token", "token", "authorization"])
-def test_a_token_anywhere_else_is_no_token(anonymous: httpx.Client, alice: str, place: str) -> None:
+def test_a_token_anywhere_else_is_ignored(anonymous: httpx.Client, alice: str, place: str) -> None:
     token = forge(claims(alice))
     anonymous.cookies.set(place, token)
     response = anonymous.get(f"/api/{alice}/tasks", params={place: token})
@@ -138,7 +138,7 @@ WRONG_REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRONG_REQUESTS)
-def test_the_token_is_asked_for_before_anything_else(
+def test_the_token_is_checked_before_anything_else(
     anonymous: httpx.Client, alice: str, method: str, path: str, body: dict[str, Any]
 ) -> None:
     response = anonymous.request(method, f"/api/{alice}/tasks{path}", **body)
@@ -149,7 +149,7 @@ def test_the_token_is_asked_for_before_anything_else(
     ("headers", "status"),
     [({}, 401), ({"Authorization": "Bearer x.y.z"}, 401), (bearer("bob"), 403)],
 )
-def test_who_does_not_get_in_touches_no_database(
+def test_a_refused_token_touches_no_database(
     headers: dict[str, str], status: int, unreachable: httpx.Client
 ) -> None:
     response = unreachable.get("/api/alice/tasks", headers={"Authorization": "", **headers})

@@ -207,7 +207,7 @@ def believed(client: httpx.Client) -> tuple[str, str]:
     return answer["client"], answer["scheme"]
 
 
-def test_nobody_s_forwarded_headers_are_believed_by_default(front: Front) -> None:
+def test_forwarded_headers_are_not_trusted_by_default(front: Front) -> None:
     assert believed(front.https) == ("127.0.0.1", "http")
     assert believed(front.direct) == (CALLER, "http")
 

@@ -122,7 +122,7 @@ def test_health_follows_the_database(postgres: URL, end: Act, mend: Act) -> None
         assert_health(client, 200)
 
 
-def test_a_killed_connection_is_no_ill_health(postgres: URL) -> None:
+def test_health_survives_a_killed_connection(postgres: URL) -> None:
     with watched(postgres) as (client, way):
         way.open()
         for _ in range(3):
@@ -131,7 +131,7 @@ def test_a_killed_connection_is_no_ill_health(postgres: URL) -> None:
             time.sleep(0.05)
 
 
-def test_those_who_ask_together_wait_no_longer(postgres: URL) -> None:
+def test_concurrent_requests_share_one_fetch(postgres: URL) -> None:
     with watched(postgres) as (client, way), ThreadPoolExecutor(16) as threads:
         way.open()
         assert_health(client, 200)
@@ -159,7 +159,7 @@ def test_health_does_not_wait_behind_requests(postgres: URL) -> None:
         assert {request.result().status_code for request in requests} == {200}
 
 
-def test_however_many_ask_the_database_is_asked_once(
+def test_concurrent_health_checks_share_one_query(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

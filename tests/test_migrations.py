@@ -228,7 +228,7 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty: URL, alembic: Al
 
 
 @pytest.mark.slow
-def test_a_migration_does_not_wait_for_a_lock_for_ever(empty_18: URL, alembic: Alembic) -> None:
+def test_a_migration_waits_for_a_lock_only_so_long(empty_18: URL, alembic: Alembic) -> None:
     """All who come after it would wait behind it."""
     alembic("upgrade", "head", migration_database_url=empty_18)
     with closing(connect(empty_18)) as reader, reader.cursor() as cursor:

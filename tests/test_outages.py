@@ -119,7 +119,7 @@ def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
 
 
 @pytest.mark.slow
-def test_nobody_waits_for_a_busy_database_longer_than_promised(postgres: URL) -> None:
+def test_a_busy_database_is_waited_for_no_longer_than_promised(postgres: URL) -> None:
     """One connection, which hangs; one request that waits for it; and one too many."""
     with (
         database_of_its_own(postgres) as url,
@@ -168,7 +168,7 @@ def test_a_connection_that_takes_long_leaves_the_statement_less_time(postgres: U
 
 
 @pytest.mark.slow
-def test_who_could_not_be_served_in_time_is_told_at_once(postgres: URL) -> None:
+def test_a_request_that_can_not_be_served_in_time_is_refused_at_once(postgres: URL) -> None:
     """Nobody had a turn for a second; as many may wait as have connections, and no more."""
     with (
         database_of_its_own(postgres) as url,
@@ -268,7 +268,7 @@ WRITE: tuple[str, str, dict[str, Any]] = ("POST", TASKS, {"json": {"title": "Mil
 @pytest.mark.parametrize(
     ("request_", "kills", "status"), [(READ, 1, 200), (READ, 2, 503), (WRITE, 1, 503)]
 )
-def test_a_read_that_is_cut_off_is_asked_once_more_and_a_write_is_not(
+def test_after_a_lost_connection_a_read_is_sent_again_and_a_write_is_not(
     postgres: URL, request_: tuple[str, str, dict[str, Any]], kills: int, status: int
 ) -> None:
     method, path, body = request_
@@ -290,7 +290,7 @@ def test_a_read_that_is_cut_off_is_asked_once_more_and_a_write_is_not(
 
 
 @pytest.mark.slow
-def test_connections_that_were_all_killed_are_replaced_before_anybody_notices(
+def test_killed_connections_are_replaced_without_an_error(
     postgres: URL,
 ) -> None:
     kill = (

@@ -205,7 +205,7 @@ def test_a_task_is_found_by_the_key_in_one_partition(
     assert len(set(re.findall(r"using (tasks_\d+_pkey)", plan))) == 1, plan
 
 
-def test_whose_task_it_is_is_asked_of_every_partition_s_key(partitioned: URL) -> None:
+def test_the_owner_of_a_task_is_looked_up_in_every_partition(partitioned: URL) -> None:
     plan = plan_of(partitioned, queries.TASK_BELONGS_TO_OTHER, {"user_id": "user_8", "task_id": 7})
     assert len(re.findall(r"using tasks_\d+_pkey", plan)) == 32, plan
     assert "Seq Scan" not in plan, plan

@@ -58,7 +58,7 @@ def test_the_longest_are_let_in(database: Connection) -> None:
     assert insert(database, longest) == (False, True, True, longest["description"])
 
 
-def test_what_is_not_said_is_filled_in(database: Connection) -> None:
+def test_defaults_are_filled_in(database: Connection) -> None:
     assert insert(database, GOOD) == (False, True, True, None)
 
 

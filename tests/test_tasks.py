@@ -65,7 +65,7 @@ def rows_of(database: Connection, user_id: str) -> list[tuple[Any, ...]]:
 
 
 @on_all
-def test_nobody_is_served_without_a_token(
+def test_every_operation_requires_a_token(
     operation: Operation, anonymous: httpx.Client, alice: str, create: Create, database: Connection
 ) -> None:
     task = create()

@@ -140,7 +140,7 @@ def test_everything_that_is_wrong_is_told_at_once(send: Send) -> None:
         MARK.encode(),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(send: Send, content: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(send: Send, content: bytes) -> None:
     assert_refused(send(content=content, headers=JSON), "body")
 
 
@@ -170,7 +170,7 @@ def test_json_may_name_its_charset(send: Send) -> None:
 @pytest.mark.parametrize(
     ("method", "end"), [("GET", ""), ("PUT", ""), ("DELETE", ""), ("PATCH", "/complete")]
 )
-def test_an_id_that_is_no_positive_64_bit_integer_is_refused(
+def test_an_id_that_is_not_a_positive_64_bit_integer_is_refused(
     method: str, end: str, task_id: str, client: httpx.Client, alice: str
 ) -> None:
     path = f"/api/{alice}/tasks/{quote(task_id)}{end}"
@@ -215,7 +215,7 @@ def test_an_unknown_query_parameter_is_ignored(client: httpx.Client, alice: str)
 @pytest.mark.parametrize(
     ("authorization", "code"), [("", "NOT_AUTHENTICATED"), ("Bearer x.y.z", "INVALID_TOKEN")]
 )
-def test_without_a_good_token_a_fault_of_the_request_is_not_told(
+def test_without_a_good_token_a_malformed_request_is_a_401(
     request_: dict[str, Any], authorization: str, code: str, anonymous: httpx.Client, alice: str
 ) -> None:
     request_ = {**request_, "url": f"/api/{alice}/tasks{request_['url']}"}

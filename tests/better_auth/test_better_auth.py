@@ -164,7 +164,7 @@ def test_an_expired_token_is_refused_as_such(postgres: URL, tmp_path: Path, mode
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_better_auth_makes_for_another_purpose_is_no_login(
+def test_a_token_of_better_auth_for_another_purpose_is_refused(
     postgres: URL, tmp_path: Path, mode: str
 ) -> None:
     """Among them two JWTs under the shared secret, and one under a key of the key set."""

@@ -152,7 +152,7 @@ def test_a_release_migrates_serves_and_stops_with_code_0(image: Image, postgres:
     walk(image, postgres)
 
 
-def test_it_runs_as_nobody_special_and_can_change_nothing(image: Image, postgres: URL) -> None:
+def test_it_runs_unprivileged_and_can_change_nothing(image: Image, postgres: URL) -> None:
     assert image.user != "root"
     assert image.run("id", "--user").stdout.strip() != "0"
     writable = image.run("sh", "-c", "find / -xdev -writable -type f 2>/dev/null").stdout

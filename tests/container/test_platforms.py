@@ -146,7 +146,7 @@ def test_all_of_them_migrate_before_a_release(railway: dict[str, Any]) -> None:
     assert railway["deploy"]["preDeployCommand"] == ["alembic upgrade head"]
 
 
-def test_all_of_them_ask_the_process_and_not_the_database(railway: dict[str, Any]) -> None:
+def test_each_platform_checks_the_process_and_not_the_database(railway: dict[str, Any]) -> None:
     assert render()["healthCheckPath"] == "/health/live"
     assert [check["path"] for check in fly()["http_service"]["checks"]] == ["/health/live"]
     assert railway["deploy"]["healthcheckPath"] == "/health/live"

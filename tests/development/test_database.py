@@ -106,7 +106,9 @@ def test_after_kill_9_the_next_user_finds_what_was_written(folder: Path, killed:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("content", ["{python}\n", "{postgres}\n", "999999999\n", "no pid\n", ""])
-def test_a_stale_pid_file_is_no_obstacle(folder: Path, postgres: URL, content: str) -> None:
+def test_a_stale_pid_file_does_not_stop_the_start(
+    folder: Path, postgres: URL, content: str
+) -> None:
     """After a crash its process id may by now be any other process's, another Postgres included."""
     [(data,)] = sql(postgres, "SHOW data_directory")
     other = (Path(data) / "postmaster.pid").read_text().split()[0]
@@ -138,7 +140,7 @@ def test_a_server_that_hangs_is_not_pushed_aside(
 
 
 @pytest.mark.slow
-def test_a_half_made_cluster_is_made_anew(tmp_path: Path) -> None:
+def test_a_half_made_cluster_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "data.new/base").mkdir(parents=True)
     (tmp_path / "data.new/PG_VERSION").write_text("18\n")
     with running_postgres(tmp_path) as url:
@@ -192,7 +194,7 @@ def test_variables_for_other_databases_do_not_mislead_it(
 
 
 @pytest.mark.parametrize("trap", ["link", pytest.param("foreign", marks=as_root)])
-def test_a_socket_folder_that_somebody_else_made_is_not_used(tmp_path: Path, trap: str) -> None:
+def test_the_socket_folder_of_another_user_is_not_used(tmp_path: Path, trap: str) -> None:
     (tmp_path / "data").mkdir()
     place = development._Server(tmp_path).socket
     try:

@@ -98,7 +98,7 @@ def among(service: Service, database: Postgres) -> Callable[..., None]:
     return among
 
 
-def test_who_leaves_at_any_byte(
+def test_clients_that_leave_at_any_byte(
     among: Callable[..., None], service: Service, database: Postgres
 ) -> None:
     """What they wrote happened wholly or not at all, and is in the log if nobody heard of it."""
@@ -154,7 +154,7 @@ async def trickle(writer: asyncio.StreamWriter, text: bytes) -> None:
             await asyncio.sleep(1)
 
 
-def test_who_sends_a_byte_a_second(among: Callable[..., None], service: Service) -> None:
+def test_clients_that_send_a_byte_a_second(among: Callable[..., None], service: Service) -> None:
     """Their number is that of all connections to the database, and of all who may wait for one."""
     text = request("POST", TASKS, "alice", MILK)
     head, _, body = text.partition(b"\r\n\r\n")
@@ -178,7 +178,7 @@ def test_who_sends_a_byte_a_second(among: Callable[..., None], service: Service)
     among("400 clients send a byte a second: half of them heads, half bodies", misbehaving)
 
 
-def test_who_never_reads_the_answer(
+def test_clients_that_never_read_the_response(
     among: Callable[..., None], service: Service, database: Postgres
 ) -> None:
     """Each asks for 20 MB, and takes nothing of it."""
@@ -209,7 +209,9 @@ def test_who_never_reads_the_answer(
 
 
 @pytest.mark.parametrize("framing", ["declared", "chunked"])
-def test_who_sends_200_mb(among: Callable[..., None], service: Service, framing: str) -> None:
+def test_clients_that_send_200_mb(
+    among: Callable[..., None], service: Service, framing: str
+) -> None:
     size, piece = 200_000_000, b" " * 65536
     head = request("POST", TASKS, "alice", b"").replace(
         b"Content-Length: 0",

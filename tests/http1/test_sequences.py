@@ -54,7 +54,7 @@ def test_100_comes_before_the_body_and_one_final_response_after_it(
     [((), 401), ((TOKEN, "Content-Length: 10000000"), 413)],
     ids=["anonymous", "too large"],
 )
-def test_a_body_that_was_refused_is_not_asked_for(
+def test_a_refused_body_gets_no_100_continue(
     client: Client, lines: tuple[str, ...], status: int
 ) -> None:
     length = lines or (f"Content-Length: {len(SMUGGLED)}",)
@@ -97,7 +97,7 @@ def test_a_body_that_turns_out_malformed_after_the_response_gets_no_second_one(
 @pytest.mark.parametrize(
     "size", ["ffffffffffffffff", "8000000000000005", "7fffffffffffffff", "100000005", "ffffffff"]
 )
-def test_a_huge_chunk_is_no_small_one(address: Address, size: str) -> None:
+def test_a_huge_chunk_is_not_read_as_a_small_one(address: Address, size: str) -> None:
     """The service may refuse it, or wait for the rest; it has no end in this stream."""
     stream = chunked(size.encode() + b"\r\nhello\r\n" + LAST + SMUGGLED) + AFTER_IT
     for received in exchange(address, [[stream], bytewise(stream)], waits=False):

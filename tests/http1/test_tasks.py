@@ -73,7 +73,7 @@ def test_each_upgrade_that_is_offered_creates_one_task(address: Address, databas
     assert sorted(titles(database_url)) == ["Milk 000"] * 2 + ["Milk 001"] * 2
 
 
-def test_trailers_authorize_nobody_and_are_no_key(address: Address, database_url: URL) -> None:
+def test_trailers_are_neither_a_token_nor_a_key(address: Address, database_url: URL) -> None:
     own, key = TOKEN.encode(), b"Idempotency-Key: from-trailer"
     other = f"Authorization: {bearer('bob')['Authorization']}".encode()
     body = chunk(JSON) + b"0\r\n%b\r\n\r\n"

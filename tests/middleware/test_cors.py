@@ -184,7 +184,7 @@ def test_a_preflight_for_another_method_or_header_is_refused(
     assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
-def test_without_an_origin_there_is_no_cors(client: httpx.Client) -> None:
+def test_a_request_without_an_origin_gets_no_cors_headers(client: httpx.Client) -> None:
     response = client.get("/health/live")
     assert not [name for name in response.headers if name.startswith("access-control")]
 

@@ -144,7 +144,7 @@ def test_no_id_forges_a_line(base_url: str) -> None:
     assert "forged" not in log.getvalue()
 
 
-def test_what_is_no_http_is_answered_with_one(base_url: str) -> None:
+def test_malformed_http_gets_a_request_id(base_url: str) -> None:
     url = httpx.URL(base_url)
     with socket.create_connection((url.host, url.port or 80), 5) as connection:
         connection.sendall(b"nonsense\r\n\r\n")

@@ -50,6 +50,6 @@ MUTATIONS = [
         "Without Retry-After and WWW-Authenticate a client does not know what to do.",
         "JSONResponse(error.body(), error.status, error.headers)",
         "JSONResponse(error.body(), error.status)",
-        ("test_a_database_that_goes_and_comes_back", "test_nobody_is_served_without_a_token"),
+        ("test_a_database_that_goes_and_comes_back", "test_every_operation_requires_a_token"),
     ),
 ]

@@ -35,7 +35,7 @@ LIMITS = [
         "A client without a token could fill the memory.",
         "MAX_HEAD = 64 * 1024",
         "MAX_HEAD = 64 * 1024 * 1024",
-        ("test_a_head_that_is_too_large_is_told_so",),
+        ("test_a_large_head_gets_a_431",),
     ),
     Mutation(
         "trailers-without-limit",
@@ -52,7 +52,7 @@ FRAMING = [
         "A client that sends trailers would get a 400 and lose its connection.",
         "if TRAILER.fullmatch(line) is None:",
         r'if line != b"\r\n":',
-        ("test_trailers_authorize_nobody_and_are_no_key",),
+        ("test_trailers_are_neither_a_token_nor_a_key",),
     ),
     Mutation(
         "trailers-begin-a-request",

@@ -40,7 +40,7 @@ CONDITIONS = [
         "An editor would overwrite what another editor saved.",
         "statement.where(is_current)",
         "statement",
-        ("test_of_two_editors_the_second_is_told",),
+        ("test_the_second_of_two_editors_gets_a_412",),
     ),
     Mutation(
         "if-match-is-ignored-without-changes",

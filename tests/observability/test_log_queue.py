@@ -189,7 +189,7 @@ def test_a_line_that_is_larger_than_the_queue_is_written(pipe: Pipe) -> None:
     assert pipe.read_all(len(line)) == line
 
 
-def test_a_pipe_that_somebody_made_non_blocking_loses_nothing(pipe: Pipe) -> None:
+def test_a_non_blocking_pipe_loses_nothing(pipe: Pipe) -> None:
     flags = fcntl.fcntl(pipe.fd, fcntl.F_GETFL)
     fcntl.fcntl(pipe.fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
     lines = [b"%0999d\n" % number for number in range(500)]
@@ -207,7 +207,7 @@ def test_a_flush_of_a_stalled_pipe_ends(pipe: Pipe) -> None:
     pipe.writer.flush(10)
 
 
-def test_a_reader_that_comes_back_is_told_what_was_lost(tmp_path: Path) -> None:
+def test_a_reader_that_returns_sees_how_many_lines_were_lost(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

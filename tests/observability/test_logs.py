@@ -87,7 +87,7 @@ def test_a_path_without_end_is_cut(client: httpx.Client) -> None:
     assert len(logged(lambda: client.get("/" + "x" * 60_000))) < 5000
 
 
-def test_who_is_not_known_is_a_dash(client: httpx.Client) -> None:
+def test_an_unknown_user_is_a_dash(client: httpx.Client) -> None:
     [event] = events(logged(lambda: client.get("/health/live")))
     assert event[:3] == ("INFO", "-", "GET /health/live")
 
@@ -114,7 +114,7 @@ DENIED = [
 
 
 @pytest.mark.parametrize(("authorization", "status", "code", "user", "reason"), DENIED)
-def test_whom_it_does_not_let_in_it_says_and_why(
+def test_a_refused_connection_says_why(
     client: httpx.Client, authorization: str, status: int, code: str, user: str, reason: str
 ) -> None:
     headers = {"Authorization": authorization}
@@ -286,7 +286,7 @@ def test_the_message_of_any_logger_stays_on_its_line() -> None:
     assert event == ("INFO", "-", "-", f"a\\x0a{FORGED}")
 
 
-def test_requests_are_not_logged_unless_they_are_asked_for(postgres: URL) -> None:
+def test_requests_are_logged_only_if_the_setting_says_so(postgres: URL) -> None:
     with database_of_its_own(postgres) as url, service(url) as client, recorded_log() as log:
         assert client.get(TASKS).status_code == 200
         time.sleep(0.1)

@@ -141,7 +141,7 @@ def test_neither_fast_ones_nor_any_when_it_is_off(postgres: URL) -> None:
             assert log.getvalue() == ""
 
 
-def test_a_request_that_asks_for_no_turn_has_its_time_in_the_rest(postgres: URL) -> None:
+def test_a_request_without_a_slot_has_its_time_in_the_rest(postgres: URL) -> None:
     """The health check of a database that does not answer takes its 1.5 seconds."""
     with database_of_its_own(postgres) as url, proxy(url) as way:
         way.open()

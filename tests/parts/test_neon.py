@@ -142,7 +142,7 @@ def test_the_pooler_shares_few_connections_among_many_processes(neon: Neon, tmp_
         assert 1 < connections <= POOL
 
 
-def test_whoever_connects_does_so_by_tls(service: Service, neon: Neon) -> None:
+def test_every_connection_uses_tls(service: Service, neon: Neon) -> None:
     with service.client() as client:
         assert client.get("/api/alice/tasks").status_code == 200
     rows = sql(

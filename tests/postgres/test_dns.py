@@ -52,7 +52,7 @@ def test_each_address_of_a_host_is_named_beside_it(
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "no..name", "nobody.invalid,no..name"])
-def test_a_name_that_nobody_knows_is_the_database_s_fault(host: str) -> None:
+def test_an_unknown_host_is_a_database_error(host: str) -> None:
     with pytest.raises(psycopg2.OperationalError):
         asyncio.run(addresses({"host": host}))
 
@@ -62,7 +62,7 @@ def test_one_of_several_names_may_be_unknown() -> None:
     assert found == {"host": "127.0.0.1", "hostaddr": "127.0.0.1", "port": "2"}
 
 
-def test_a_resolver_that_is_silent_is_given_up_and_stops_nobody(
+def test_a_silent_resolver_times_out_and_stops_nothing_else(
     resolver: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "CONNECT_TIMEOUT", 0.3)

@@ -104,7 +104,7 @@ def test_a_statement_that_was_given_up_is_ended_in_the_server(
     run(work())
 
 
-def test_a_cancel_request_that_nobody_answers_is_given_up(
+def test_a_cancel_request_without_a_response_is_abandoned(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 0.2)

@@ -45,7 +45,7 @@ def test_a_cancelled_connection_is_not_used_again(run: Run, url: URL) -> None:
     run(work())
 
 
-def test_who_waits_for_the_pool_is_told_in_time(
+def test_a_wait_for_the_pool_ends_in_time(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert database.POOL_TIMEOUT == 2

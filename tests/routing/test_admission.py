@@ -129,7 +129,7 @@ def test_the_longest_queue_loses_its_newest_request_when_all_places_are_taken() 
     asyncio.run(scene())
 
 
-def test_many_users_with_few_requests_each_are_an_overload_and_nobody_is_greedy() -> None:
+def test_many_users_with_few_requests_each_are_an_overload() -> None:
     async def scene() -> None:
         scene = Scene(1, max_waiting=12)
         await scene.send("a0", *(f"{user}{number}" for user in "abcd" for number in (1, 2, 3)))
@@ -193,7 +193,7 @@ def test_a_request_that_waited_too_long_is_refused_and_the_next_gets_a_slot(
     assert asyncio.run(scene()) == ["alice1", "alice2"]
 
 
-def test_a_user_whose_many_requests_waited_too_long_is_told_so(
+def test_many_requests_of_a_user_that_waited_too_long_get_a_429(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT", 0.1)
@@ -258,7 +258,7 @@ def test_nothing_is_kept_of_users_whose_requests_are_done() -> None:
     asyncio.run(scene())
 
 
-def test_a_user_who_is_refused_very_often_is_told_with_a_delay(
+def test_frequent_refusals_of_a_user_are_delayed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(refusals, "AT_ONCE", 2)

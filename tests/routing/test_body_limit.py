@@ -141,7 +141,7 @@ def test_an_endless_body_is_not_read(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
-def test_a_body_that_nobody_asked_for_is_refused_too(
+def test_a_large_body_of_an_operation_without_one_is_refused(
     method: str, connection: socket.socket, alice: str, create: Create
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}" + ("/complete" if method == "PATCH" else "")
@@ -161,16 +161,14 @@ def test_nor_is_one_that_comes_in_chunks(
     assert client.get(path).json() == task
 
 
-def test_who_still_sends_is_told_before_the_connection_closes(
-    connection: socket.socket, alice: str
-) -> None:
+def test_a_client_that_still_sends_gets_the_response(connection: socket.socket, alice: str) -> None:
     connection.sendall(head("POST", f"/api/{alice}/tasks", alice, f"Content-Length: {20 * LIMIT}"))
     for _ in range(20):
         connection.sendall(b" " * LIMIT)
     assert answer(connection).startswith(b"HTTP/1.1 413 ")
 
 
-def test_after_an_answer_the_rest_of_a_body_is_not_read_for_ever(
+def test_after_a_response_the_rest_of_a_body_is_read_up_to_a_limit(
     connection: socket.socket, alice: str
 ) -> None:
     anonymous = head("POST", f"/api/{alice}/tasks", alice, DECLARED).replace(b"Bearer", b"Nobody")
@@ -195,7 +193,7 @@ def test_a_head_without_end_is_refused(field: bytes, connection: socket.socket) 
     assert not received or received.startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_head_that_is_too_large_is_told_so(connection: socket.socket) -> None:
+def test_a_large_head_gets_a_431(connection: socket.socket) -> None:
     connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: " + b"x" * LIMIT)
     head, _, body = answer(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")

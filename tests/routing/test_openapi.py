@@ -133,7 +133,7 @@ def test_a_client_can_tell_every_code_apart(document: Any) -> None:
 
 
 @each_operation
-def test_every_operation_on_tasks_asks_for_the_bearer_token(document: Any, name: str) -> None:
+def test_every_operation_on_tasks_requires_the_bearer_token(document: Any, name: str) -> None:
     scheme = document["components"]["securitySchemes"]["bearerToken"]
     assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
     assert operation(document, name)["security"] == [{"bearerToken": []}]
@@ -257,7 +257,7 @@ def test_making_the_document_prints_nothing() -> None:
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_a_docs_page_asks_no_other_host_for_anything(anonymous: httpx.Client, page: str) -> None:
+def test_a_docs_page_loads_nothing_from_another_host(anonymous: httpx.Client, page: str) -> None:
     answer = anonymous.get(page)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
@@ -269,9 +269,7 @@ def test_a_docs_page_asks_no_other_host_for_anything(anonymous: httpx.Client, pa
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_a_docs_page_forbids_the_browser_to_ask_another_host(
-    anonymous: httpx.Client, page: str
-) -> None:
+def test_a_docs_page_forbids_requests_to_another_host(anonymous: httpx.Client, page: str) -> None:
     policy = anonymous.get(page).headers["content-security-policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'self'"

@@ -138,7 +138,7 @@ def test_letters_of_a_route_may_be_encoded(served: httpx.Client, path: str) -> N
         "/api/alice/tasks/1/complete%0A",
     ],
 )
-def test_an_encoded_slash_or_newline_is_no_end_of_a_part(served: httpx.Client, path: str) -> None:
+def test_an_encoded_slash_or_newline_does_not_end_a_part(served: httpx.Client, path: str) -> None:
     response = sent(served, path)
     assert (response.status_code, response.json()) == (404, NOT_FOUND)
 
@@ -182,7 +182,7 @@ def test_a_server_need_not_send_the_raw_path() -> None:
     assert path_to_match({"path": "/a" * MAX_PATH}) is None
 
 
-def test_a_long_path_may_lead_to_a_route_of_somebody_else(served: httpx.Client) -> None:
+def test_a_long_path_may_match_a_third_party_route(served: httpx.Client) -> None:
     long = "a" * 2 * MAX_PATH
     assert sent(served, f"/plain/{long}").text == long
     assert sent(served, f"/echo/{long}").status_code == 404

@@ -114,18 +114,18 @@ def test_a_second_head_that_trickles_is_given_up(connection: socket.socket) -> N
     assert told(trickle(connection, HEAD)) == (408, REQUEST_TIMEOUT)
 
 
-def test_a_body_that_nobody_reads_is_not_waited_for_either(connection: socket.socket) -> None:
+def test_an_unread_body_has_the_same_time_limit(connection: socket.socket) -> None:
     connection.sendall(HEAD.replace(b"POST", b"GET").replace(b"Length: 16", b"Length: 160"))
     answered = trickle(connection, b" " * 100)
     assert answered.startswith(b"HTTP/1.1 200 ")
     assert answered.count(b"HTTP/1.1") == 1
 
 
-def test_who_says_nothing_is_not_waited_for(connection: socket.socket) -> None:
+def test_a_silent_connection_is_closed(connection: socket.socket) -> None:
     assert connection.recv(65536) == b""
 
 
-def test_who_is_served_may_go_on(connection: socket.socket) -> None:
+def test_a_connection_lives_on_between_requests(connection: socket.socket) -> None:
     """Through pauses, and for longer in all than one request may take."""
     started = time.monotonic()
     while time.monotonic() - started < 1.5:
@@ -135,9 +135,7 @@ def test_who_is_served_may_go_on(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("text", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"\x00" + HEAD])
-def test_what_is_no_http_is_answered_in_the_form_of_all_errors(
-    connection: socket.socket, text: bytes
-) -> None:
+def test_malformed_http_gets_a_json_400(connection: socket.socket, text: bytes) -> None:
     connection.sendall(text)
     assert told(connection.recv(65536)) == (400, NO_HTTP)
     assert connection.recv(65536) == b""
@@ -187,7 +185,7 @@ def test_some_may_be_sent_ahead(connection: socket.socket) -> None:
     assert answered.count(b"HTTP/1.1 200 ") == 11
 
 
-def test_a_body_that_is_no_chunk_is_refused(connection: socket.socket) -> None:
+def test_a_body_that_is_not_chunked_is_refused(connection: socket.socket) -> None:
     connection.sendall(HEAD.replace(b"Content-Length: 16", b"Transfer-Encoding: chunked") + b"x")
     message = "must have chunks that begin with their size"
     error = {**NO_HTTP, "errors": [{"field": "request", "message": message}]}
@@ -211,7 +209,7 @@ def leaving(client: httpx.Client, method: str, path: str) -> socket.socket:
         ("DELETE", "/1", "[204, but the client had gone before it was told"),
     ],
 )
-def test_a_write_whose_answer_nobody_hears_is_in_the_log(
+def test_a_write_whose_client_left_is_logged(
     postgres: URL, method: str, tail: str, said: str
 ) -> None:
     with (
@@ -234,7 +232,7 @@ def test_a_write_whose_answer_nobody_hears_is_in_the_log(
         assert left == [({"POST": 2, "DELETE": 0}.get(method, 1),)]
 
 
-def test_a_write_whose_answer_is_heard_is_no_line(client: httpx.Client, alice: str) -> None:
+def test_a_write_whose_response_arrives_is_not_logged(client: httpx.Client, alice: str) -> None:
     with recorded_log() as log:
         for _ in range(20):
             made = client.post(f"/api/{alice}/tasks", json={"title": "Buy milk"})

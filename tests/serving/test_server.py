@@ -274,7 +274,7 @@ def test_run_serves_until_a_signal_comes(postgres: URL) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["alice", "bob"], [" "], ["a" * 256]])
-def test_auth_asks_for_one_user_id(postgres: URL, arguments: list[str]) -> None:
+def test_auth_takes_one_user_id(postgres: URL, arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match=r"^Usage: uv run auth\.py USER_ID$"):
         auth.main(arguments, make_settings(postgres))
 

@@ -114,7 +114,7 @@ def test_several_lines_of_a_header_are_one_list(client: httpx.Client, create: Cr
 
 
 @each_change
-def test_of_two_editors_the_second_is_told(
+def test_the_second_of_two_editors_gets_a_412(
     change: str, client: httpx.Client, create: Create
 ) -> None:
     read = create()
@@ -168,7 +168,7 @@ MALFORMED = ["", ",", "x", '"', '"x', 'w/"x"', 'W/ "x"', '"x" "y"', "*, *", '*, 
 
 @pytest.mark.parametrize("value", MALFORMED)
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-def test_a_malformed_condition_is_told_and_nothing_is_done(
+def test_a_malformed_condition_is_a_400_and_changes_nothing(
     header: str, value: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()

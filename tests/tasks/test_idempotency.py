@@ -257,7 +257,7 @@ def test_an_expired_key_that_another_holds_is_passed_over(
         assert cursor.fetchall() == []
 
 
-def test_expired_keys_that_are_used_again_at_once_block_nobody(
+def test_expired_keys_that_are_used_again_do_not_block(
     base_url: str, alice: str, key: str, post: Post, cursor: Cursor, count: Callable[[], int]
 ) -> None:
     """Each takes over its own key, and would delete the others'."""
@@ -295,7 +295,7 @@ def test_every_visible_character_is_good_in_a_key(
 @pytest.mark.parametrize(
     "value", ["", "x" * 256, "two words", "tab\there", "caf\xe9", ("one", "two")]
 )
-def test_a_malformed_key_is_told_and_nothing_is_done(
+def test_a_malformed_key_is_a_400_and_creates_nothing(
     value: str | tuple[str, str], client: httpx.Client, alice: str, count: Callable[[], int]
 ) -> None:
     lines = value if isinstance(value, tuple) else (value,)
@@ -363,7 +363,7 @@ TASKS, HEADERS = "/api/alice/tasks", {"Idempotency-Key": "the-key"}
 
 
 @pytest.mark.parametrize(("kills", "status"), [(1, 201), (2, 503)])
-def test_a_create_with_a_key_that_is_cut_off_is_asked_once_more(
+def test_a_create_with_a_key_is_sent_again_after_a_lost_connection(
     postgres: URL, kills: int, status: int
 ) -> None:
     with (

@@ -173,7 +173,7 @@ def test_a_pause_needs_no_liveness_check(
         ("GET", "?cursor=x", None, 400),
     ],
 )
-def test_a_refused_request_is_no_statement(
+def test_a_refused_request_sends_no_statement(
     method: str,
     path: str,
     body: Any,
@@ -227,13 +227,13 @@ def test_a_stranger_takes_no_connection(
     assert response.status_code == status
 
 
-def test_somebody_known_takes_a_connection(cut_off: str, anonymous: httpx.Client) -> None:
+def test_a_known_user_takes_a_connection(cut_off: str, anonymous: httpx.Client) -> None:
     response = anonymous.get(f"{cut_off}/api/alice/tasks", headers=bearer("alice"))
     assert (response.status_code, response.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
 
 
 @by_strangers
-def test_a_stranger_is_no_statement(
+def test_an_anonymous_request_sends_no_statement(
     authorization: str, status: int, anonymous: httpx.Client, alice: str, log: StatementLog
 ) -> None:
     for method, path in OPERATIONS:

@@ -51,7 +51,7 @@ def fetched(frontend: Issuer) -> KeySet:
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_an_answer_without_keys_is_no_answer(frontend: Issuer, body: bytes) -> None:
+def test_a_response_without_keys_is_a_failed_fetch(frontend: Issuer, body: bytes) -> None:
     frontend.body = body
     with pytest.raises(AuthUnavailable):
         fetched(frontend)

@@ -95,7 +95,7 @@ def test_an_answer_a_byte_at_a_time_is_cut_off() -> None:
         assert time.monotonic() - started < 5
 
 
-def test_nobody_at_the_address_is_an_error_of_ours() -> None:
+def test_a_closed_port_is_a_database_error() -> None:
     with pytest.raises(FetchError, match="ConnectionRefusedError"):
         get("http://127.0.0.1:9/keys")
     for host in ("nowhere.invalid", "a..example", "x" * 64 + ".example"):

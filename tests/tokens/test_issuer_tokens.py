@@ -68,7 +68,7 @@ def assert_invalid(response: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_token_of_the_issuer_gets_its_user_in_and_nobody_else(
+def test_a_token_of_the_issuer_is_good_for_its_user_only(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], algorithm: str
 ) -> None:
     assert_good(ask(pairs[algorithm].token(frontend.claims())))
@@ -76,7 +76,7 @@ def test_a_token_of_the_issuer_gets_its_user_in_and_nobody_else(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_token_that_somebody_else_signed_is_refused(
+def test_a_token_of_another_signer_is_refused(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], algorithm: str
 ) -> None:
     assert_invalid(ask(Pair(algorithm, kid=pairs[algorithm].kid).token(frontend.claims())))
@@ -129,7 +129,7 @@ def test_issuer_and_audience_can_be_set(tables: URL, frontend: Issuer) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
-def test_a_public_key_is_no_secret_of_hs256(
+def test_a_public_key_does_not_verify_hs256(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], algorithm: str
 ) -> None:
     pair = pairs[algorithm]

@@ -158,7 +158,7 @@ def test_keys_are_kept_when_they_cannot_be_looked_at_again(
         assert len(frontend.requests) == asked
 
 
-def test_a_new_key_is_a_503_until_the_issuer_may_be_asked_again(
+def test_a_new_key_is_a_503_while_fetches_are_throttled(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     old, new = frontend.pairs[0], Pair("EdDSA")
@@ -188,7 +188,7 @@ def test_retry_after_is_neither_too_short_nor_a_second_too_long(
     assert len(frontend.requests) == 2
 
 
-def test_a_key_that_does_not_exist_is_a_401_once_the_issuer_was_asked_for_it(
+def test_a_missing_key_is_a_401_after_a_fetch(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     assert ask_as(client, frontend, frontend.pairs[0]) == 200
@@ -259,7 +259,7 @@ def test_what_is_remembered_of_unknown_keys_is_bounded(
     assert len(frontend.requests) == 1
 
 
-def test_those_who_come_during_a_fetch_wait_for_it_and_get_in(
+def test_requests_during_a_fetch_wait_for_it_and_are_served(
     client: httpx.Client, frontend: Issuer
 ) -> None:
     frontend.delay = 0.5
@@ -324,7 +324,7 @@ def test_an_issuer_in_trouble_is_a_503_for_unknown_keys_and_none_for_known_ones(
     assert ask_as(client, frontend, unknown) == 200
 
 
-def test_a_slow_issuer_keeps_nobody_else_waiting(
+def test_a_slow_issuer_delays_no_other_request(
     client: httpx.Client, frontend: Issuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = frontend.pairs[0]
@@ -345,7 +345,7 @@ def test_a_slow_issuer_keeps_nobody_else_waiting(
         waiting.join()
 
 
-def test_who_goes_away_does_not_take_the_fetch_along(
+def test_a_client_that_leaves_does_not_cancel_the_fetch(
     client: httpx.Client, frontend: Issuer
 ) -> None:
     async def impatient() -> None:
@@ -382,6 +382,6 @@ def test_keys_can_be_elsewhere(tables: URL, frontend: Issuer) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "https://app.example.com"])
-def test_only_who_has_an_issuer_pays_for_cryptography(url: str) -> None:
+def test_cryptography_is_imported_only_with_an_issuer(url: str) -> None:
     program = "import sys, main; print('cryptography' in sys.modules, 'httpx' in sys.modules)"
     assert run("-c", program, better_auth_url=url).stdout == f"{bool(url)} False\n"

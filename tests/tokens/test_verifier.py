@@ -236,7 +236,7 @@ def test_a_token_has_three_parts_of_base64url(ask: Ask, alice: str, form: str) -
     assert_invalid(ask(form.format(header=header, payload=payload, signature=signature)))
 
 
-def test_bytes_that_are_no_text_are_refused(ask: Ask, alice: str) -> None:
+def test_bytes_that_are_not_text_are_refused(ask: Ask, alice: str) -> None:
     token = forge(claims(alice)).encode()
     for wrong in (b"\xff\xfe", token + b"\xa0", token + b"\x85", token + b"\xff", b"\xa0" + token):
         assert_invalid(ask(wrong))
