@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy.engine import URL
 
 from routing.route import Route
-from tests.fastapi_constructs import CASES, INVALID, Case, cleaned_up, letter
 from tests.support.fastapi_application import PLACES, add_route, client_of, new_app, router_at
+from tests.support.fastapi_constructs import CASES, INVALID, Case, cleaned_up, letter
 from tests.support.serving import ORIGIN
 
 DENIED = {"detail": "Not for you.", "code": "FORBIDDEN"}
