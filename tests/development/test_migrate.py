@@ -34,7 +34,7 @@ def test_only_in_development_the_service_migrates(postgres: URL, environment: st
 def test_what_keeps_the_service_from_migrating_is_logged(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "PATIENCE", 30)
+    monkeypatch.setattr(migrate, "STARTUP_TIMEOUT", 30)
     monkeypatch.setattr(migrate, "INTERVAL", 0.1)
 
     async def start(url: URL) -> None:
@@ -63,7 +63,7 @@ def test_a_database_that_is_not_there_is_migrated_when_it_comes(
     postgres: URL, comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "INTERVAL", 0.1)
-    monkeypatch.setattr(migrate, "PATIENCE", 2)
+    monkeypatch.setattr(migrate, "STARTUP_TIMEOUT", 2)
     missing = postgres.set(database="not_yet")
 
     async def start(exits: ExitStack) -> None:
