@@ -25,6 +25,7 @@ from tests.support.services import forge
 from tests.support.serving import SECRET
 from tokens.verifier import make_token
 
+NOT_OURS = (501, 505)  # an unknown method, coding or version
 HERE = Path(__file__).parent
 SEED = 2026
 EXAMPLES = 30  # of each operation, in each phase
@@ -89,7 +90,7 @@ def answers(service: Service, texts: Iterator[bytes]) -> Counter[str]:
             seen[str(got.status) if got else "none"] += 1
             if got and got.status >= 400 and not text.startswith(b"HEAD"):
                 assert set(got.json) >= {"detail", "code"}, text
-            assert got is None or got.status < 500, text
+            assert got is None or got.status < 500 or got.status in NOT_OURS, text
 
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
