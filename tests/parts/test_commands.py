@@ -128,8 +128,9 @@ def check(script: str, output: str, copy: Path) -> None:
     if "pytest" in script or "scripts/test" in script:
         assert re.search(r"^\d+ passed", output, re.M)
         assert "failed" not in output
-    if "alembic revision" in script:
-        assert [each.name for each in (copy / "migrations/versions").glob("*_what_it_does.py")]
+    if message := re.search('alembic revision .* -m "([^"]+)"', script):
+        name = message[1].replace(" ", "_")
+        assert list((copy / "migrations/versions").glob(f"0003_{name}.py"))
     if "openapi-typescript" in script:
         assert "listTasks" in (copy.parent / "frontend/src/tasks-api.d.ts").read_text()
 
@@ -137,8 +138,8 @@ def check(script: str, output: str, copy: Path) -> None:
 def test_the_curl_commands_are_the_six_operations_in_order() -> None:
     [block] = [commands for commands in ALL if "curl -X POST" in commands.text]
     calls = [line.split() for line in block.lines if line.startswith("curl")]
-    asked = [(words[2], words[3]) if words[1] == "-X" else ("GET", words[1]) for words in calls]
-    assert asked == [
+    seen = [(words[2], words[3]) if words[1] == "-X" else ("GET", words[1]) for words in calls]
+    assert seen == [
         ("POST", "$TASKS"),
         ("GET", "$TASKS"),
         ("GET", "$TASKS/1"),
