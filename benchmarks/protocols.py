@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from urllib.request import urlopen
 
 import process
 
@@ -69,7 +70,9 @@ def serving(protocol: str) -> Iterator[tuple[int, int]]:
         command = [sys.executable, "-c", SERVER, protocol, str(listener.fileno())]
         server = subprocess.Popen(command, cwd=ROOT, pass_fds=[listener.fileno()])
         try:
-            yield server.pid, listener.getsockname()[1]
+            port = listener.getsockname()[1]
+            with urlopen(f"http://127.0.0.1:{port}", timeout=30):  # it has started now
+                yield server.pid, port
         finally:
             server.terminate()
             server.wait(10)
