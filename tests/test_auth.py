@@ -164,6 +164,7 @@ def unreachable() -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_a_verified_token_is_remembered_no_longer_than_it_holds(
     anonymous: httpx.Client, alice: str
 ) -> None:

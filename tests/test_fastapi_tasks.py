@@ -288,6 +288,7 @@ HANDLED: list[tuple[Any, str, str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "method", "path", "request_", "name"), HANDLED)
 def test_a_handler_that_was_added_is_used(
     postgres: URL, kind: Any, method: str, path: str, request_: dict[str, Any], name: str

@@ -131,6 +131,7 @@ def test_health_survives_a_killed_connection(postgres: URL) -> None:
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_concurrent_requests_share_one_fetch(postgres: URL) -> None:
     with watched(postgres) as (client, way), ThreadPoolExecutor(16) as threads:
         way.open()

@@ -49,6 +49,7 @@ def notes(url: URL) -> list[tuple[Any, ...]]:
     return sql(url, "SELECT note FROM notes")
 
 
+@pytest.mark.slow
 def test_it_runs_as_long_as_it_is_used_and_keeps_its_data(folder: Path) -> None:
     with running_postgres(folder) as url:
         assert notes(url) == [("kept",)]

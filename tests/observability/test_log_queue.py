@@ -110,6 +110,7 @@ def test_a_log_call_whose_arguments_do_not_fit_is_a_line() -> None:
     assert lines[-1] == "TypeError: %d format: a real number is required, not str"
 
 
+@pytest.mark.slow
 def test_a_file_that_has_no_room_loses_whole_lines_and_says_how_many(tmp_path: Path) -> None:
     """The size of files is limited, which cuts a line, and then it isn't."""
     program = (
@@ -207,6 +208,7 @@ def test_a_flush_of_a_stalled_pipe_ends(pipe: Pipe) -> None:
     pipe.writer.flush(10)
 
 
+@pytest.mark.slow
 def test_a_reader_that_returns_sees_how_many_lines_were_lost(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)

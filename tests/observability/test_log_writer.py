@@ -133,6 +133,7 @@ def test_lines_that_are_lost_are_counted_once_the_log_is_read_again(
         assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_gone_costs_nothing(postgres: URL, tmp_path: Path) -> None:
     with piped(postgres, tmp_path) as service:
         service.close_log()

@@ -293,6 +293,7 @@ def test_requests_are_logged_only_if_the_setting_says_so(postgres: URL) -> None:
     assert log.getvalue() == ""
 
 
+@pytest.mark.slow
 def test_the_whole_output_of_the_service_has_the_one_form(postgres: URL, tmp_path: Path) -> None:
     """As a process: uvicorn's lines too, on stdout, and nothing on stderr."""
     with socket.create_server(("127.0.0.1", 0)) as free:

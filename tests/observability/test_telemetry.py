@@ -143,6 +143,7 @@ def test_one_request_is_a_trace_a_metric_and_a_line(
     assert collector.resource()["service.name"] == "task-management-api"
 
 
+@pytest.mark.slow
 def test_the_pool_is_measured(
     client: httpx.Client, collector: Collector, database: URL, service: Service
 ) -> None:

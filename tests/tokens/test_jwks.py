@@ -218,6 +218,7 @@ def test_a_look_up_that_began_before_a_token_came_says_nothing_about_it(frontend
     assert int(second.headers["Retry-After"]) in range(25, 31)
 
 
+@pytest.mark.slow
 def test_a_flood_of_unknown_keys_is_one_fetch_in_30_seconds(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
@@ -288,6 +289,7 @@ def test_an_issuer_that_is_not_there_at_start_is_a_503_until_it_comes(
         assert ask_as(client, frontend, pair, jti="after it went") == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["status", "body", "size", "redirect", "slow"])
 def test_an_issuer_in_trouble_is_a_503_for_unknown_keys_and_none_for_known_ones(
     client: httpx.Client,
