@@ -45,7 +45,7 @@ HEAD = """\
 
 @dataclass(frozen=True)
 class Case:
-    """Who uses the service: the ordinary users or none, and greedy ones who repeat `operation`."""
+    """The users of the service: ordinary ones or none, and greedy ones that repeat `operation`."""
 
     title: str
     greedy: int = 0
