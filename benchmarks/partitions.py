@@ -21,6 +21,7 @@ from process import clean_up_on_sigterm
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
+from postgres.prepared import Statement  # noqa: E402
 from tasks import queries  # noqa: E402
 
 SCRIPT = (ROOT / "migrations/partition.sql").read_text()
@@ -52,7 +53,7 @@ def sizes(server: Server, database: str) -> dict[str, float]:
         return {name: int(size) / tasks for name, size in fetch_all(cursor)}
 
 
-def cases() -> dict[str, tuple[str, dict[str, Any]]]:
+def cases() -> dict[str, tuple[Statement, dict[str, Any]]]:
     """The statements, with placeholders for a person and a task of theirs."""
     page = queries.list_tasks("all", "created", "desc", after=False)
     return {
@@ -71,8 +72,9 @@ def milliseconds(server: Server, database: str) -> dict[str, float]:
             person = turn * 31 % POPULATION.users + 1
             who = {"user_id": POPULATION.user_id(person), "task_id": POPULATION.task_id(person, 1)}
             for name, (statement, values) in cases().items():
+                command = statement.execute if turn else statement.prepare
                 begin = time.perf_counter()
-                cursor.execute(statement, who | values)
+                cursor.execute(command, who | values)
                 cursor.fetchall()
                 times[name].append((time.perf_counter() - begin) * 1e3)
     return {name: median(values) for name, values in times.items()}

@@ -47,7 +47,7 @@ SELECT {start} + (task - 1) * {users} + person, {person}, 'Task ' || task || ' o
        task % 4 = 0, moment, moment
 FROM generate_series(1, {tasks}) AS task, generate_series(1, {users}) AS person,
      LATERAL (SELECT timestamptz '2025-01-01' + task * interval '1 hour'
-                     + person * interval '1 millisecond') AS at (moment)
+                     + person * 1009 * interval '1 microsecond') AS at (moment)
 ORDER BY task, person
 """
 

@@ -21,12 +21,19 @@ from sqlalchemy.util import await_only
 
 from postgres.cancellation import cancel
 from postgres.dns import addresses
+from postgres.prepared import RECOVERABLE, PreparedStatements, Statement
 
 CONNECT_TIMEOUT = 5.0  # seconds
 STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, because a pooler forwards no server setting
 EXPIRED = "the database did not answer in time"
 
+# Bytes. Libpq has sent so many at once, because the kernel's buffer of the socket was empty before.
+SENT_AT_ONCE = 4096
+
 Row = tuple[Any, ...]
+
+
+TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 
 
 class Connection(extensions.connection):
@@ -39,12 +46,15 @@ class Connection(extensions.connection):
 
     loop: asyncio.AbstractEventLoop
     socket: int
+    statements = PreparedStatements()
     busy = False
     dead = False
     expired = False
     generation = 0  # of its pool
     waiter: asyncio.Future[None] | None = None
     cancellation: asyncio.Task[None] | None = None
+    _deadline = 0.0  # of the statement, on the loop's clock
+    _timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Complete the connection. Raises psycopg2.OperationalError."""
@@ -55,29 +65,82 @@ class Connection(extensions.connection):
             await self._wait(watch, forget, self.fileno())
         self.socket = self.fileno()
         self.loop.add_reader(self.socket, self._readable)
+        self._socket_state = select.poll()  # select.select accepts no socket from 1024 up
+        self._socket_state.register(self.socket, select.POLLIN)
+        self._prepared: set[str] = set()
+        self._cursor = super().cursor(cursor_factory=extensions.cursor)
+        # Its times stay text: making them datetimes takes as long as all else of a row.
+        extensions.register_type(extensions.UNICODE, self._cursor)
+        assert self._cursor.string_types is not None
+        self._cursor.string_types[TIMESTAMPTZ] = extensions.UNICODE
 
     async def fetch(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, elapsed: float = 0.0
+        self,
+        statement: str | Statement,
+        parameters: Mapping[str, Any] | None = None,
+        elapsed: float = 0.0,
     ) -> list[Row]:
-        """Return the rows of one statement, in one round trip."""
-        cursor = super().cursor()
-        await self.execute(cursor, sql, parameters, elapsed)
+        """Return the rows of one statement, in one round trip.
+
+        A `timestamptz` is text, as Postgres writes it.
+        """
+        cursor = self._cursor
+        await self.execute(cursor, statement, parameters, elapsed)
         return cursor.fetchall() if cursor.description else []
 
     async def execute(
-        self, cursor: extensions.cursor, sql: str, parameters: Any, elapsed: float = 0.0
+        self,
+        cursor: extensions.cursor,
+        statement: str | Statement,
+        parameters: Any,
+        elapsed: float = 0.0,
     ) -> None:
-        """Execute `sql`; the rows are then in `cursor`.
+        """Execute `statement`; the rows are then in `cursor`.
 
         `elapsed` is the number of seconds of STATEMENT_TIMEOUT that it took to get the connection.
         Raises psycopg2.Error and TimeoutError. If the time-out or a cancellation interrupts the
         wait, the statement and the connection end. The reason is that the response is still to
         come, and would be taken for the response to the next statement.
         """
+        self._set_deadline(STATEMENT_TIMEOUT - elapsed)
+        if not isinstance(statement, Statement) or not self.statements.enabled:
+            await self._run(cursor, str(statement), parameters)
+            return
+        self.statements.executions += 1
+        is_prepared = self.statements.is_pooled or statement.name in self._prepared
+        try:
+            await self._run(
+                cursor, statement.execute if is_prepared else statement.prepare, parameters
+            )
+        except RECOVERABLE as error:
+            await self._run_again(cursor, statement, parameters, error)
+        if not is_prepared:
+            self._prepared.add(statement.name)
+
+    async def _run_again(
+        self,
+        cursor: extensions.cursor,
+        statement: Statement,
+        parameters: Any,
+        error: psycopg2.Error,
+    ) -> None:
+        """Execute a statement that the server has not prepared as expected.
+
+        The error undid the message as a whole. If the second one meets yet another server
+        connection, behind a pooler, the third prepares nothing.
+        """
+        try:
+            await self._run(cursor, self.statements.recover(statement, error), parameters)
+        except RECOVERABLE:
+            await self._run(cursor, statement.sql, parameters)
+
+    async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
         self.busy, self.expired = True, False
-        deadline = self.loop.call_later(max(STATEMENT_TIMEOUT - elapsed, 0.0), self._expire)
         try:
             extensions.cursor.execute(cursor, sql, parameters)
+            if len(cursor.query or b"") <= SENT_AT_ONCE:  # there is nothing yet to poll for
+                self.waiter = self.loop.create_future()
+                await self.waiter
             while (state := self.poll()) != extensions.POLL_OK:
                 if self.expired:  # while it was not waiting, just before a poll
                     raise TimeoutError(EXPIRED)
@@ -99,8 +162,6 @@ class Connection(extensions.connection):
             _cancellations.add(self.cancellation)
             self.cancellation.add_done_callback(_cancellations.discard)
             raise
-        finally:
-            deadline.cancel()
 
     def is_alive(self) -> bool:
         """Return whether a statement can be sent, as far as is known without sending it."""
@@ -142,9 +203,25 @@ class Connection(extensions.connection):
 
     def _has_something_to_read(self) -> bool:
         """Ask the kernel: the event loop may report data late, after it was read."""
-        socket = select.poll()  # select.select accepts no socket from 1024 up
-        socket.register(self.socket, select.POLLIN)
-        return bool(socket.poll(0))
+        return bool(self._socket_state.poll(0))
+
+    def _set_deadline(self, seconds: float) -> None:
+        """Let the statement expire then. One timer serves all statements, and is seldom set."""
+        self._deadline = self.loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= self._deadline:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if not self.busy:
+            return
+        if self.loop.time() < self._deadline - 0.001:  # the clock of a timer is not exact
+            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+        else:
+            self._expire()
 
     def _expire(self) -> None:
         self.expired = True
@@ -155,6 +232,8 @@ class Connection(extensions.connection):
         if not self.dead:
             self.dead = True
             self.loop.remove_reader(self.socket)
+            if self._timer is not None:
+                self._timer.cancel()
 
 
 # Statements that are being cancelled. The event loop itself keeps only weak references to tasks.

@@ -17,7 +17,7 @@ from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from tasks.idempotency import create_once
 from tasks.pagination import CHUNK, decode_cursor, page_json, read_page, whole_list_json
 from tasks.repository import fetch_task, modify_task
-from tasks.serialization import Task, to_json
+from tasks.serialization import Task, to_json, to_task
 
 # The errors that every operation can return. Each decorator adds its own.
 ALWAYS = (
@@ -117,7 +117,7 @@ async def create_task(
     if idempotency_key is None:
         values = {"user_id": user_id, **task.model_dump()}
         [row] = await session.fetch(queries.CREATE, values, retry=False)
-        created = Task(*row)
+        created = to_task(row)
     else:
         created, replayed = await create_once(session, user_id, task, idempotency_key)
         headers = {"Idempotency-Replayed": "true"} if replayed else {}

@@ -11,7 +11,7 @@ from database import Session, compile_sql
 from postgres import driver
 from schemas import TaskCreate
 from tasks.queries import FIELDS, GET, NEW
-from tasks.serialization import Task
+from tasks.serialization import Task, to_task
 
 _EXPIRED = "{0}.created_at < now() - interval '24 hours'"
 _FIELDS = ", ".join(compile_sql(field) for field in FIELDS)
@@ -89,8 +89,8 @@ async def create_once(session: Session, user_id: str, task: TaskCreate, key: str
     if not same:
         raise errors.IdempotencyKeyReused
     if replayed is not None:
-        return Created(Task(*row), replayed)
+        return Created(to_task(row), replayed)
     # The task was deleted, or it was committed while the statement waited, which can't see it.
     for earlier in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
-        return Created(Task(*earlier), replayed=True)
+        return Created(to_task(earlier), replayed=True)
     raise errors.TaskNotFound

@@ -13,7 +13,7 @@ from errors import InvalidInput
 from models import TITLE_LENGTH
 from schemas import MAX_ID, FieldError, TaskQuery
 from tasks import queries
-from tasks.serialization import Task, TaskList, to_json
+from tasks.serialization import Task, TaskList, to_json, to_tasks
 
 # Tasks to hold in memory at once while a whole list is sent. With 1 KiB each they take a MiB.
 CHUNK = 1000
@@ -79,11 +79,12 @@ async def read_page(
     session: Session, user_id: str, query: TaskQuery, after: Position | None, limit: int
 ) -> Page:
     """Return at most `limit` tasks. One more is read to find out whether there is a next page."""
-    sql = queries.list_tasks(query.status, query.sort, query.direction, after=after is not None)
+    is_after = after is not None
+    statement = queries.list_tasks(query.status, query.sort, query.direction, after=is_after)
     parameters = {"user_id": user_id, "limit": limit + 1}
     if after is not None:
         parameters |= after._asdict()
-    tasks = [Task(*row) for row in await session.fetch(sql, parameters, retry=True)]
+    tasks = to_tasks(await session.fetch(statement, parameters, retry=True))
     if len(tasks) <= limit:
         return Page(tasks, None)
     del tasks[limit:]

@@ -32,9 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement, literal_column
 from sqlmodel import DateTime, cast, func, select
 
-from database import compile_sql
+from database import prepare
 from models import FILTERS, tasks
-from postgres import driver
+from postgres.prepared import Statement
 from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
 
 columns = tasks.c
@@ -72,12 +72,7 @@ def _settable(schema: type[BaseModel]) -> list[Column[Any]]:
     return _columns_of(schema)
 
 
-def _as_sent(column: Column[Any]) -> ColumnElement[Any]:
-    is_time = column.type.compile(driver.DIALECT) == "TIMESTAMP WITH TIME ZONE"
-    return _rfc3339(column).label(column.name) if is_time else column
-
-
-FIELDS = tuple(_as_sent(column) for column in _columns_of(TaskResponse))
+FIELDS = tuple(_columns_of(TaskResponse))
 
 
 # The same ETag that serialization.py makes from a row.
@@ -95,13 +90,13 @@ NEXT_UPDATE = func.greatest(
 class ConditionalStatement(NamedTuple):
     """A statement that changes a task, and one that also requires its ETag to be in `if_match`."""
 
-    always: str
-    if_match: str
+    always: Statement
+    if_match: Statement
 
 
-def _returning(change: Insert | Update | Delete) -> str:
+def _returning(change: Insert | Update | Delete) -> Statement:
     """Return `change` as a statement that returns the changed task, or the deleted one."""
-    return compile_sql(change.returning(*FIELDS))
+    return prepare(change.returning(*FIELDS))
 
 
 def _conditional(statement: Update | Delete) -> ConditionalStatement:
@@ -115,7 +110,7 @@ def _conditional(statement: Update | Delete) -> ConditionalStatement:
     return ConditionalStatement(_returning(statement), _returning(statement.where(is_current)))
 
 
-GET = compile_sql(select(*FIELDS).where(*OWN_TASK))
+GET = prepare(select(*FIELDS).where(*OWN_TASK))
 
 # The values of a new task that the client sends. The database fills in the others. Otherwise
 # SQLAlchemy would require a value for every column that has a default in the model.
@@ -160,13 +155,13 @@ TOGGLE = _conditional(
 DELETE = _conditional(delete(tasks).where(*OWN_TASK))
 
 # Runs only after one of the above found nothing, and checks whether another user has the task.
-TASK_BELONGS_TO_OTHER = compile_sql(
+TASK_BELONGS_TO_OTHER = prepare(
     select(columns.user_id != USER_ID).where(columns.id == bindparam("task_id"))
 )
 
 
 @lru_cache
-def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
+def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> Statement:
     """Return the statement of a page: `limit` tasks from the start, or `after` (`key`, `id`).
 
     That position is the sort key and the id of the last task of the page before. They are compared
@@ -186,4 +181,4 @@ def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> str:
     # Hide the limit from the planner. If Postgres knew that a page is most of a user's tasks, it
     # would read all of them in any order and sort them, and its estimate of them would be wrong.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
-    return compile_sql(statement.order_by(*ordering).limit(limit))
+    return prepare(statement.order_by(*ordering).limit(limit))

@@ -5,12 +5,13 @@ from typing import Any
 
 import errors
 from database import Session
+from postgres.prepared import Statement
 from tasks import queries
-from tasks.serialization import Task
+from tasks.serialization import Task, to_task
 
 
 async def fetch_task(
-    sql: str,
+    statement: Statement,
     user_id: str,
     task_id: int,
     session: Session,
@@ -18,14 +19,14 @@ async def fetch_task(
     *,
     retry: bool = False,
 ) -> Task:
-    """Return the user's task that `sql` selects or changes. `others` are its other parameters.
+    """Return the user's task that `statement` selects or changes.
 
-    Every statement checks the task, its owner and its condition at once. Only if it finds
+    `others` are the statement's other parameters. Every statement checks the task, its owner and its condition at once. Only if it finds
     nothing, a second one finds out why. Raises TaskNotFound, Forbidden or PreconditionFailed.
     """
     values = {**(others or {}), "user_id": user_id, "task_id": task_id}
-    for row in await session.fetch(sql, values, retry=retry):
-        return Task(*row)
+    for row in await session.fetch(statement, values, retry=retry):
+        return to_task(row)
     for (belongs_to_other,) in await session.fetch(
         queries.TASK_BELONGS_TO_OTHER, values, retry=True
     ):

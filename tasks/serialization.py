@@ -4,7 +4,9 @@ TaskResponse and TaskListResponse in schemas.py document them and have the same 
 model takes several times as long to create from a row and to serialize.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -12,7 +14,7 @@ from schemas import TaskResponse
 
 
 class _Task(msgspec.Struct, gc=False):  # no garbage collection, because it has no cycles
-    """A row of `queries.FIELDS`. Its times are RFC 3339 already."""
+    """A row of `queries.FIELDS`, with its times in the form of RFC 3339."""
 
     if TYPE_CHECKING:  # the fields that the service itself reads
         id: int
@@ -34,6 +36,55 @@ if TYPE_CHECKING:
     Task = _Task
 else:
     Task = msgspec.defstruct("Task", TaskResponse.model_fields, bases=(_Task,), gc=False)
+
+
+# The positions of the times in a row.
+TIMES = tuple(
+    number
+    for number, field in enumerate(TaskResponse.model_fields.values())
+    if datetime in (field.annotation, *get_args(field.annotation))
+)
+
+
+def to_task(row: Iterable[Any]) -> Task:
+    """Return the task of one row."""
+    values = list(row)
+    for number in TIMES:
+        values[number] = rfc3339(values[number])
+    return Task(*values)
+
+
+def to_tasks(rows: Sequence[Sequence[Any]]) -> list[Task]:
+    """Return the tasks of many rows, as `to_task` does in less time: it takes column by column."""
+    if not rows:
+        return []
+    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+    for number in TIMES:
+        columns[number] = [
+            f"{time[:10]}T{time[11:26]}Z"
+            if time and len(time) == 29 and time[10] == " " and time[26:] == "+00"
+            else rfc3339(time)
+            for time in columns[number]
+        ]
+    return list(map(Task, *columns))
+
+
+def rfc3339(time: str | None) -> str | None:
+    """Return a time that Postgres wrote in the form of RFC 3339: in UTC, with six decimals.
+
+    So later times sort after earlier ones. The text that Postgres writes depends on the time zone
+    of the session. Formatting in the statement would cost Postgres half as much again for a list.
+    """
+    if time is None:
+        return None
+    if time.endswith("+00") and time[10] == " ":  # 2026-01-09 12:30:45.123456+00
+        fraction = time[20:-3]  # Postgres leaves out zeros at its end
+        return f"{time[:10]}T{time[11:19]}.{fraction:0<6}Z"
+    try:
+        moment = datetime.fromisoformat(time).astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # infinity, or a year that Python does not have
+        return time
+    return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
 class TaskList(msgspec.Struct, gc=False):

@@ -32,7 +32,7 @@ MUTATIONS = [
     Mutation(
         "lost-read-is-not-sent-again",
         "Each restart of the database or its pooler would be a 503 for reads.",
-        "return await self._fetch_once(sql, parameters, started_at, fresh=True)",
+        "return await self._fetch_once(statement, parameters, started_at, fresh=True)",
         "raise",
         ("test_a_read_whose_response_is_lost_is_sent_again",),
     ),

@@ -7,12 +7,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from psycopg2.extensions import connection as Connection
 from pydantic import BaseModel
 
 import routes.tasks
 from schemas import TaskListResponse, TaskResponse
 from tasks import pagination
-from tasks.serialization import Task, TaskList
+from tasks.serialization import Task, TaskList, to_task, to_tasks
 
 Create = Callable[..., dict[str, Any]]
 
@@ -61,3 +62,52 @@ def test_every_answer_is_what_is_documented(
         for each in listed["tasks"]:
             assert list(each) == list(TaskResponse.model_fields)
             assert each["description"] == description
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("2026-01-09 12:30:45.123456+00", "2026-01-09T12:30:45.123456Z"),
+        ("2026-01-09 12:30:45.12+00", "2026-01-09T12:30:45.120000Z"),
+        ("2026-01-09 12:30:45+00", "2026-01-09T12:30:45.000000Z"),
+        ("2026-01-09 18:00:45.12+05:30", "2026-01-09T12:30:45.120000Z"),
+        ("2026-01-09 00:30:45.123456-12", "2026-01-09T12:30:45.123456Z"),
+        ("1849-12-31 23:59:59.9+00:19:32", "1849-12-31T23:40:27.900000Z"),
+        ("infinity", "infinity"),
+        ("12026-01-09 12:30:45.12345+00", "12026-01-09 12:30:45.12345+00"),
+        (None, None),
+    ],
+)
+def test_a_time_is_in_utc_with_six_decimals(written: str | None, sent: str | None) -> None:
+    row = (1, "alice", "Tea", None, False, written, written)
+    task = to_task(row)
+    assert (task.created_at, task.updated_at) == (sent, sent)
+    assert to_tasks([row, row]) == [task, task]
+
+
+def test_a_list_of_no_rows_has_no_tasks() -> None:
+    assert to_tasks([]) == []
+
+
+def test_times_are_utc_whatever_the_session_s_zone(
+    database: Connection, client: httpx.Client, alice: str, create: Create
+) -> None:
+    task = create()
+    with database.cursor() as cursor:
+        cursor.execute("SELECT current_database()")
+        [name] = cursor.fetchone() or [""]
+        cursor.execute(f"ALTER DATABASE \"{name}\" SET TimeZone = 'Asia/Kolkata'")
+        try:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            path = f"/api/{alice}/tasks"
+            assert client.get(f"{path}/{task['id']}").json() == task
+            assert client.get(path).json()["tasks"] == [task]
+        finally:
+            cursor.execute(f'ALTER DATABASE "{name}" RESET TimeZone')
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )

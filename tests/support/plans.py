@@ -1,0 +1,20 @@
+"""The plans that Postgres makes for the service's prepared statements."""
+
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from postgres.prepared import Statement
+
+# A prepared statement is planned for its parameters at first, and for all parameters later.
+PLANS = ("custom", "generic")
+
+
+def plan_of(cursor: Cursor, statement: Statement, values: dict[str, Any], kind: str) -> str:
+    """The plan that is one of PLANS, after it was executed."""
+    prepare, _, _ = statement.prepare.partition("; EXECUTE")
+    cursor.execute("DEALLOCATE ALL")
+    cursor.execute(f"SET plan_cache_mode = force_{kind}_plan")
+    cursor.execute(prepare.replace("%%", "%"))
+    cursor.execute("EXPLAIN (ANALYZE, TIMING OFF) " + statement.execute, values)
+    return "\n".join(line for (line,) in cursor)
