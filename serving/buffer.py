@@ -5,16 +5,8 @@ import re
 import httptools
 
 from errors import HeadersTooLarge
-from serving.head import (
-    TOO_MANY_LINES,
-    Head,
-    feed,
-    first_lines,
-    header_parser,
-    malformed,
-    parse_head,
-    parse_request_line,
-)
+from serving.head import Head, parse_head, parse_request_line
+from serving.headers import TOO_MANY_LINES, feed, first_lines, header_parser, malformed
 
 MAX_HEAD = 64 * 1024  # bytes, the empty lines before it included
 

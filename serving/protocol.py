@@ -150,7 +150,7 @@ class Protocol(Connection):
         path = head.path.decode("ascii")
         return {
             "type": "http",
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": head.version,
             "server": self._server,
             "client": self._client,

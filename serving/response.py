@@ -31,6 +31,9 @@ FREQUENT_LINES = {
     header: header_line(*header)
     for header in (*DEFAULTS, (b"content-type", b"application/json"), (b"vary", b"Origin"))
 }
+# And they have these, whose values differ.
+FREQUENT_NAMES = frozenset((b"etag", b"location", b"x-request-id"))
+FRAMING = frozenset((b"content-length", b"connection", b"transfer-encoding"))
 
 
 @lru_cache(maxsize=4)  # the date changes once a second
@@ -60,15 +63,17 @@ class ResponseWriter:
         """Take status and headers. Return whether the connection stays open afterwards."""
         status = message["status"]
         lines = [STATUS_LINES[status], default_lines(tuple(default_headers))]
-        for name, value in message.get("headers", ()):
-            line = FREQUENT_LINES.get((name, value)) or header_line(name, value)
-            if line.startswith(b"content-length:"):
-                self._missing = int(value)
-            elif line.startswith(b"connection:"):
-                keep_alive = keep_alive and b"close" not in value.lower()
-                continue
-            elif line.startswith(b"transfer-encoding:"):  # the server's own affair
-                continue
+        for header in message.get("headers", ()):
+            line = FREQUENT_LINES.get(header)
+            if line is None:
+                name, value = header
+                if name in FREQUENT_NAMES and not FORBIDDEN_IN_VALUE.search(value):
+                    line = b"%b: %b\r\n" % header
+                else:
+                    line = header_line(name, value)
+                    name = name.lower()
+                    if name in FRAMING:
+                        line, keep_alive = self._take_framing(name, value, line, keep_alive)
             lines.append(line)
         self._has_body = self._has_body and status not in STATUSES_WITHOUT_BODY
         if self._has_body and self._missing is None:
@@ -79,6 +84,17 @@ class ResponseWriter:
         lines.append(b"\r\n")
         self._head = b"".join(lines)
         return keep_alive
+
+    def _take_framing(
+        self, name: bytes, value: bytes, line: bytes, keep_alive: bool
+    ) -> tuple[bytes, bool]:
+        """Heed a header that is the server's own affair. Return the line that is sent of it."""
+        if name == b"content-length":
+            self._missing = int(value)
+            return line, keep_alive
+        if name == b"connection":
+            keep_alive = keep_alive and b"close" not in value.lower()
+        return b"", keep_alive
 
     def body(self, content: bytes, more: bool) -> bytes:
         """Return the bytes of the next part. Raises RuntimeError if its length was not declared."""
