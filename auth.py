@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope
 
 from config import Settings, get_settings
 from development.signing_secret import signing_secret
@@ -35,24 +36,27 @@ class BearerAuthentication(SecurityBase):
 
         Raises AuthUnavailable if the token's key is unknown and can't be looked up at the moment.
         """
-        caller = request.scope["user_id"] = await self._caller(request)
+        token = bearer_token(_authorization_lines(request.scope))
+        verifier: TokenVerifier = request.app.state.verifier
+        try:
+            caller = verifier.user_id(token)
+        except UnknownKey as unknown:
+            assert verifier.keys is not None
+            await verifier.keys.look_up(unknown.kid)
+            caller = verifier.user_id(token)
+        else:
+            if verifier.keys is not None:
+                verifier.keys.refresh_if_stale()
+        request.scope["user_id"] = caller
         if caller != user_id:
             raise Forbidden("the path is another user's")
         return caller
 
-    async def _caller(self, request: Request) -> str:
-        token = bearer_token(request.headers.getlist("authorization"))
-        verifier: TokenVerifier = request.app.state.verifier
-        keys = verifier.keys
-        if keys is None:
-            return verifier.user_id(token)
-        try:
-            caller = verifier.user_id(token)
-        except UnknownKey as unknown:
-            await keys.look_up(unknown.kid)
-            return verifier.user_id(token)
-        keys.refresh_if_stale()
-        return caller
+
+def _authorization_lines(scope: Scope) -> list[str]:
+    return [
+        value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"
+    ]
 
 
 def bearer_token(lines: Sequence[str]) -> str:

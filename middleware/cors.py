@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import OriginNotAllowed
 from middleware.request_id import with_request_id
+from middleware.response_headers import CORS_HEADERS
 from middleware.security_headers import RawHeader, with_defaults
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -31,7 +32,11 @@ RESPONSE_HEADERS = (
     "Allow",
     "X-Request-ID",
 )
-VARY = (b"vary", b"Origin")
+WITHOUT_ORIGIN: tuple[RawHeader, ...] = ((b"vary", b"Origin"),)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return any(name == b"access-control-request-method" for name, _ in scope["headers"])
 
 
 class CORSMiddleware(StarletteCORSMiddleware):
@@ -50,24 +55,29 @@ class CORSMiddleware(StarletteCORSMiddleware):
     def __call__(  # type: ignore[override]  # not async: each request would keep a coroutine
         self, scope: Scope, receive: Receive, send: Send
     ) -> Awaitable[None]:
-        """Add the CORS headers. Most requests have no `Origin`, and need only `Vary`."""
+        """Respond to a preflight, or name the CORS headers that the response gets (below).
+
+        The middleware inside adds them (errors.py), so that one wrapper of `send` adds all headers.
+        """
         if scope["type"] != "http":
             return self.app(scope, receive, send)
-        if all(name != b"origin" for name, _ in scope["headers"]):
-            return self.app(scope, receive, with_request_id(scope, send, VARY))
-        return super().__call__(scope, receive, with_request_id(scope, send))
+        origin = ""
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                origin = value.decode("latin-1")
+        if origin and scope["method"] == "OPTIONS" and _is_preflight(scope):
+            return super().__call__(scope, receive, with_request_id(scope, send))
+        scope[CORS_HEADERS] = self.headers_for(origin) if origin else WITHOUT_ORIGIN
+        return self.app(scope, receive, send)
 
-    def headers_for(self, origin: str) -> list[RawHeader]:
-        """Return the headers of a response to `origin` that bypasses this middleware.
-
-        `origin` may be empty.
-        """
+    def headers_for(self, origin: str) -> tuple[RawHeader, ...]:
+        """Return the CORS headers of a response to `origin`, which may be empty."""
         headers = MutableHeaders(self.simple_headers if origin else None)
         if self.is_allowed_origin(origin):
             self.allow_explicit_origin(headers, origin)
         else:
             headers.append("vary", "Origin")
-        return headers.raw
+        return tuple(headers.raw)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)

@@ -2,17 +2,16 @@
 
 from starlette.types import Message, Scope, Send
 
-from middleware.security_headers import RawHeader
 from observability.request_id import HEADER, request_id
 
 
-def with_request_id(scope: Scope, send: Send, *others: RawHeader) -> Send:
-    """Return `send` with the id, and `others`, as headers of the response to `scope`."""
+def with_request_id(scope: Scope, send: Send) -> Send:
+    """Return `send` with the id as a header of the response to `scope`."""
 
     async def send_with_id(message: Message) -> None:
         if message["type"] == "http.response.start":
             header = (HEADER, request_id(scope).encode())
-            message["headers"] = [*message.get("headers", ()), header, *others]
+            message["headers"] = [*message.get("headers", ()), header]
         await send(message)
 
     return send_with_id

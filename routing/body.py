@@ -12,6 +12,7 @@ from errors import PayloadTooLarge, RequestTimeout
 
 MAX_BODY = 64 * 1024  # bytes
 BODY_TIMEOUT = 10.0  # seconds
+FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class BodyLimit:
@@ -63,6 +64,11 @@ class BoundedRequest(Request):
             except TimeoutError:
                 raise RequestTimeout from None
         return self._body
+
+    @property
+    def declares_body(self) -> bool:
+        """Whether the headers say that there is a body."""
+        return any(name in FRAMING for name, _ in self.scope["headers"])
 
     @property
     def _limit(self) -> int:

@@ -1,19 +1,20 @@
 """Finds the fast routes in front of FastAPI's own routing, in the same order."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, NamedTuple
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import RouteContext, iter_route_contexts
+from fastapi.routing import RouteContext, _IncludedRouter, iter_route_contexts
 from starlette._utils import get_route_path
 from starlette.convertors import Convertor
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import MethodNotAllowed
+from routing.body import BoundedRequest
 from routing.paths import path_to_match
 from routing.route import FAST, Route, restored_parts
 
@@ -43,14 +44,14 @@ class FastRoutes:
             app.exception_handlers.get(RequestValidationError)
             is request_validation_exception_handler
         )
-        self._candidates: list[Candidate] = []
+        self._candidates: dict[str, list[Candidate]] = {}  # by method, those for any included
+        self._every: list[Candidate] = []
         self._routes: list[Any] = []
-        self._version = -1
+        self._routers: list[APIRouter] = []
+        self._versions: list[int] = []
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        route = None
-        if scope["type"] == "http" and self._enabled and not self._app.dependency_overrides:
-            route = self._find(scope)
+        route = self._route_of(scope)
         if route is None:
             return self._otherwise(scope, receive, send)
         if "fastapi.telemetry" in scope:  # FastAPI's own routing tells its span about the route
@@ -58,7 +59,19 @@ class FastRoutes:
             return self._otherwise(scope, receive, send)
         return route.serve(scope, receive, send)
 
-    def _find(self, scope: Scope) -> Route | None:
+    def response(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Response] | None:
+        """Return the response of a fast route, to be awaited. None: `__call__` serves the request.
+
+        For middleware that has nothing between itself and this object (middleware/errors.py).
+        """
+        if "fastapi.telemetry" in scope:
+            return None
+        route = self._route_of(scope)
+        return None if route is None else route.respond(BoundedRequest(scope, receive))
+
+    def _route_of(self, scope: Scope) -> Route | None:
+        if scope["type"] != "http" or not self._enabled or self._app.dependency_overrides:
+            return None
         path = path_to_match(scope)
         if path is None:
             return None
@@ -66,41 +79,71 @@ class FastRoutes:
         route_path = path
         if scope.get("root_path"):
             route_path = get_route_path({**scope, "path": path})
-        method = scope["method"]
-        others: set[str] = set()  # methods of the path
-        for route, pattern, methods, convertors, matches in self._candidates:
+        for candidate in self._candidates.get(scope["method"], self._every):
+            route, pattern, methods, convertors, matches = candidate
             if pattern is None:
                 if matches(scope)[0] is not Match.NONE:
                     return None
-            elif match := pattern.match(route_path):
-                if method not in methods:
-                    others |= methods
-                    continue
+            elif (match := pattern.match(route_path)) and scope["method"] in methods:
                 if route is not None:
-                    parts: dict[str, Any] = match.groupdict()
-                    for name in parts:
-                        parts[name] = convertors[name].convert(parts[name])
-                    if path is not scope["path"]:
-                        parts = restored_parts(parts)
-                    if outer := scope.get("path_params"):  # of a mount
-                        parts = {**outer, **parts}
-                    scope["path_params"] = parts
-                    scope["endpoint"] = route.endpoint
-                    scope["route"] = route
-                    scope.setdefault("router", self._app.router)
+                    self._describe(scope, route, _parts(match, convertors, scope, path))
                 return route
-        if others:  # FastAPI would come to the same, and ask every route for every method
-            raise MethodNotAllowed(others)
+        self._refuse_method(scope, route_path)
         return None
+
+    def _describe(self, scope: Scope, route: Route, parts: dict[str, Any]) -> None:
+        """Put into `scope` what FastAPI's routing does."""
+        if outer := scope.get("path_params"):  # of a mount
+            parts = {**outer, **parts}
+        scope["path_params"] = parts
+        scope["endpoint"] = route.endpoint
+        scope["route"] = route
+        scope.setdefault("router", self._app.router)
+
+    def _refuse_method(self, scope: Scope, route_path: str) -> None:
+        """Raise MethodNotAllowed if the path has routes, with other methods.
+
+        FastAPI would come to the same, and ask every route for every method.
+        """
+        others: set[str] = set()
+        for candidate in self._every:
+            if candidate.pattern is not None and candidate.pattern.match(route_path):
+                others |= candidate.methods
+        if others:
+            raise MethodNotAllowed(others)
 
     def _refresh(self) -> None:
         """Look at the routes again if there are others since."""
-        version = self._app.router._get_routes_version()
-        if version == self._version and self._app.routes == self._routes:
+        versions = [router._routes_version for router in self._routers]
+        if versions == self._versions and self._app.routes == self._routes:
             return
-        self._candidates = [_candidate(each) for each in iter_route_contexts(self._app.routes)]
+        self._every = [_candidate(each) for each in iter_route_contexts(self._app.routes)]
+        methods = set().union(*(candidate.methods for candidate in self._every))
+        self._candidates = {
+            method: [each for each in self._every if each.pattern is None or method in each.methods]
+            for method in methods
+        }
         self._routes = list(self._app.routes)
-        self._version = version
+        self._routers = list(_routers(self._app.router))
+        self._versions = [router._routes_version for router in self._routers]
+
+
+def _parts(
+    match: re.Match[str], convertors: dict[str, Convertor[Any]], scope: Scope, path: str
+) -> dict[str, Any]:
+    """Return the parameters of the path."""
+    parts: dict[str, Any] = match.groupdict()
+    for name in parts:
+        parts[name] = convertors[name].convert(parts[name])
+    return parts if path is scope["path"] else restored_parts(parts)
+
+
+def _routers(router: APIRouter) -> Iterator[APIRouter]:
+    """Yield `router` and the routers that it includes."""
+    yield router
+    for route in router.routes:
+        if isinstance(route, _IncludedRouter):
+            yield from _routers(route.original_router)
 
 
 def _candidate(context: RouteContext) -> Candidate:

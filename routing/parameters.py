@@ -23,7 +23,7 @@ class Parameter(Protocol):
 
     location: tuple[str, ...]
 
-    async def value(self, request: Request) -> Any:
+    def value(self, request: Request, body: bytes) -> Any:
         """The valid value. Raises pydantic's ValidationError."""
 
 
@@ -35,7 +35,7 @@ class PathParameter:
         self._name = name
         self._validate = TypeAdapter(annotation).validator.validate_python
 
-    async def value(self, request: Request) -> Any:
+    def value(self, request: Request, body: bytes) -> Any:
         return self._validate(request.scope["path_params"][self._name])
 
 
@@ -48,7 +48,7 @@ class QueryParameter:
         self._validate = TypeAdapter(annotation).validator.validate_python
         self._without_query: Any = None
 
-    async def value(self, request: Request) -> Any:
+    def value(self, request: Request, body: bytes) -> Any:
         if not request.scope["query_string"]:
             self._without_query = self._without_query or self._validate({})
             return self._without_query
@@ -63,8 +63,8 @@ class BodyParameter:
     def __init__(self, annotation: Any) -> None:
         self._validate = TypeAdapter(annotation).validator.validate_python
 
-    async def value(self, request: Request) -> Any:
-        return self._validate(parse_json(request, await request.body()))
+    def value(self, request: Request, body: bytes) -> Any:
+        return self._validate(parse_json(request, body))
 
 
 def parse_json(request: Request, body: bytes) -> Any:
@@ -86,7 +86,7 @@ class HeaderParameter:
         self._name = alias.lower().encode()
         self._validate = TypeAdapter(annotation).validator.validate_python
 
-    async def value(self, request: Request) -> Any:
+    def value(self, request: Request, body: bytes) -> Any:
         lines = [value for name, value in request.scope["headers"] if name == self._name]
         # Several lines are one list (RFC 9110, section 5.3).
         return self._validate(b", ".join(lines).decode("latin-1")) if lines else None
@@ -156,10 +156,11 @@ class ParameterSolver:
                 values[name] = solved[function]
             else:
                 values[name] = await dependency(request)
+        body = await request.body() if self.takes_body else b""
         wrong: list[FieldError] = []
         for name, argument in self._arguments.items():
             try:
-                values[name] = await argument.value(request)
+                values[name] = argument.value(request, body)
             except ValidationError as error:
                 wrong += field_errors(error, argument.location)
         if wrong:

@@ -117,7 +117,8 @@ class TaskRoute(Route):
         """
         assert self.arguments is not None
         user_id = await get_current_user(request, request.scope["path_params"]["user_id"])
-        await _receive(request, self.arguments.takes_body)
+        if self.arguments.takes_body or request.declares_body:
+            await _receive(request, self.arguments.takes_body)
         admission: Admission = request.app.state.admission
         await _enter(admission, request, user_id)
         try:

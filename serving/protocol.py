@@ -23,7 +23,8 @@ from serving.body import Body, MalformedBody
 from serving.buffer import RequestBuffer
 from serving.connection import Connection
 from serving.exchange import MAX_UNREAD_BODY, Exchange
-from serving.head import Head, malformed
+from serving.head import Head
+from serving.headers import malformed
 from serving.refusal import refusal
 
 # Longer than a body may take (routing/body.py), so that its own response comes first.

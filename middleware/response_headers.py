@@ -1,0 +1,33 @@
+"""The headers that every response has, whatever makes it."""
+
+from collections.abc import Sequence
+
+from starlette.types import Scope
+
+from middleware.security_headers import DEFAULTS, NAMES, RawHeader, with_defaults
+from observability.request_id import HEADER, request_id
+
+CORS_HEADERS = "cors_headers"  # in the scope of a request: those that its response gets
+
+
+def complete(headers: Sequence[RawHeader], scope: Scope) -> list[RawHeader]:
+    """Return `headers` with the request's id, its CORS headers, and those defaults it lacks."""
+    given = {name for name, _ in headers}
+    cors: tuple[RawHeader, ...] = scope.get(CORS_HEADERS, ())
+    for name, _ in cors:
+        if name in given:
+            headers, cors = _merged(headers, cors)
+            break
+    others = DEFAULTS if NAMES.isdisjoint(given) else with_defaults(headers)[len(headers) :]
+    return [*headers, (HEADER, request_id(scope).encode()), *cors, *others]
+
+
+def _merged(
+    headers: Sequence[RawHeader], cors: Sequence[RawHeader]
+) -> tuple[list[RawHeader], tuple[RawHeader, ...]]:
+    """Return both without names in common: `Vary` is a list, and CORS sets the others."""
+    names = {name for name, _ in cors}
+    varying = [value for name, value in (*headers, *cors) if name == b"vary"]
+    kept = [header for header in headers if header[0] not in names]
+    vary = (b"vary", b", ".join(varying))
+    return kept, (*(header for header in cors if header[0] != b"vary"), vary)
