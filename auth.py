@@ -54,9 +54,7 @@ class BearerAuthentication(SecurityBase):
 
 
 def _authorization_lines(scope: Scope) -> list[str]:
-    return [
-        value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"
-    ]
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
 
 
 def bearer_token(lines: Sequence[str]) -> str:

@@ -18,9 +18,12 @@ NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
 NO_NUL = r"^[^\x00]*$"
 
 
+DECIMAL = re.compile(r"-?[0-9]{1,30}")
+
+
 def _decimal(value: object) -> object:
     """Keep pydantic from reading `1_0`, ` 1` or `1.0` as an integer."""
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,30}", value):
+    if isinstance(value, str) and not DECIMAL.fullmatch(value):
         raise ValueError("must be a whole number")
     return value
 

@@ -1,5 +1,6 @@
 """The six operations on tasks."""
 
+from collections.abc import Iterable
 from typing import Annotated
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ from fastapi.responses import StreamingResponse
 import errors
 from auth import CurrentUser
 from database import SessionDep
+from middleware.security_headers import RawHeader
 from routing.openapi import error_responses
 from routing.route import TaskRoute
 from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
@@ -57,14 +59,24 @@ CREATED_HEADERS = {
 router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=TaskRoute)
 
 
-def json_response(body: bytes, status: int = 200, **headers: str) -> Response:
-    """Return a response whose body is JSON already."""
-    return Response(body, status, headers, media_type="application/json")
+class BodyResponse(Response):
+    """A response whose body is JSON already. Starlette's takes several times as long to make."""
+
+    media_type = "application/json"
+    background = None
+
+    def __init__(self, body: bytes, status: int = 200, headers: Iterable[RawHeader] = ()) -> None:
+        self.body = body
+        self.status_code = status
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON, *headers]
 
 
-def task_response(task: Task, status: int = 200, **headers: str) -> Response:
+JSON: RawHeader = (b"content-type", b"application/json")
+
+
+def task_response(task: Task, status: int = 200, headers: Iterable[RawHeader] = ()) -> Response:
     """Return a response with a task and its ETag."""
-    return json_response(to_json(task), status, ETag=task.etag, **headers)
+    return BodyResponse(to_json(task), status, ((b"etag", task.etag.encode()), *headers))
 
 
 @router.get(
@@ -87,7 +99,7 @@ async def list_tasks(
         admission = request.app.state.admission
         parts = whole_list_json(session, admission, user_id, query, page)
         return StreamingResponse(parts, media_type="application/json")
-    return json_response(page_json(page, query))
+    return BodyResponse(page_json(page, query))
 
 
 @router.post(
@@ -113,17 +125,17 @@ async def create_task(
     first request creates the task. The others return the same task in its current state, or 404
     if it was deleted since.
     """
-    headers = {}
+    headers: list[RawHeader] = []
     if idempotency_key is None:
         values = {"user_id": user_id, **task.model_dump()}
         [row] = await session.fetch(queries.CREATE, values, retry=False)
         created = to_task(row)
     else:
         created, replayed = await create_once(session, user_id, task, idempotency_key)
-        headers = {"Idempotency-Replayed": "true"} if replayed else {}
+        headers = [(b"idempotency-replayed", b"true")] if replayed else []
     tasks = f"{request.scope.get('root_path', '')}/api/{quote(user_id, safe='')}/tasks"
-    headers["Location"] = f"{tasks}/{created.id}"
-    return task_response(created, 201, **headers)
+    headers.append((b"location", f"{tasks}/{created.id}".encode()))
+    return task_response(created, 201, headers)
 
 
 @router.get(

@@ -9,8 +9,9 @@ from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import RouteContext, _IncludedRouter, iter_route_contexts
 from starlette._utils import get_route_path
-from starlette.convertors import Convertor
+from starlette.convertors import Convertor, StringConvertor
 from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import MethodNotAllowed
@@ -24,7 +25,7 @@ class Candidate(NamedTuple):
 
     route: Route | None  # None: a route that FastAPI serves
     pattern: re.Pattern[str] | None  # None: `matches` tells
-    methods: set[str]
+    methods: set[str]  # none: FastAPI tells
     convertors: dict[str, Convertor[Any]]
     matches: Callable[[Scope], tuple[Match, Scope]]
 
@@ -84,7 +85,9 @@ class FastRoutes:
             if pattern is None:
                 if matches(scope)[0] is not Match.NONE:
                     return None
-            elif (match := pattern.match(route_path)) and scope["method"] in methods:
+            elif match := pattern.match(route_path):
+                if methods and scope["method"] not in methods:
+                    continue
                 if route is not None:
                     self._describe(scope, route, _parts(match, convertors, scope, path))
                 return route
@@ -120,7 +123,7 @@ class FastRoutes:
         self._every = [_candidate(each) for each in iter_route_contexts(self._app.routes)]
         methods = set().union(*(candidate.methods for candidate in self._every))
         self._candidates = {
-            method: [each for each in self._every if each.pattern is None or method in each.methods]
+            method: [each for each in self._every if not each.methods or method in each.methods]
             for method in methods
         }
         self._routes = list(self._app.routes)
@@ -131,9 +134,9 @@ class FastRoutes:
 def _parts(
     match: re.Match[str], convertors: dict[str, Convertor[Any]], scope: Scope, path: str
 ) -> dict[str, Any]:
-    """Return the parameters of the path."""
+    """Return the parameters of the path. `convertors` are those that change their part."""
     parts: dict[str, Any] = match.groupdict()
-    for name in parts:
+    for name in convertors:
         parts[name] = convertors[name].convert(parts[name])
     return parts if path is scope["path"] else restored_parts(parts)
 
@@ -148,12 +151,18 @@ def _routers(router: APIRouter) -> Iterator[APIRouter]:
 
 def _candidate(context: RouteContext) -> Candidate:
     route = context.original_route
+    if type(route) is StarletteRoute:
+        return Candidate(None, route.path_regex, set(), {}, context.matches)
     if not isinstance(route, Route):
         return Candidate(None, None, set(), {}, context.matches)
     return Candidate(
         route if route.is_fast(context) else None,
         context.path_regex,
         context.methods or set(),
-        context.param_convertors,
+        {
+            name: convertor
+            for name, convertor in context.param_convertors.items()
+            if type(convertor) is not StringConvertor
+        },
         context.matches,
     )

@@ -87,7 +87,8 @@ class HeaderParameter:
         self._validate = TypeAdapter(annotation).validator.validate_python
 
     def value(self, request: Request, body: bytes) -> Any:
-        lines = [value for name, value in request.scope["headers"] if name == self._name]
+        own = self._name
+        lines = [value for name, value in request.scope["headers"] if name == own]
         # Several lines are one list (RFC 9110, section 5.3).
         return self._validate(b", ".join(lines).decode("latin-1")) if lines else None
 
