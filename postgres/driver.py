@@ -79,17 +79,23 @@ class Connection(extensions.connection):
         """
         self.busy, self.expired = True, False
         deadline = self.loop.call_later(max(STATEMENT_TIMEOUT - elapsed, 0.0), self._expire)
+        waited = False
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             while (state := self.poll()) != extensions.POLL_OK:
                 if self.expired:  # while it was not waiting, just before a poll
                     raise TimeoutError(EXPIRED)
                 if state == extensions.POLL_READ:
+                    if waited and self._has_something_to_read():
+                        # uvloop reports an error of the socket once, and watches it no longer.
+                        await asyncio.sleep(0)
+                        continue
                     self.waiter = self.loop.create_future()
                     await self.waiter
                 else:
                     watch, forget = self._watchers(state)
                     await self._wait(watch, forget, self.socket)
+                waited = True
             self.busy = False
         except psycopg2.Error:
             self.busy = False
