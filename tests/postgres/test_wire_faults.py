@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.engine import URL
 
+from postgres import driver
+from postgres.connect_error import ConnectError
 from tests.postgres.sessions import Run
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.services import sql
@@ -40,15 +42,17 @@ def test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503(url: URL) ->
         assert client.connect() == "connected"
 
 
-def test_an_error_of_the_server_is_known_if_it_arrives_together_with_the_end(url: URL) -> None:
-    absent = url.set(database="absent")
-    with (
-        fault_proxy(url, tls=True) as proxy,
-        connecting(url_of(proxy, absent, tls=True), "uvloop") as client,
-    ):
-        assert client.connect() == "503 3D000"
-        proxy.spoil("close", proxy.sent, freeze=client.pid)
-        assert client.connect() == "503 3D000"
+def test_an_error_of_the_server_is_known_though_the_end_follows_it(
+    run: Run, url: URL, proxy: FaultProxy, tls: bool
+) -> None:
+    async def work() -> None:
+        parameters = driver.libpq_parameters(url_of(proxy, url.set(database="absent"), tls=tls))
+        for _ in range(5):
+            with pytest.raises(ConnectError, match="does not exist") as error:
+                await driver.connect(**parameters)
+            assert error.value.sqlstate == "3D000"
+
+    run(work())
 
 
 @pytest.mark.parametrize("fault", ["close", "reset", "half-close"])
