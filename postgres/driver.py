@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from postgres.cancellation import cancel
+from postgres.connect_error import ConnectError, show_sqlstates
 from postgres.dns import addresses
 from postgres.prepared import RECOVERABLE, PreparedStatements, Statement
 
@@ -59,10 +60,12 @@ class Connection(extensions.connection):
     async def open(self) -> None:
         """Complete the connection. Raises psycopg2.OperationalError."""
         self.loop = asyncio.get_running_loop()
+        show_sqlstates(self, show=True)
         while (state := self.poll()) != extensions.POLL_OK:
             # libpq may switch to another socket (the next address, TLS) between any two polls.
             watch, forget = self._watchers(state)
             await self._wait(watch, forget, self.fileno())
+        show_sqlstates(self, show=False)
         self.socket = self.fileno()
         self.loop.add_reader(self.socket, self._readable)
         self._socket_state = select.poll()  # select.select accepts no socket from 1024 up
@@ -86,7 +89,11 @@ class Connection(extensions.connection):
         """
         cursor = self._cursor
         await self.execute(cursor, statement, parameters, elapsed)
-        return cursor.fetchall() if cursor.description else []
+        try:
+            return cursor.fetchall() if cursor.description else []
+        except ValueError as error:  # what arrived is not what its types say
+            self.close()
+            raise psycopg2.OperationalError("the response is malformed") from error
 
     async def execute(
         self,
@@ -138,18 +145,24 @@ class Connection(extensions.connection):
         self.busy, self.expired = True, False
         try:
             extensions.cursor.execute(cursor, sql, parameters)
-            if len(cursor.query or b"") <= SENT_AT_ONCE:  # there is nothing yet to poll for
+            waited = len(cursor.query or b"") <= SENT_AT_ONCE
+            if waited:  # there is nothing yet to poll for
                 self.waiter = self.loop.create_future()
                 await self.waiter
             while (state := self.poll()) != extensions.POLL_OK:
                 if self.expired:  # while it was not waiting, just before a poll
                     raise TimeoutError(EXPIRED)
                 if state == extensions.POLL_READ:
+                    if waited and self._has_something_to_read():
+                        # uvloop reports an error of the socket once, and watches it no longer.
+                        await asyncio.sleep(0)
+                        continue
                     self.waiter = self.loop.create_future()
                     await self.waiter
                 else:
                     watch, forget = self._watchers(state)
                     await self._wait(watch, forget, self.socket)
+                waited = True
             self.busy = False
         except psycopg2.Error:
             self.busy = False
@@ -260,18 +273,27 @@ class Cursor(extensions.cursor):
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:
     """Return a new connection of the class `kind`; `parameters` are libpq's.
 
-    Raises psycopg2.OperationalError, and TimeoutError after CONNECT_TIMEOUT.
+    Raises ConnectError, and TimeoutError after CONNECT_TIMEOUT. `is_transient` tells which
+    ConnectError is worth another attempt.
     """
-    async with asyncio.timeout(CONNECT_TIMEOUT):
-        resolved = parameters | await addresses(parameters)
-        connection: Connection = psycopg2.connect(
-            **resolved, async_=1, connection_factory=kind, cursor_factory=Cursor
-        )
-        try:
-            await connection.open()
-        except BaseException:
-            extensions.connection.close(connection)
-            raise
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await _connect(kind, parameters | await addresses(parameters))
+    except TimeoutError:
+        raise
+    except Exception as error:  # psycopg2 raises almost anything for a peer that is not a Postgres
+        raise ConnectError(error) from error
+
+
+async def _connect(kind: type[Connection], parameters: Mapping[str, Any]) -> Connection:
+    connection: Connection = psycopg2.connect(
+        **parameters, async_=1, connection_factory=kind, cursor_factory=Cursor
+    )
+    try:
+        await connection.open()
+    except BaseException:
+        extensions.connection.close(connection)
+        raise
     return connection
 
 

@@ -51,6 +51,27 @@ MUTATIONS = [
         ("test_after_a_failover_no_connection_to_the_old_primary_is_kept",),
     ),
     Mutation(
+        "libpq-crashes",
+        "A hiccup of a provider's proxy would end the service.",
+        'os.environ.setdefault("PGSSLROOTCERT", "")',
+        "pass",
+        ("test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503",),
+    ),
+    Mutation(
+        "reset-is-not-noticed",
+        "A read would wait for five seconds, and be a 503.",
+        "if waited and self._has_something_to_read():",
+        "if False:",
+        ("test_a_read_is_repeated_and_a_write_is_not_when_the_response_is_cut_off",),
+    ),
+    Mutation(
+        "wrong-password-is-tried-again",
+        "A mistake in a setting would look like a database that is slow to start.",
+        "show_sqlstates(self, show=True)",
+        "pass",
+        ("test_the_sqlstate_is_known_in_any_language",),
+    ),
+    Mutation(
         "dead-connection-is-used",
         "A write would be sent into a connection that the server had closed.",
         "if connection.is_alive() and not fresh:",
