@@ -43,6 +43,7 @@ class Connection(extensions.connection):
     dead = False
     expired = False
     generation = 0  # of its pool
+    used = False  # since its pool last looked for a surplus
     waiter: asyncio.Future[None] | None = None
     cancellation: asyncio.Task[None] | None = None
 

@@ -253,7 +253,7 @@ def test_nothing_is_kept_of_users_whose_requests_are_done() -> None:
         queue = scene.admission._queue
         assert (scene.admission._running, queue.users, queue._long, queue.size) == ({}, {}, {}, 0)
         await scene.send("alice1", "alice2")
-        assert len(queue._arrivals) == 1
+        assert [len(arrivals) for arrivals in queue._arrivals] == [1, 0]
 
     asyncio.run(scene())
 
