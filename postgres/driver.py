@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from postgres.cancellation import cancel
+from postgres.connect_error import ConnectError, show_sqlstates
 from postgres.dns import addresses
 
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -50,10 +51,12 @@ class Connection(extensions.connection):
     async def open(self) -> None:
         """Complete the connection. Raises psycopg2.OperationalError."""
         self.loop = asyncio.get_running_loop()
+        show_sqlstates(self, show=True)
         while (state := self.poll()) != extensions.POLL_OK:
             # libpq may switch to another socket (the next address, TLS) between any two polls.
             watch, forget = self._watchers(state)
             await self._wait(watch, forget, self.fileno())
+        show_sqlstates(self, show=False)
         self.socket = self.fileno()
         self.loop.add_reader(self.socket, self._readable)
 
@@ -182,18 +185,27 @@ class Cursor(extensions.cursor):
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:
     """Return a new connection of the class `kind`; `parameters` are libpq's.
 
-    Raises psycopg2.OperationalError, and TimeoutError after CONNECT_TIMEOUT.
+    Raises ConnectError, and TimeoutError after CONNECT_TIMEOUT. `is_transient` tells which
+    ConnectError is worth another attempt.
     """
-    async with asyncio.timeout(CONNECT_TIMEOUT):
-        resolved = parameters | await addresses(parameters)
-        connection: Connection = psycopg2.connect(
-            **resolved, async_=1, connection_factory=kind, cursor_factory=Cursor
-        )
-        try:
-            await connection.open()
-        except BaseException:
-            extensions.connection.close(connection)
-            raise
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await _connect(kind, parameters | await addresses(parameters))
+    except TimeoutError:
+        raise
+    except Exception as error:  # psycopg2 raises almost anything for a peer that is not a Postgres
+        raise ConnectError(error) from error
+
+
+async def _connect(kind: type[Connection], parameters: Mapping[str, Any]) -> Connection:
+    connection: Connection = psycopg2.connect(
+        **parameters, async_=1, connection_factory=kind, cursor_factory=Cursor
+    )
+    try:
+        await connection.open()
+    except BaseException:
+        extensions.connection.close(connection)
+        raise
     return connection
 
 

@@ -108,7 +108,7 @@ def test_a_cancel_request_without_a_response_is_abandoned(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 0.2)
-    monkeypatch.setattr(cancellation._libpq, "PQcancelPoll", lambda _: cancellation.READING)
+    monkeypatch.setattr(cancellation.libpq, "PQcancelPoll", lambda _: cancellation.READING)
 
     async def work() -> None:
         pool = Database(url, 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from psycopg2 import _psycopg, extensions
 
-from postgres import cancellation
+from postgres import libpq
 from tests.support.processes import environment, sources
 
 SENTENCE = (
@@ -27,17 +27,17 @@ def test_a_library_without_cancel_requests_is_refused_by_a_sentence(
 ) -> None:
     libc = ctypes.util.find_library("c")
     assert libc is not None
-    monkeypatch.setattr(cancellation, "libpq_version", lambda: 15_00_18)
+    monkeypatch.setattr(libpq, "libpq_version", lambda: 15_00_18)
 
     with pytest.raises(SystemExit) as refused:
-        cancellation.load_libpq(libc)
+        libpq.load_libpq(libc)
 
     assert refused.value.code == SENTENCE.format("15.18")
 
 
 def test_the_libpq_of_the_wheel_is_new_enough() -> None:
     assert extensions.libpq_version() >= 17_00_00
-    assert cancellation.load_libpq(_psycopg.__file__).PQcancelCreate
+    assert libpq.load_libpq(_psycopg.__file__).PQcancelCreate
 
 
 def _libpq_to_build_with() -> str:

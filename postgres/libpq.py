@@ -1,0 +1,44 @@
+"""Functions of libpq that psycopg2 does not offer, called through ctypes.
+
+psycopg2 exposes its raw connection for such a use
+(https://www.psycopg.org/docs/connection.html#connection.pgconn_ptr).
+"""
+
+import ctypes
+import sys
+
+from psycopg2 import _psycopg
+from psycopg2.extensions import libpq_version
+
+FUNCTIONS = {
+    "PQcancelCreate": [ctypes.c_void_p],
+    "PQcancelStart": [ctypes.c_void_p],
+    "PQcancelPoll": [ctypes.c_void_p],
+    "PQcancelSocket": [ctypes.c_void_p],
+    "PQcancelFinish": [ctypes.c_void_p],
+    "PQsetErrorVerbosity": [ctypes.c_void_p, ctypes.c_int],
+}
+TOO_OLD = (
+    "psycopg2 is linked to libpq {version}, which has no PQcancelCreate: the service needs "
+    "libpq 17 or newer to cancel statements. Install the wheel of psycopg2-binary, which "
+    "contains it, in place of a psycopg2 that was built from source."
+)
+
+
+def load_libpq(path: str) -> ctypes.CDLL:
+    """Return the libpq that the module at `path` is linked to, with its functions declared.
+
+    Its symbols are found through the module. Raises SystemExit with a sentence if they are missing.
+    """
+    library = ctypes.CDLL(path)
+    try:
+        library.PQcancelCreate.restype = ctypes.c_void_p
+        for name, types in FUNCTIONS.items():
+            getattr(library, name).argtypes = types
+    except AttributeError:
+        major, minor = divmod(libpq_version(), 10_000)
+        sys.exit(TOO_OLD.format(version=f"{major}.{minor}"))
+    return library
+
+
+libpq = load_libpq(_psycopg.__file__)
