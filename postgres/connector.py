@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from postgres.connect_error import is_transient
 from postgres.driver import Connection
-from postgres.transient import is_transient
 
 # Attempts at once. Connecting takes four to eight round trips, and a process of the server.
 MAX_CONNECTING = 4
@@ -102,7 +102,8 @@ class Connector:
 
     def _failed(self, error: BaseException) -> None:
         self.error = error
-        is_final = not (self._pool.is_connected() or is_transient(error))
+        may_pass = is_transient(error) or isinstance(error, TimeoutError)
+        is_final = not (may_pass or self._pool.is_connected())
         if is_final:
             self.refusal = error
         self._pool.failed(error, is_final=is_final)

@@ -50,7 +50,12 @@ class Crowd:
         self.connections = [Connection(port) for _ in range(AT_ONCE)]
 
     async def send(self) -> list[Answer]:
-        return await asyncio.gather(*(self._ask(number) for number in range(AT_ONCE)))
+        try:
+            return await asyncio.gather(*(self._ask(number) for number in range(AT_ONCE)))
+        finally:
+            for connection in self.connections:
+                connection.close()
+            await asyncio.sleep(0)  # so that they are closed before the event loop ends
 
     async def _ask(self, number: int) -> Answer:
         if number % 2:

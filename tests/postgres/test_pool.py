@@ -285,7 +285,7 @@ def test_a_pool_that_can_not_warm_up_logs_it_once(
         database = Database(url.set(database="absent"), 6)
         await database.warm_up()
         await asyncio.sleep(0.3)
-        assert caplog.messages == ["no connection to the database yet: OperationalError"]
+        assert caplog.messages == ["no connection to the database yet: ConnectError"]
         await database.close()
 
     run(work())

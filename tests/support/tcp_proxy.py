@@ -40,6 +40,9 @@ class Proxy:
         started.set()
         await self._stop.wait()
         await self._close()
+        for flowing in self._stranded:
+            flowing.set()
+        await asyncio.sleep(0.01)  # so that the tasks of the connections end by themselves
 
     @property
     def url(self) -> URL:
