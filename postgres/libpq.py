@@ -1,10 +1,11 @@
-"""Functions of libpq that psycopg2 does not offer, called through ctypes.
+"""Functions of libpq that psycopg2 does not offer, called through ctypes, and a fault to avoid.
 
 psycopg2 exposes its raw connection for such a use
 (https://www.psycopg.org/docs/connection.html#connection.pgconn_ptr).
 """
 
 import ctypes
+import os
 import sys
 
 from psycopg2 import _psycopg
@@ -42,3 +43,10 @@ def load_libpq(path: str) -> ctypes.CDLL:
 
 
 libpq = load_libpq(_psycopg.__file__)
+
+# Without the setting `sslrootcert`, libpq 16 and later end the process with a segmentation fault
+# when a TLS handshake is cut off after the certificate of the server, and an authority that is not
+# known here has signed it: `open_client_SSL` in fe-secure-openssl.c then compares that setting, a
+# null pointer, with "system". Empty, it means the same default and is not null. A URL, a service
+# file and the environment come before it.
+os.environ.setdefault("PGSSLROOTCERT", "")

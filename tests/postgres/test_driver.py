@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from database import Database
 from errors import DatabaseUnavailable
 from postgres import cancellation, driver
+from postgres.libpq import libpq
 from tests.postgres.sessions import Run, backend, expect, fetch, kill, opened
 from tests.support.services import sql
 
@@ -108,7 +109,7 @@ def test_a_cancel_request_without_a_response_is_abandoned(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 0.2)
-    monkeypatch.setattr(cancellation.libpq, "PQcancelPoll", lambda _: cancellation.READING)
+    monkeypatch.setattr(libpq, "PQcancelPoll", lambda _: cancellation.READING)
 
     async def work() -> None:
         pool = Database(url, 1)
