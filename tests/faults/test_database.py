@@ -82,12 +82,12 @@ def test_a_database_without_a_connection_to_spare(
         take_all()
         process.resume()
         since = time.monotonic()
-        time.sleep(4)
+        time.sleep(7)  # longer than a request waits for a connection
         until = time.monotonic()
     seen = assert_healthy_again(users, time.monotonic())
     assert_was_unhealthy(users, since, until)
     assert users.ledger.answers[503] > 0
-    settle("Postgres out of connections for 4 s", users.ledger, **seen)
+    settle("Postgres out of connections for 7 s", users.ledger, **seen)
 
 
 def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle) -> None:

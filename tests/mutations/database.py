@@ -118,8 +118,8 @@ MUTATIONS = [
     Mutation(
         "returned-connection-is-kept-from-those-that-wait",
         "Requests would wait until a connection is opened, while others are idle.",
-        "        while self._waiters:\n            waiter",
-        "        while self._waiters and not connection.used:\n            waiter",
+        "            self._offer(connection)\n\n    async def warm_up",
+        "            self._idle.append(connection)\n\n    async def warm_up",
         ("test_a_waiting_request_gets_a_connection_that_is_returned_while_another_is_opened",),
     ),
     Mutation(
