@@ -58,6 +58,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
                 # For serving/refusal.py.
                 yield {"cors_headers": CORSMiddleware(app, settings.allowed_origins).headers_for}
         warming.cancel()
+        await asyncio.wait([warming])
         await database.close()
 
 

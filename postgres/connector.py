@@ -117,6 +117,8 @@ class Connector:
 
     def _resume(self) -> None:
         self._timer = self.refusal = None
+        if not self._pool.wanted:
+            self._pauses = 0
         self.start()
 
     def _stop_pacing(self) -> None:

@@ -103,12 +103,9 @@ class Pool:
 
         Raises TimeoutError, or the error of connecting.
         """
+        self.release(await self.acquire())
         self._warming = True
-        try:
-            self.release(await self.acquire())
-        finally:
-            self._warming = self.is_connected()
-            self._connect()
+        self._connect()
 
     def close(self) -> None:
         """Close every connection; one that is checked out closes when it is returned."""
@@ -142,7 +139,7 @@ class Pool:
 
     def failed(self, error: BaseException, *, is_final: bool) -> None:
         """Take the error of an attempt to connect; a final one fails every waiting request."""
-        self._warming = self._warming and not (is_final or self.is_connected())
+        self._warming = False
         while is_final and self._waiters:
             _end(self._waiters.popleft(), error.with_traceback(None))
 
@@ -167,7 +164,9 @@ class Pool:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif not waiter.cancelled() and waiter.exception() is None:
                 self.release(waiter.result())  # it came at the same moment
             raise
         finally:

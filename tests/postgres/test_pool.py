@@ -240,6 +240,13 @@ def test_a_request_that_is_cancelled_as_its_connection_comes_loses_none(run: Run
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert (database.pool.in_use, database.pool.idle) == (0, 1)
+        lent = await database.pool.acquire()
+        waiting = asyncio.create_task(database.pool.acquire())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert not database.pool._waiters
+        database.pool.release(lent)
         await database.close()
 
     run(work())
