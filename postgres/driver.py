@@ -40,7 +40,7 @@ class Connection(extensions.connection):
 
     loop: asyncio.AbstractEventLoop
     socket: int
-    busy = False
+    busy = True  # while it is opened, too
     dead = False
     expired = False
     generation = 0  # of its pool
@@ -57,7 +57,7 @@ class Connection(extensions.connection):
             watch, forget = self._watchers(state)
             await self._wait(watch, forget, self.fileno())
         show_sqlstates(self, show=False)
-        self.socket = self.fileno()
+        self.socket, self.busy = self.fileno(), False
         self.loop.add_reader(self.socket, self._readable)
 
     async def fetch(

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy.engine import URL
@@ -267,6 +267,31 @@ def test_a_connection_that_dies_on_its_way_to_a_waiting_request_is_not_used(
         assert (replaced is not lent, replaced.is_alive(), lent.closed) == (True, True, 1)
         database.pool.release(replaced)
         await database.close()
+
+    run(work())
+
+
+def test_data_for_an_attempt_that_was_just_cancelled_do_no_harm(
+    run: Run, url: URL, counted: type[Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop may report data before the task of the attempt ends."""
+    opening: asyncio.Queue[driver.Connection] = asyncio.Queue()
+    wait = driver.Connection._wait
+
+    async def watched(self: driver.Connection, *others: Any) -> None:
+        opening.put_nowait(self)
+        await wait(self, *others)
+
+    monkeypatch.setattr(driver.Connection, "_wait", watched)
+
+    async def work() -> None:
+        async with counting(url, counted, 1, 0) as database:
+            attempt = asyncio.create_task(database._connect())
+            connection = await opening.get()  # which waits since the same moment
+            attempt.cancel()
+            connection._readable()
+            await asyncio.wait([attempt])
+            assert attempt.cancelled()
 
     run(work())
 
