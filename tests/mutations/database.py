@@ -116,13 +116,6 @@ MUTATIONS = [
         ("test_a_surplus_is_closed_when_it_was_idle_for_one_to_two_periods",),
     ),
     Mutation(
-        "returned-connection-is-kept-from-those-that-wait",
-        "Requests would wait until a connection is opened, while others are idle.",
-        "            self._offer(connection)\n\n    async def warm_up",
-        "            self._idle.append(connection)\n\n    async def warm_up",
-        ("test_a_waiting_request_gets_a_connection_that_is_returned_while_another_is_opened",),
-    ),
-    Mutation(
         "migrations-run-at-the-same-time",
         "Two releases at once would break the schema.",
         'connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))',
