@@ -16,10 +16,12 @@ from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from errors import DatabaseUnavailable, is_database_at_fault
+from observability.logs import logger
 from observability.timing import RequestTiming
 from postgres import driver, prepared
 from postgres.pool import Pool
 from postgres.prepared import PreparedStatements, Statement
+from postgres.probe import Probe
 
 # Seconds. When a write is sent too late for its response to arrive in time, it may still happen,
 # and the client would not know.
@@ -95,33 +97,36 @@ class Session(AsyncSession):
         sent once more, on a fresh connection, if its own connection turns out to be dead. Raises
         DatabaseUnavailable, and psycopg2.Error for other errors.
         """
-        started_at = perf_counter()
+        # The time that the request waited for its slot is part of the time of its first statement.
+        started_at = perf_counter() - self.timing.first_wait()
+        start_by = started_at + (driver.STATEMENT_TIMEOUT if retry else STATEMENT_START_DEADLINE)
         try:
-            return await self._fetch_once(statement, parameters, started_at)
+            return await self._fetch_once(statement, parameters, started_at, start_by)
         except ConnectionLost:
             if not retry:
                 raise
-            return await self._fetch_once(statement, parameters, started_at, fresh=True)
+            return await self._fetch_once(statement, parameters, started_at, start_by, fresh=True)
 
     async def _fetch_once(
         self,
         statement: str | Statement,
         parameters: Mapping[str, Any],
         started_at: float,
+        start_by: float,
         *,
         fresh: bool = False,
     ) -> list[Row]:
         database, timing = self.database, self.timing
         requested_at = perf_counter()
         try:
-            connection = await database.pool.acquire(fresh=fresh)
-        except (psycopg2.Error, TimeoutError) as error:
-            raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
+            connection = None if fresh else database.pool.checkout()
+            if connection is None:
+                connection = await database.connection(start_by - requested_at, fresh=fresh)
         finally:
             acquired_at = perf_counter()
             timing.connection += acquired_at - requested_at
         try:
-            if acquired_at - started_at > STATEMENT_START_DEADLINE:
+            if acquired_at > start_by:
                 raise DatabaseUnavailable("connecting left no time for the statement")
             return await connection.fetch(statement, parameters, acquired_at - started_at)
         except psycopg2.Error as error:
@@ -161,7 +166,7 @@ class Database:
         dialect = self.engine.dialect
         assert isinstance(dialect, driver.Dialect)
         dialect.release = self.pool.release
-        self._probe = Pool(self._connect, 1, 0, HEALTH_TIMEOUT)
+        self._probe = Probe(self._connect)
         self._checking: asyncio.Task[None] | None = None
         self.connection_class = driver.Connection
         self.statements = PreparedStatements(enabled=prepared_statements)
@@ -170,6 +175,20 @@ class Database:
         connection = await driver.connect(kind=self.connection_class, **self._parameters)
         connection.statements = self.statements
         return connection
+
+    async def connection(self, wake_timeout: float, *, fresh: bool) -> driver.Connection:
+        """Return a connection of the pool (Pool.acquire). Raises DatabaseUnavailable."""
+        try:
+            return await self.pool.acquire(fresh=fresh, wake_timeout=wake_timeout)
+        except (psycopg2.Error, TimeoutError) as error:
+            raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
+
+    async def warm_up(self) -> None:
+        """Open the connections that are kept, so that the first requests don't wait for them."""
+        try:
+            await self.pool.warm_up()
+        except (psycopg2.Error, TimeoutError) as error:
+            logger.warning("no connection to the database yet: %s", type(error).__name__)
 
     def session(self, timing: RequestTiming | None = None) -> Session:
         """Return a session on this database that adds its times to `timing`."""

@@ -1,5 +1,6 @@
 """The Task Management API. `uv run main.py` serves it, `main:app` is the ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -38,9 +39,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     app.state.verifier = TokenVerifier(
         signing_secret(settings), settings.jwt_issuer, settings.jwt_audience, app.state.keys
     )
-    app.state.admission = Admission(
-        settings.db_pool_size + settings.db_max_overflow, settings.max_waiting
-    )
     if not getattr(app.state, "limits_connections", False):
         logs.logger.warning(OTHER_SERVER)
     # serving/server.py has set it already; another ASGI server has not.
@@ -49,12 +47,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         database = app.state.database = Database(
             url, settings.db_pool_size, settings.db_max_overflow
         )
+        app.state.admission = Admission(
+            database.pool.limit, settings.max_waiting, lambda: database.pool.unconnected_at
+        )
+        warming = asyncio.create_task(database.warm_up())
         done = getattr(app.state, "migrated", False)
         async with nullcontext() if done else migrated(url, settings):
             with telemetry.exported(app):
                 trim_memory()
                 # For serving/refusal.py.
                 yield {"cors_headers": CORSMiddleware(app, settings.allowed_origins).headers_for}
+        warming.cancel()
+        await asyncio.wait([warming])
         await database.close()
 
 

@@ -13,11 +13,12 @@ MAX_LINES = 10  # a second
 class RequestTiming:
     """The times that one request waited. It exists as long as the request, so it is small."""
 
-    __slots__ = ("admitted_at", "connection", "database", "queued_at")
+    __slots__ = ("admitted_at", "connection", "database", "queued_at", "unspent")
 
     def __init__(self) -> None:
         self.queued_at = perf_counter()
         self.admitted_at: float | None = None  # when it got its slot
+        self.unspent = True  # whether no statement was sent yet
         self.connection = 0.0  # seconds until the pool had a connection
         self.database = 0.0  # seconds until the statements had their responses
 
@@ -25,6 +26,13 @@ class RequestTiming:
     def slot(self) -> float:
         """Seconds until the request got its slot, or until now."""
         return (self.admitted_at or perf_counter()) - self.queued_at
+
+    def first_wait(self) -> float:
+        """Return the seconds that the request waited for its slot, the first time; then 0."""
+        if self.admitted_at is None or not self.unspent:
+            return 0.0
+        self.unspent = False
+        return self.admitted_at - self.queued_at
 
 
 def summary(scope: Scope, seconds: float) -> str:

@@ -48,10 +48,11 @@ class Connection(extensions.connection):
     loop: asyncio.AbstractEventLoop
     socket: int
     statements = PreparedStatements()
-    busy = False
+    busy = True  # while it is opened, too
     dead = False
     expired = False
     generation = 0  # of its pool
+    used = False  # since its pool last looked for a surplus
     waiter: asyncio.Future[None] | None = None
     cancellation: asyncio.Task[None] | None = None
     _deadline = 0.0  # of the statement, on the loop's clock
@@ -66,7 +67,7 @@ class Connection(extensions.connection):
             watch, forget = self._watchers(state)
             await self._wait(watch, forget, self.fileno())
         show_sqlstates(self, show=False)
-        self.socket = self.fileno()
+        self.socket, self.busy = self.fileno(), False
         self.loop.add_reader(self.socket, self._readable)
         self._socket_state = select.poll()  # select.select accepts no socket from 1024 up
         self._socket_state.register(self.socket, select.POLLIN)

@@ -1,13 +1,17 @@
 """Limits on how many requests run and wait at once, and the order in which they run."""
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 
-from errors import DatabaseUnavailable, Overloaded, TooManyRequests
+from errors import APIError, DatabaseUnavailable, Overloaded, TooManyRequests
 from routing.fair_queue import FEW, FairQueue, Waiter
 from routing.refusals import Refusals
 
 MAX_WAIT = 2.0  # seconds
+# Seconds from the arrival of a request, for a write and for a read, while the database wakes.
+MAX_WAIT_TO_WAKE = (4.0, 5.0)
+CHECK_PERIOD = 0.1  # seconds
 MEASURED = 1.0  # seconds of continuous waiting before the rate of slots is used
 
 
@@ -21,9 +25,12 @@ class Admission:
     a kilobyte more for each waiting request: here one timer serves all.
     """
 
-    def __init__(self, concurrent: int, max_waiting: int) -> None:
+    def __init__(
+        self, concurrent: int, max_waiting: int, unconnected_at: Callable[[], float] = lambda: -inf
+    ) -> None:
         self._concurrent = self._free = concurrent
         self._max_waiting = max_waiting
+        self._unconnected_at = unconnected_at  # the last moment without any connection
         self._running: dict[str, int] = {}  # by user; a user with nothing running is not in it
         self._queue = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
@@ -44,12 +51,12 @@ class Admission:
         """The number of requests that were refused because too many waited."""
         return self._refusals.total
 
-    async def acquire(self, user: str, *, has_begun: bool = False) -> bool:
+    async def acquire(self, user: str, *, is_read: bool = False, has_begun: bool = False) -> bool:
         """Get a slot, and return whether the request had to wait. `release` must follow.
 
         A request whose response `has_begun` is not refused, because the part already sent would be
         lost. It only times out. Raises Overloaded, TooManyRequests, or DatabaseUnavailable after
-        MAX_WAIT.
+        MAX_WAIT, or MAX_WAIT_TO_WAKE if the database wakes.
         """
         if self._free:
             self._free -= 1
@@ -62,7 +69,7 @@ class Admission:
         except TooManyRequests:
             await self._refusals.delay(user)
             raise
-        waiter = self._enqueue(user, has_begun)
+        waiter = self._enqueue(user, is_read, has_begun)
         try:
             await waiter.slot
         except asyncio.CancelledError:
@@ -85,14 +92,14 @@ class Admission:
         else:
             self._free += 1
 
-    def _enqueue(self, user: str, has_begun: bool) -> Waiter:
+    def _enqueue(self, user: str, is_read: bool, has_begun: bool) -> Waiter:
         loop = asyncio.get_running_loop()
-        waiter = Waiter(user, loop.create_future(), loop.time() + MAX_WAIT, has_begun)
+        waiter = Waiter(user, loop.create_future(), loop.time(), is_read or has_begun, has_begun)
         self._queue.add(waiter)
         if len(self._queue.users) > 1:
             self._shared_until = loop.time() + MEASURED
         if self._timer is None:
-            self._timer = loop.call_at(waiter.deadline, self._expire_waiters)
+            self._timer = loop.call_at(waiter.since + MAX_WAIT, self._expire_waiters)
         return waiter
 
     def _check(self, user: str) -> None:
@@ -131,8 +138,9 @@ class Admission:
 
     def _slots_in_time(self, now: float) -> float:
         """Estimate how many slots come free in MAX_WAIT, from those that were granted."""
-        if self._since is None:
-            self._since, self._granted = now, 0.0
+        start = now if self._since is None else max(self._since, self._unconnected_at())
+        if start != self._since:
+            self._since, self._granted = start, 0.0
         measured = now - self._since
         if measured < MEASURED:
             return inf
@@ -141,22 +149,31 @@ class Admission:
         return max(self._concurrent, MAX_WAIT * self._granted / (now - self._since))
 
     def _expire_waiters(self) -> None:
-        """Refuse the requests whose time is over, and set the timer for the next one.
+        """Refuse the requests whose time is over, and set the timer for the next one."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        now = loop.time()
+        # Those that waited while nothing was connected have MAX_WAIT from then on, too.
+        is_waking = now < self._unconnected_at() + MAX_WAIT
+        limits = MAX_WAIT_TO_WAKE if is_waking else (MAX_WAIT, MAX_WAIT)
+        for waiter in self._queue.take_expired(now, limits):
+            self.timeouts += 1
+            waiter.slot.set_exception(self._expired(waiter.user, is_waking))
+        if (oldest := self._queue.oldest) is not None:
+            due = oldest + MAX_WAIT
+            due = due if due > now else now + CHECK_PERIOD  # while the database wakes
+            self._timer = loop.call_at(due, self._expire_waiters)
+
+    def _expired(self, user: str, is_waking: bool) -> APIError:
+        """Return the error for a request of `user` that waited in vain.
 
         If FEW others of the same user wait while several users do, the user caused the delay.
         """
-        loop = asyncio.get_running_loop()
-        self._timer = None
-        for waiter in self._queue.take_expired(loop.time()):
-            self.timeouts += 1
-            left = len(self._queue.users.get(waiter.user, ()))
-            if left >= FEW and self._is_shared():
-                self._refusals.count(TooManyRequests, waiter.user)
-                waiter.slot.set_exception(TooManyRequests())
-            else:
-                waiter.slot.set_exception(DatabaseUnavailable("no connection came free in time"))
-        if (deadline := self._queue.next_deadline) is not None:
-            self._timer = loop.call_at(deadline, self._expire_waiters)
+        left = len(self._queue.users.get(user, ()))
+        if left < FEW or is_waking or not self._is_shared():
+            return DatabaseUnavailable("no connection came free in time")
+        self._refusals.count(TooManyRequests, user)
+        return TooManyRequests()
 
 
 def _was_granted(slot: asyncio.Future[None]) -> bool:

@@ -13,11 +13,12 @@ FEW = 6
 
 
 class Waiter(NamedTuple):
-    """A request of `user` that waits for `slot` until the event loop's clock says `deadline`."""
+    """A request of `user` that waits for `slot` since the event loop's clock said `since`."""
 
     user: str
     slot: asyncio.Future[None]
-    deadline: float
+    since: float
+    is_read: bool = False
     has_begun: bool = False  # whether its response has begun: this is a later page of a whole list
 
 
@@ -31,7 +32,8 @@ class FairQueue:
     def __init__(self) -> None:
         self.users: OrderedDict[str, deque[Waiter]] = OrderedDict()  # the next in turn first
         self._long: dict[str, deque[Waiter]] = {}  # the queues with more than FEW
-        self._arrivals: deque[Waiter] = deque()  # every waiter, and some that no longer wait
+        # Every waiter, and some that no longer wait: writes and reads.
+        self._arrivals: tuple[deque[Waiter], deque[Waiter]] = (deque(), deque())
         self.size = 0
 
     def add(self, waiter: Waiter) -> None:
@@ -42,8 +44,9 @@ class FairQueue:
         queue.append(waiter)
         if len(queue) > FEW:
             self._long[waiter.user] = queue
-        self._drop_finished()
-        self._arrivals.append(waiter)
+        arrivals = self._arrivals[waiter.is_read]
+        _drop_finished(arrivals)
+        arrivals.append(waiter)
         self.size += 1
 
     def take(self, running: Mapping[str, int]) -> Waiter | None:
@@ -84,19 +87,20 @@ class FairQueue:
                 return waiter
         return None
 
-    def take_expired(self, now: float) -> Iterator[Waiter]:
-        """Remove and yield the requests whose deadline has come."""
-        self._drop_finished()
-        while self._arrivals and self._arrivals[0].deadline <= now:
-            waiter = self._arrivals.popleft()
-            self.discard(waiter)
-            yield waiter
-            self._drop_finished()
+    def take_expired(self, now: float, limits: tuple[float, float]) -> Iterator[Waiter]:
+        """Remove and yield the writes and the reads that have waited for longer than `limits`."""
+        for arrivals, limit in zip(self._arrivals, limits, strict=True):
+            _drop_finished(arrivals)
+            while arrivals and arrivals[0].since + limit <= now:
+                waiter = arrivals.popleft()
+                self.discard(waiter)
+                yield waiter
+                _drop_finished(arrivals)
 
     @property
-    def next_deadline(self) -> float | None:
-        """The time at which the oldest request expires."""
-        return self._arrivals[0].deadline if self._arrivals else None
+    def oldest(self) -> float | None:
+        """The time at which the oldest request came."""
+        return min((arrivals[0].since for arrivals in self._arrivals if arrivals), default=None)
 
     def discard(self, waiter: Waiter) -> None:
         """Remove `waiter` if it still waits."""
@@ -112,6 +116,7 @@ class FairQueue:
         elif not left:
             del self.users[user]
 
-    def _drop_finished(self) -> None:
-        while self._arrivals and self._arrivals[0].slot.done():
-            self._arrivals.popleft()
+
+def _drop_finished(arrivals: deque[Waiter]) -> None:
+    while arrivals and arrivals[0].slot.done():
+        arrivals.popleft()

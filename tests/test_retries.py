@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -143,11 +144,11 @@ def test_a_write_that_can_not_be_answered_in_time_is_not_sent(
 
 def test_after_a_failover_no_connection_to_the_old_primary_is_kept(postgres: URL) -> None:
     """The connections of the pool lead to what is a read-only server; new ones do not."""
-    with (
-        database_of_its_own(postgres) as url,
-        service(url, db_pool_size=3) as client,
-        ThreadPoolExecutor(3) as threads,
-    ):
+    with database_of_its_own(postgres) as url, ExitStack() as stack:
+        read_only = f"ALTER DATABASE {url.database} SET default_transaction_read_only ="
+        sql(postgres, f"{read_only} on")
+        client = stack.enter_context(service(url, db_pool_size=3))
+        threads = stack.enter_context(ThreadPoolExecutor(3))
 
         def send_three(method: str, meanwhile: Callable[[], object]) -> list[int]:
             """Send three requests at once, each on a connection of its own; return the statuses."""
@@ -159,8 +160,6 @@ def test_after_a_failover_no_connection_to_the_old_primary_is_kept(postgres: URL
                 release()
             return [request.result().status_code for request in requests]
 
-        read_only = f"ALTER DATABASE {url.database} SET default_transaction_read_only ="
-        sql(postgres, f"{read_only} on")
         assert send_three("GET", lambda: sql(postgres, f"{read_only} off")) == [200] * 3
         refused = client.post(TASKS, json={"title": "Buy milk"})
         assert (refused.status_code, refused.json()) == (503, DATABASE_UNAVAILABLE)

@@ -83,7 +83,7 @@ def test_a_thousand_connections_on_a_slow_database(
     serve: Serve, settle: Settle, slow: None
 ) -> None:
     """Two connections make 100 writes a second: 200 of the 1,000 can be served in time."""
-    with serve(db_pool_size=2) as service:
+    with serve(db_pool_size=2, db_max_overflow=0) as service:
         users, seen = overload(service.starts(), writes=1.0)
         assert service.stops() == 0
     codes = dict(users.ledger.codes)

@@ -32,7 +32,7 @@ MUTATIONS = [
     Mutation(
         "lost-read-is-not-sent-again",
         "Each restart of the database or its pooler would be a 503 for reads.",
-        "return await self._fetch_once(statement, parameters, started_at, fresh=True)",
+        "return await self._fetch_once(statement, parameters, started_at, start_by, fresh=True)",
         "raise",
         ("test_a_read_whose_response_is_lost_is_sent_again",),
     ),
@@ -74,8 +74,8 @@ MUTATIONS = [
     Mutation(
         "dead-connection-is-used",
         "A write would be sent into a connection that the server had closed.",
-        "if connection.is_alive() and not fresh:",
-        "if not fresh:",
+        "            if connection.is_alive():\n                self.in_use += 1",
+        "            if True:\n                self.in_use += 1",
         ("test_a_backend_killed_a_moment_ago_is_known_dead_before_the_loop_can_tell",),
     ),
     Mutation(
@@ -95,9 +95,46 @@ MUTATIONS = [
     Mutation(
         "health-waits-behind-requests",
         "A busy service would be taken for a dead one and restarted.",
-        "self._probe = Pool(self._connect, 1, 0, HEALTH_TIMEOUT)",
+        "self._probe = Probe(self._connect)",
         "self._probe = self.pool",
         ("test_health_does_not_wait_behind_requests",),
+    ),
+    Mutation(
+        "wake-up-is-not-waited-for",
+        "Each wake-up of a suspended database would be a 503 for all.",
+        "is_final = not (may_pass or self._pool.is_connected())",
+        "is_final = not self._pool.is_connected()",
+        ("test_requests_wait_for_a_database_that_wakes",),
+    ),
+    Mutation(
+        "wrong-password-is-tried-again",
+        "Requests would wait for seconds for the 503 that is certain.",
+        "is_final = not (may_pass or self._pool.is_connected())",
+        "is_final = False",
+        ("test_a_wrong_password_is_a_503_at_once_for_all",),
+    ),
+    Mutation(
+        "attempt-that-hangs-is-waited-for",
+        "A connection that the provider holds for good would delay all requests by 5 seconds.",
+        "            self._start_fresh_attempt()\n            self._pause()",
+        "            if not self._attempts:\n                self._start_fresh_attempt()\n"
+        "            self._pause()",
+        ("test_an_attempt_that_hangs_for_good_delays_no_other",),
+    ),
+    Mutation(
+        "connections-churn",
+        "A busy service would open a connection for nearly every request.",
+        "        connection.used = True\n",
+        "        connection.used = True\n        if self.idle >= self._size:\n"
+        "            connection.close()\n            return\n",
+        ("test_connections_are_kept_while_they_are_used",),
+    ),
+    Mutation(
+        "surplus-is-kept-for-ever",
+        "After one burst a process would keep connections that others need.",
+        "in islice(unused, surplus):",
+        "in islice(unused, 0):",
+        ("test_a_surplus_is_closed_when_it_was_idle_for_one_to_two_periods",),
     ),
     Mutation(
         "migrations-run-at-the-same-time",

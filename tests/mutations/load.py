@@ -39,6 +39,13 @@ MUTATIONS = [
         ("test_a_user_with_few_requests_is_let_in_at_any_pace_beside_a_greedy_one",),
     ),
     Mutation(
+        "wake-up-counts-in-the-pace",
+        "After a wake-up nearly all requests would be refused for a second or more.",
+        "max(self._since, self._unconnected_at())",
+        "self._since",
+        ("test_the_time_without_a_connection_does_not_count_in_the_pace",),
+    ),
+    Mutation(
         "slot-gets-lost",
         "After some requests the service would serve nobody.",
         "            self._free += 1",

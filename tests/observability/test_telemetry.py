@@ -40,6 +40,7 @@ def watched(folder: Path, database: URL, endpoint: str, **variables: object) -> 
         "host": "127.0.0.1",
         "access_log": "true",
         "db_pool_size": 2,
+        "db_max_overflow": 0,
         "otel_exporter_otlp_endpoint": endpoint,
         "otel_bsp_schedule_delay": 100,
         "otel_blrp_schedule_delay": 100,

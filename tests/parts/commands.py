@@ -52,6 +52,7 @@ RULES = {
     r"uv run --group bench benchmarks/fairness\.py( .*)?": (
         "uv run --group bench benchmarks/fairness.py --quick"
     ),
+    r"uv run --group bench benchmarks/pool_sizes\.py": r"\g<0> --quick",
     r"uv run (--with \S+ )+benchmarks/(alternatives|worker_models)\.py": r"\g<0> --quick",
     r"uv run pytest tests/\w+\.py": r"\g<0> -q",
     r"uv lock --upgrade-package NAME": "uv lock --check",

@@ -3,6 +3,9 @@
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy.engine import URL
@@ -10,8 +13,9 @@ from sqlalchemy.engine import URL
 import database
 from database import Database, Session
 from errors import DatabaseUnavailable
+from postgres import connector, driver, pool
 from tests.postgres.sessions import Run, backend, expect, fetch, opened
-from tests.support.services import sql
+from tests.support.services import eventually, sql
 
 
 def test_queries_cancelled_at_random_moments_leave_the_pool_whole(run: Run, url: URL) -> None:
@@ -107,17 +111,213 @@ def test_a_connection_serves_one_statement_after_another(run: Run, url: URL) -> 
     run(work())
 
 
-def test_connections_over_the_size_of_the_pool_are_closed_after_use(run: Run, url: URL) -> None:
+class Counted(driver.Connection):
+    """A connection that is counted while it is open."""
+
+    opened: ClassVar[list["Counted"]] = []
+    opening = 0
+    most_opening = 0
+
+    async def open(self) -> None:
+        Counted.opening += 1
+        Counted.most_opening = max(Counted.most_opening, Counted.opening)
+        try:
+            await super().open()
+        finally:
+            Counted.opening -= 1
+        Counted.opened.append(self)
+
+
+@pytest.fixture
+def counted() -> type[Counted]:
+    Counted.opened = []
+    Counted.opening = Counted.most_opening = 0
+    return Counted
+
+
+@asynccontextmanager
+async def counting(
+    url: URL, counted: type[Counted], size: int, overflow: int
+) -> AsyncIterator[Database]:
+    """A database whose connections are of the class `counted`."""
+    database = Database(url, size, overflow)
+    database.connection_class = counted
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def ask(database: Database, times: int, at_once: int) -> None:
+    """Send `times` statements from `at_once` clients."""
+    session, numbers = database.session(), iter(range(times))
+
+    async def client() -> None:
+        for number in numbers:
+            await expect(session, number)
+
+    await asyncio.gather(*(client() for _ in range(at_once)))
+
+
+def test_connections_are_kept_while_they_are_used(
+    run: Run, url: URL, counted: type[Counted]
+) -> None:
     async def work() -> None:
-        pool = Database(url, 1, max_overflow=2)
-        session = pool.session()
-        asked = "SELECT pg_backend_pid() FROM pg_sleep(0.1)"
-        answers = await asyncio.gather(*(fetch(session, asked) for _ in range(6)))
-        assert len({pid for [(pid,)] in answers}) >= 3
-        await asyncio.sleep(0.1)
-        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
-        pid = await backend(session)
-        assert await asyncio.to_thread(sql, url, count, url.database, pid) == [(1,)]  # the asker
-        await pool.close()
+        async with counting(url, counted, 10, 20) as database:
+            await ask(database, 1000, 25)
+            assert 10 < len(counted.opened) <= 30
+            assert counted.most_opening <= connector.MAX_CONNECTING
+            assert not any(connection.closed for connection in counted.opened)
+            assert database.pool.idle == len(counted.opened)
+            assert database.pool.in_use == 0
+
+    run(work())
+
+
+def test_a_surplus_is_closed_when_it_was_idle_for_one_to_two_periods(
+    run: Run, url: URL, counted: type[Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pool.IDLE_PERIOD == 30
+    monkeypatch.setattr(pool, "IDLE_PERIOD", 0.2)
+
+    async def work() -> None:
+        async with counting(url, counted, 2, 6) as database:
+            used = [await database.pool.acquire() for _ in range(8)]
+            for connection in used:
+                database.pool.release(connection)
+            begun, ends = time.perf_counter(), time.perf_counter() + 0.7
+            while time.perf_counter() < ends:
+                await ask(database, 4, 4)  # which needs four of the eight
+                await asyncio.sleep(0.01)
+                if time.perf_counter() - begun < 0.2:
+                    assert database.pool.idle == 8
+            assert database.pool.idle == 4
+            await asyncio.sleep(0.5)
+            assert database.pool.idle == 2
+            assert sum(not connection.closed for connection in counted.opened) == 2
+            opened = len(counted.opened)
+            await ask(database, 20, 2)
+            assert len(counted.opened) == opened
+
+    run(work())
+
+
+def test_a_waiting_request_gets_a_connection_that_is_returned_while_another_is_opened(
+    run: Run, url: URL, counted: type[Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_, may_open = driver.Connection.open, asyncio.Event()
+
+    async def open_late(self: driver.Connection) -> None:
+        await may_open.wait()
+        await open_(self)
+
+    async def work() -> None:
+        async with counting(url, counted, 1, 2) as database:
+            lent = await database.pool.acquire()
+            monkeypatch.setattr(driver.Connection, "open", open_late)
+            waiting = [asyncio.create_task(database.pool.acquire()) for _ in range(2)]
+            await asyncio.sleep(0.02)
+            database.pool.release(lent)
+            assert await waiting[0] is lent
+            assert not waiting[1].done()
+            may_open.set()
+            opened = await waiting[1]
+            assert opened is not lent
+            for connection in (lent, opened):
+                database.pool.release(connection)
+
+    run(work())
+
+
+def test_a_request_that_is_cancelled_as_its_connection_comes_loses_none(run: Run, url: URL) -> None:
+    async def work() -> None:
+        database = Database(url, 1)
+        lent = await database.pool.acquire()
+        waiting = asyncio.create_task(database.pool.acquire())
+        await asyncio.sleep(0.01)
+        database.pool.release(lent)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (database.pool.in_use, database.pool.idle) == (0, 1)
+        lent = await database.pool.acquire()
+        waiting = asyncio.create_task(database.pool.acquire())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert not database.pool._waiters
+        database.pool.release(lent)
+        await database.close()
+
+    run(work())
+
+
+def test_a_connection_that_dies_on_its_way_to_a_waiting_request_is_not_used(
+    run: Run, url: URL
+) -> None:
+    async def work() -> None:
+        database = Database(url, 1)
+        lent = await database.pool.acquire()
+        [(pid,)] = await lent.fetch("SELECT pg_backend_pid()")
+        waiting = asyncio.create_task(database.pool.acquire())
+        await asyncio.sleep(0.01)
+        sql(url, "SELECT pg_terminate_backend(%s, 2000)", pid)  # which blocks the event loop
+        database.pool.release(lent)
+        replaced = await waiting
+        assert (replaced is not lent, replaced.is_alive(), lent.closed) == (True, True, 1)
+        database.pool.release(replaced)
+        await database.close()
+
+    run(work())
+
+
+def test_data_for_an_attempt_that_was_just_cancelled_do_no_harm(
+    run: Run, url: URL, counted: type[Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop may report data before the task of the attempt ends."""
+    opening: asyncio.Queue[driver.Connection] = asyncio.Queue()
+    wait = driver.Connection._wait
+
+    async def watched(self: driver.Connection, *others: Any) -> None:
+        opening.put_nowait(self)
+        await wait(self, *others)
+
+    monkeypatch.setattr(driver.Connection, "_wait", watched)
+
+    async def work() -> None:
+        async with counting(url, counted, 1, 0) as database:
+            attempt = asyncio.create_task(database._connect())
+            connection = await opening.get()  # which waits since the same moment
+            attempt.cancel()
+            connection._readable()
+            await asyncio.wait([attempt])
+            assert attempt.cancelled()
+
+    run(work())
+
+
+def test_a_pool_that_warms_up_opens_what_it_keeps(
+    run: Run, url: URL, counted: type[Counted]
+) -> None:
+    async def work() -> None:
+        async with counting(url, counted, 6, 4) as database:
+            await database.warm_up()
+            await asyncio.to_thread(eventually, lambda: database.pool.idle == 6)
+            await ask(database, 60, 6)
+            assert len(counted.opened) == 6
+            assert counted.most_opening <= connector.MAX_CONNECTING
+
+    run(work())
+
+
+def test_a_pool_that_can_not_warm_up_logs_it_once(
+    run: Run, url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        database = Database(url.set(database="absent"), 6)
+        await database.warm_up()
+        await asyncio.sleep(0.3)
+        assert caplog.messages == ["no connection to the database yet: ConnectError"]
+        await database.close()
 
     run(work())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 import httpx
 import pytest
@@ -20,7 +21,8 @@ class Scene:
     """An Admission, and the requests of a test: `greedy1` is the first request of `greedy`."""
 
     def __init__(self, concurrent: int, max_waiting: int = 100) -> None:
-        self.admission = Admission(concurrent, max_waiting)
+        self.unconnected_at = -inf
+        self.admission = Admission(concurrent, max_waiting, lambda: self.unconnected_at)
         self.admitted: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -213,6 +215,67 @@ def test_many_requests_of_a_user_that_waited_too_long_get_a_429(
     asyncio.run(scene())
 
 
+def test_the_time_without_a_connection_does_not_count_in_the_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "MEASURED", 0.05)
+
+    async def scene() -> None:
+        scene, loop = Scene(2), asyncio.get_running_loop()
+        await scene.send("alice1", "alice2", "alice3")
+        for number in range(4, 10):  # no slot is granted
+            scene.unconnected_at = loop.time()
+            await asyncio.sleep(0.03)
+            scene.unconnected_at = loop.time()
+            await scene.send(f"alice{number}")
+        await asyncio.sleep(0.03)  # connected
+        await scene.send("alice10")
+        assert scene.refused(Overloaded) == []
+        await asyncio.sleep(0.03)
+        await scene.send("alice11")
+        assert scene.refused(Overloaded) == ["alice11"]
+        await scene.end_each()
+        assert len(scene.admitted) == 10
+
+    asyncio.run(scene())
+
+
+def test_requests_that_waited_for_the_database_have_some_time_more_when_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "MAX_WAIT", 0.15)
+    monkeypatch.setattr(admission, "MAX_WAIT_TO_WAKE", (10.0, 10.0))
+
+    async def scene() -> None:
+        scene, loop = Scene(1), asyncio.get_running_loop()
+        scene.unconnected_at = inf
+        await scene.send("bob1", *(f"greedy{number}" for number in range(FEW + 3)), "alice1")
+        await asyncio.sleep(0.3)
+        assert scene.admission.timeouts == 0
+        scene.unconnected_at = loop.time()
+        await asyncio.sleep(0.1)
+        assert scene.admission.timeouts == 0
+        await asyncio.sleep(0.2)
+        assert scene.admission.waiting == 0
+
+    asyncio.run(scene())
+
+
+def test_waiting_for_the_database_is_nobody_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "MAX_WAIT", 0.05)
+    monkeypatch.setattr(admission, "MAX_WAIT_TO_WAKE", (0.1, 0.1))
+
+    async def scene() -> None:
+        scene = Scene(1)
+        scene.unconnected_at = inf
+        names = [*(f"greedy{number}" for number in range(FEW + 3)), "alice1"]
+        await scene.send("bob1", *names)
+        await asyncio.sleep(0.3)
+        assert scene.refused(DatabaseUnavailable) == names
+
+    asyncio.run(scene())
+
+
 def test_a_request_that_is_cancelled_while_it_waits_gives_up_its_place() -> None:
     async def scene() -> None:
         scene = Scene(1)
@@ -253,7 +316,7 @@ def test_nothing_is_kept_of_users_whose_requests_are_done() -> None:
         queue = scene.admission._queue
         assert (scene.admission._running, queue.users, queue._long, queue.size) == ({}, {}, {}, 0)
         await scene.send("alice1", "alice2")
-        assert len(queue._arrivals) == 1
+        assert [len(arrivals) for arrivals in queue._arrivals] == [1, 0]
 
     asyncio.run(scene())
 

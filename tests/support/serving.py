@@ -38,6 +38,7 @@ def make_settings(url: URL, **others: Any) -> Settings:
         "better_auth_secret": SECRET,
         "allowed_origins": ORIGIN,
         "db_pool_size": 5,
+        "db_max_overflow": 0,
     }
     return Settings(_env_file=None, **{**values, **others})
 
