@@ -21,7 +21,7 @@ PROGRAM = """
 import os, signal, socket, sys
 from serving.workers import Workers
 
-def serve(listener):
+def serve(listener, share):
     if "stubborn" in sys.argv:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
