@@ -103,7 +103,7 @@ class Server(uvicorn.Server):
     async def _drain(self, seconds: float) -> None:
         """Announce the end on every connection, until there is none or the time is over."""
         if connections := self._connections:
-            logger.info("Waiting for %d connections to end", len(connections))
+            logger.info("Waiting for %d connection(s) to end", len(connections))
         deadline = time.monotonic() + seconds
         while self.server_state.connections and time.monotonic() < deadline:
             for connection in self._connections:

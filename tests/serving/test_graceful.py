@@ -1,5 +1,6 @@
 """What a stop does to connections and requests."""
 
+import signal
 import socket
 import sys
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -15,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serving import graceful, protocol
 from serving.graceful import Server
-from tests.support.processes import until
+from tests.support.processes import started, until
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 END: Message = {"type": "http.response.body", "body": b"done"}
@@ -195,6 +197,29 @@ def test_a_stop_waits_for_clients_only_if_there_are_any(
     assert not running.thread.is_alive()
 
 
+def test_a_second_signal_is_ignored(running: Running) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+        running.server.handle_exit(number, None)
+    assert running.server.should_exit
+    assert not running.server.force_exit
+
+
+@pytest.mark.slow
+def test_a_second_signal_does_not_interrupt_a_stop(tmp_path: Path) -> None:
+    settings = {"environment": "production", "database_url": "postgresql://u@127.0.0.1:1/d"}
+    with started(tmp_path, **settings, host="127.0.0.1") as service:
+        service.starts()
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            service.process.send_signal(signal.SIGHUP)
+            until(lambda: "Waiting for 1 connection" in "".join(service.lines), "it to stop")
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+                service.process.send_signal(number)
+            connection.sendall(get("/health/live"))
+            assert CLOSE in connection.recv(65536)
+        assert service.process.wait(10) == 0
+        assert "Finished server process" in service.lines[-1]
+
+
 def shared_port(port: int = 0) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -227,6 +252,7 @@ def test_a_release_hands_over_to_the_next_without_losing_a_connection(
 ) -> None:
     ignoring = Mock(wraps=graceful.ignore_handshakes)
     monkeypatch.setattr(graceful, "ignore_handshakes", ignoring)
+    monkeypatch.setattr(graceful, "DRAIN_TIME", 0.2)
     with shared_port() as first, shared_port(first.getsockname()[1]) as second:
         old, new = Running(first), Running(second)
 
