@@ -89,6 +89,5 @@ def test_without_an_overlap_nginx_answers_502_and_nothing_is_done_unseen(
                 assert new.stops() == 0
     assert set(users.ledger.answers) == {200, 201, 502}
     counted = balance(users.ledger, database.url)
-    print(users.ledger.answers, counted)
     assert counted["acknowledged"] == counted["found"] > 0
     assert (counted["duplicated"], counted["unacknowledged, but there"]) == (0, 0)

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -21,11 +22,11 @@ def held(service: Service) -> dict[int, int]:
     """How many connections of clients each worker holds, by its pid."""
     counts = {}
     for worker in psutil.Process(service.process.pid).children():
-        connections = worker.net_connections("tcp4")
-        counts[worker.pid] = sum(
-            each.status == psutil.CONN_ESTABLISHED and each.laddr.port == service.port
-            for each in connections
-        )
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            counts[worker.pid] = sum(
+                each.status == psutil.CONN_ESTABLISHED and each.laddr.port == service.port
+                for each in worker.net_connections("tcp4")
+            )
     return counts
 
 

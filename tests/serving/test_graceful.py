@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -253,8 +253,14 @@ def test_a_release_hands_over_to_the_next_without_losing_a_connection(
     ignoring = Mock(wraps=graceful.ignore_handshakes)
     monkeypatch.setattr(graceful, "ignore_handshakes", ignoring)
     monkeypatch.setattr(graceful, "DRAIN_TIME", 0.2)
-    with shared_port() as first, shared_port(first.getsockname()[1]) as second:
+    with (
+        shared_port() as first,
+        shared_port(first.getsockname()[1]) as second,
+        ExitStack() as stack,
+    ):
         old, new = Running(first), Running(second)
+        for each in (old, new):
+            stack.callback(each.ends)
 
         def ask() -> int:
             asked = 0
@@ -274,4 +280,3 @@ def test_a_release_hands_over_to_the_next_without_losing_a_connection(
         with new.connect() as connection:
             connection.sendall(get("/"))
             assert received(connection)
-        new.ends()
