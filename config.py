@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     db_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     db_max_overflow: Annotated[int, Field(ge=0, le=1000)] = 20
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 2000
+    reuse_port: bool = False
     web_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
     shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 6
     data_dir: Path = ROOT / ".data"

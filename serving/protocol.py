@@ -8,6 +8,7 @@ buffer.py, in head.py or in body.py. connection.py has what any connection needs
 """
 
 import asyncio
+import select
 import socket
 from typing import Any
 from urllib.parse import unquote
@@ -54,6 +55,7 @@ class Protocol(Connection):
         "_server",
         "_server_state",
         "_unread",
+        "closing",
     )
 
     def __init__(
@@ -73,6 +75,7 @@ class Protocol(Connection):
         self._unread = 0  # bytes of it that arrived after the response
         self._receiving = True  # whether a request has begun, or must soon, by the deadline
         self._lingering = False
+        self.closing = False  # whether the next response is to be the last
 
     # What the server and the transport call.
 
@@ -106,12 +109,33 @@ class Protocol(Connection):
             self._buffer.append(data)
             self._proceed()
 
+    def announce_close(self) -> None:
+        """Let the next response say that the connection closes after it (RFC 9112, section 9.6).
+
+        A client must not be surprised: the request that it sends meanwhile would be lost.
+        """
+        self.closing = True
+        if self._held:
+            self._release()
+        if self._exchange is not None and not self._exchange.started:
+            self._make_last(self._exchange)
+
+    def _make_last(self, exchange: Exchange) -> None:
+        if not self._buffer:  # a request that was sent ahead is served too
+            exchange.keep_alive = False
+
     def shutdown(self) -> None:
-        """Close the connection, after the response if a request is being served."""
-        if self._exchange is None or self._exchange.complete:
+        """Close the connection, after the request that has begun to arrive or is being served."""
+        self.announce_close()
+        if self._exchange is None and not self._buffer and not self._lingering:
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Close the connection, unless a request waits in the socket: it would be reset."""
+        waits = select.poll()
+        waits.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        if self._reading_paused or not waits.poll(0):
             self._transport.close()
-        else:
-            self._exchange.keep_alive = False
 
     # The requests.
 
@@ -145,6 +169,8 @@ class Protocol(Connection):
             self._buffer.append(rest)
         else:
             self._expect_more()
+        if self.closing:
+            self._make_last(exchange)
 
     def _scope(self, head: Head) -> Scope:
         root_path = self._config.root_path
@@ -208,7 +234,7 @@ class Protocol(Connection):
         assert self._exchange is not None
         self._server_state.total_requests += 1
         if not self._exchange.keep_alive:
-            if self._body is not None or self._buffer:
+            if self._body is not None or self._buffer or self.closing:
                 self._linger()
             else:
                 self._transport.close()
@@ -251,8 +277,10 @@ class Protocol(Connection):
     def _expire(self) -> None:
         if self._receiving and self._exchange is None and self._buffer and not self._lingering:
             self.refuse(RequestTimeout())
-        else:
+        elif self._receiving or self._lingering:
             self._transport.close()
+        else:
+            self._close_idle()
 
     # The response, and the end.
 

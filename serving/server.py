@@ -19,6 +19,7 @@ from serving.workers import Workers
 with block_imports("watchfiles", "yaml"):  # only for uvicorn's reloader and configuration files
     import uvicorn
 
+    from serving.graceful import Server
     from serving.protocol import Protocol
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -30,13 +31,18 @@ KEEP_ALIVE = 75
 
 
 def run(app: FastAPI) -> None:
-    """Serve `app` until SIGTERM or SIGINT; requests in flight get `shutdown_timeout` seconds."""
+    """Serve `app` until SIGTERM, SIGINT or SIGHUP.
+
+    Requests in flight get `shutdown_timeout` seconds.
+    """
     settings: Settings = app.state.settings
     _allow_many_connections()
     # A requested stop is not a failure. uvicorn handles these signals while it serves, and raises
     # them again when it ends.
     for number in STOPPING:
         signal.signal(number, _stop)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup(1) has it ignored
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with _listen(settings) as listener:
         _greet(settings, listener.getsockname()[1])
         with database_url(settings) as app.state.database_url:
@@ -54,21 +60,39 @@ def _listen(settings: Settings) -> socket.socket:
     host = settings.listen_host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        if settings.reuse_port:
+            return _bind(host, settings.port, family)
         return socket.create_server((host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]
         sys.exit(f"Configuration error: HOST {host}, PORT {settings.port}: {reason}.")
 
 
+def _bind(host: str, port: int, family: int) -> socket.socket:
+    """Return a socket that shares its port. The server listens once the application has started.
+
+    Connections would otherwise wait for a release that is still starting, and be lost if it fails.
+    """
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
     serving = config(app, settings)
     if settings.web_concurrency == 1:
-        uvicorn.Server(serving).run([listener])
+        Server(serving).run([listener])
         return
     if settings.environment == "development":
         app.state.migrated = asyncio.run(migrate_within_timeout(app.state.database_url, settings))
     workers = Workers(
-        lambda listener: uvicorn.Server(serving).run([listener]),
+        lambda listener, share: Server(serving, share).run([listener]),
         settings.web_concurrency,
         settings.shutdown_timeout + 2,  # statements that still run are cancelled then
     )
@@ -88,6 +112,7 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         server_header=False,
+        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )

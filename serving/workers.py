@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from observability.logs import logger
+from serving.balance import Balance, Share
 
 RESTART_DELAY = 1.0  # seconds, so that a worker that can't start does not use up the CPU
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -25,21 +26,28 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 class Workers:
     """`count` processes that run `serve`, and the parent that watches them."""
 
-    def __init__(self, serve: Callable[[socket.socket], None], count: int, grace: float) -> None:
+    def __init__(
+        self, serve: Callable[[socket.socket, Share], None], count: int, grace: float
+    ) -> None:
         self._serve = serve
-        self._count = count
         self._grace = grace  # seconds to finish requests in flight
-        self._pids: set[int] = set()
+        self._pids: dict[int, Share] = {}
+        self._free = Balance(count).shares  # of the workers that do not run
 
     def run(self, listener: socket.socket) -> None:
         """Keep the workers running until a signal raises SystemExit here, then stop them."""
         gc.freeze()  # a garbage collection would write to every page, and so copy it
         try:
             while True:
-                while len(self._pids) < self._count:
-                    self._pids.add(self._fork(listener))
+                while self._free:
+                    share = self._free.pop()
+                    self._pids[self._fork(listener, share)] = share
                 pid, status = os.wait()
-                self._pids.discard(pid)
+                if pid not in self._pids:  # another child of this process
+                    continue
+                share = self._pids.pop(pid)
+                share.leave()
+                self._free.append(share)
                 code = os.waitstatus_to_exitcode(status)  # negative for a signal
                 logger.error("Worker %d ended with code %d; starting another", pid, code)
                 time.sleep(RESTART_DELAY)
@@ -47,20 +55,20 @@ class Workers:
             listener.close()
             self._stop()
 
-    def _fork(self, listener: socket.socket) -> int:
+    def _fork(self, listener: socket.socket, share: Share) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._work(listener, parent)
+            self._work(listener, share, parent)
         return pid
 
-    def _work(self, listener: socket.socket, parent: int) -> NoReturn:
+    def _work(self, listener: socket.socket, share: Share, parent: int) -> NoReturn:
         code = 1
         try:
             with suppress(OSError, AttributeError):  # Linux only: end when the parent is killed
                 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() == parent:
-                self._serve(listener)
+                self._serve(listener, share)
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
@@ -88,4 +96,4 @@ class Workers:
             with suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG)[0] == 0:
                     continue
-            self._pids.discard(pid)
+            self._pids.pop(pid)

@@ -72,6 +72,9 @@ MAKERS: dict[str, Callable[[], object]] = {
     "fastapi.routing.APIRoute": lambda: APIRoute("/", lambda: None),
     "starlette.middleware.cors.CORSMiddleware": lambda: CORSMiddleware(_application),
     "uvicorn.config.Config": lambda: _loaded(uvicorn.Config(_application, log_config=None)),
+    "uvicorn.server.Server": lambda: _stopped(
+        uvicorn.Config(_application, log_config=None, lifespan="off")
+    ),
     "uvicorn.server.ServerState": ServerState,
 }
 
@@ -79,6 +82,14 @@ MAKERS: dict[str, Callable[[], object]] = {
 def _loaded(config: uvicorn.Config) -> uvicorn.Config:
     config.load()
     return config
+
+
+def _stopped(config: uvicorn.Config) -> uvicorn.Server:
+    """Return a server that has served, for what it only has then."""
+    server = uvicorn.Server(config)
+    server.should_exit = True
+    server.run(sockets=[])
+    return server
 
 
 def _rows() -> list[str]:

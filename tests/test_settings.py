@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "db_pool_size": 10,
     "db_max_overflow": 20,
     "max_waiting": 2000,
+    "reuse_port": False,
     "web_concurrency": 1,
     "shutdown_timeout": 6,
     "data_dir": ROOT / ".data",
@@ -69,6 +70,7 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("JWT_ISSUER", "https://auth.example", "https://auth.example"),
         ("JWT_AUDIENCE", "tasks", "tasks"),
         ("BETTER_AUTH_URL", "http://app.example.com/auth", "http://app.example.com/auth"),
+        ("REUSE_PORT", "true", True),
         ("WEB_CONCURRENCY", "4", 4),
         ("ALLOWED_ORIGINS", "https://a.example", ("https://a.example",)),
         (
@@ -170,6 +172,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("LOG_LEVEL", ["loud", "20"]),
     ("ACCESS_LOG", ["perhaps"]),
     ("SLOW_REQUEST_MS", ["-1", "3600001", "soon"]),
+    ("REUSE_PORT", ["perhaps"]),
     ("WEB_CONCURRENCY", ["0", "-1", "257", "two"]),
     ("DB_POOL_SIZE", ["0", "-1", "1001", "ten"]),
     ("DB_MAX_OVERFLOW", ["-1", "1001", "ten"]),

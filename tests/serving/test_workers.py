@@ -21,7 +21,7 @@ PROGRAM = """
 import os, signal, socket, sys
 from serving.workers import Workers
 
-def serve(listener):
+def serve(listener, share):
     if "stubborn" in sys.argv:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
@@ -139,7 +139,9 @@ def test_a_worker_that_dies_is_replaced(service: Service) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name
+)
 def test_a_stop_ends_all_of_them_and_the_database(service: Service, number: signal.Signals) -> None:
     until(lambda: answers(service), "an answer")
     before = workers(service)

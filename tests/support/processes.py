@@ -196,8 +196,8 @@ class Service:
         )
 
     def stops(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal to stop, SIGINT as a terminal sends it, and return the exit code."""
-        if number == signal.SIGINT:
+        """Send the signal to stop, SIGINT and SIGHUP as a terminal does. Return the exit code."""
+        if number in (signal.SIGINT, signal.SIGHUP):
             os.killpg(self.process.pid, number)
         else:
             self.process.send_signal(number)

@@ -1,0 +1,133 @@
+"""uvicorn's server, which loses no request when it stops.
+
+A client may send a request on a connection that it knows as open, at the very moment at which the
+service is told to stop. Closing that connection would reset it, and the client could not tell
+whether its request was done. So responses announce the end of their connection first, and
+connections close when they have been quiet for a while (RFC 9112, section 9.6).
+"""
+
+import asyncio
+import ctypes
+import select
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
+from types import FrameType
+from typing import cast
+
+import uvicorn
+
+from observability.logs import logger
+from serving.balance import Share
+from serving.protocol import Protocol
+
+DRAIN_TIME = 1.0  # seconds for which an idle connection may still bring a request
+HANDSHAKE_TIME = 0.3  # seconds that the handshake of a connection may take
+MAX_WAITING = 8192  # connections that are accepted at the end, because more may come all the time
+TICK = 0.05  # seconds
+
+SO_ATTACH_FILTER = 26  # socket(7); Linux
+# A classic BPF program: drop a segment with the flag SYN (in byte 13 of TCP's header), keep others.
+DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+
+
+class Server(uvicorn.Server):
+    """A server that announces its stop to clients. `share` is its part if there are workers."""
+
+    def __init__(self, config: uvicorn.Config, share: Share | None = None) -> None:
+        super().__init__(config)
+        self._share = share
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop once: a second signal must not interrupt the stop."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, close connections that are more than this worker's share."""
+        if self._share is not None and counter % 10 == 0:
+            self._rebalance(self._share)
+        return await super().on_tick(counter)
+
+    def _rebalance(self, share: Share) -> None:
+        staying = [connection for connection in self._connections if not connection.closing]
+        for connection in islice(staying, share.report(len(staying))):
+            connection.announce_close()
+
+    @property
+    def _connections(self) -> list[Protocol]:
+        return cast(list[Protocol], list(self.server_state.connections))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve the requests that were sent before clients knew of the stop, then stop."""
+        began = time.monotonic()
+        listeners = sockets or []
+        self.config.timeout_keep_alive = 1  # of the connections that become idle from now on
+        if any(shares_port(listener) for listener in listeners):
+            await self._hand_over(listeners)
+        else:
+            await self._stop_accepting(listeners)
+            await self._drain(DRAIN_TIME)
+        if self.config.timeout_graceful_shutdown is not None:
+            left = self.config.timeout_graceful_shutdown - (time.monotonic() - began)
+            self.config.timeout_graceful_shutdown = max(left, TICK)  # type: ignore[assignment]
+        await super().shutdown(sockets)
+
+    async def _hand_over(self, listeners: list[socket.socket]) -> None:
+        """Go on accepting until clients have found the next release, which shares the port.
+
+        The kernel resets what has not been accepted when a listener closes. So it starts no
+        handshake here for a moment before that; a client repeats its own after one second, and
+        reaches the other release.
+        """
+        await self._drain(DRAIN_TIME)
+        ignore_handshakes(listeners)
+        await asyncio.sleep(HANDSHAKE_TIME)
+        await self._stop_accepting(listeners)
+        await self._drain(HANDSHAKE_TIME)
+
+    async def _stop_accepting(self, listeners: list[socket.socket]) -> None:
+        """Accept the connections that wait in the kernel's queue, and close the listeners."""
+        for _ in range(MAX_WAITING):
+            if not has_waiting(listeners):
+                break
+            await asyncio.sleep(0)  # the event loop accepts at least one
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)  # the last connection becomes known
+
+    async def _drain(self, seconds: float) -> None:
+        """Announce the end on every connection, until there is none or the time is over."""
+        if connections := self._connections:
+            logger.info("Waiting for %d connection(s) to end", len(connections))
+        deadline = time.monotonic() + seconds
+        while self.server_state.connections and time.monotonic() < deadline:
+            for connection in self._connections:
+                connection.announce_close()
+            await asyncio.sleep(TICK)
+
+
+def shares_port(listener: socket.socket) -> bool:
+    """Return whether other processes may listen on the same port."""
+    return bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+
+
+def has_waiting(listeners: Iterable[socket.socket]) -> bool:
+    """Return whether a connection waits to be accepted."""
+    waiting = select.poll()
+    for listener in listeners:
+        waiting.register(listener, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def ignore_handshakes(listeners: Iterable[socket.socket]) -> None:
+    """Let the kernel drop new handshakes, and finish those that have begun (Linux only)."""
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in DROP_SYN))
+    option = struct.pack("HL", len(DROP_SYN), ctypes.addressof(program))
+    for listener in listeners if sys.platform == "linux" else ():
+        with suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, option)

@@ -1,0 +1,93 @@
+"""A restart behind nginx, which has one upstream and keeps connections to it."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.faults.conftest import Serve
+from tests.faults.load import balance, load
+from tests.faults.servers import Postgres
+from tests.http1.nginx import nginx
+from tests.http1.wire import Address
+from tests.support.processes import Service, free_port, until
+
+Settle = Callable[..., dict[str, Any]]
+RESTARTS = int(os.environ.get("RESTARTS", "1"))  # more, to be sure
+ENOUGH = 100  # answers between two restarts
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def front(tmp_path: Path, port: int) -> Iterator[int]:
+    """The port of an nginx in front of the service on `port`."""
+    with nginx(tmp_path, Address("127.0.0.1", port)) as address:
+        yield address.port
+
+
+def listens(service: Service) -> bool:
+    """Whether this process listens, and not only another one on the same port."""
+    sockets = psutil.Process(service.process.pid).net_connections("tcp")
+    return any(each.status == psutil.CONN_LISTEN for each in sockets)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_restart_with_an_overlap_loses_nothing(
+    serve: Serve, settle: Settle, front: int, port: int, workers: int
+) -> None:
+    def release() -> Service:
+        service = running.enter_context(
+            serve(port=port, reuse_port=True, web_concurrency=workers)
+        ).starts()
+        until(lambda: listens(service), "the release to listen")
+        return service
+
+    seconds = []
+    with ExitStack() as running:
+        old = release()
+        with load(front, writes=0.5) as users:
+            for _ in range(RESTARTS):
+                new = release()
+                before = users.ledger.answers.total()
+                time.sleep(0.5)
+                began = time.monotonic()
+                assert old.stops() == 0
+                seconds.append(time.monotonic() - began)
+                assert users.ledger.answers.total() > before + ENOUGH
+                old = new
+            time.sleep(0.5)
+        assert old.stops() == 0
+    assert set(users.ledger.answers) == {200, 201}
+    settle(
+        f"{RESTARTS} restarts behind nginx with an overlap, {workers} worker(s)",
+        users.ledger,
+        seconds_to_stop=max(seconds),
+    )
+
+
+def test_without_an_overlap_nginx_answers_502_and_nothing_is_done_unseen(
+    serve: Serve, database: Postgres, front: int, port: int
+) -> None:
+    with serve(port=port) as old:
+        old.starts()
+        with load(front, writes=0.5) as users:
+            time.sleep(1)
+            assert old.stops() == 0
+            with serve(port=port) as new:
+                new.starts()
+                time.sleep(1)
+                users.stop()
+                assert new.stops() == 0
+    assert set(users.ledger.answers) == {200, 201, 502}
+    counted = balance(users.ledger, database.url)
+    assert counted["acknowledged"] == counted["found"] > 0
+    assert (counted["duplicated"], counted["unacknowledged, but there"]) == (0, 0)
