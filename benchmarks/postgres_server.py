@@ -28,7 +28,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    "shared_buffers": "1GB",
+    "shared_buffers": "4GB",
     "fsync": "on",
     "synchronous_commit": "on",
     "max_wal_size": "16GB",
