@@ -30,7 +30,7 @@ class Contender:
     schema: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)  # a program or path: Debian's package
-    rounds: int | None = None  # of the closed loop at most, for one that is far from the others
+    rounds: int | None = None  # of the closed loop at most, for one that no close target is about
     validates: bool = True  # refuses a body or a query that breaks the rules
 
     def missing(self) -> list[str]:
@@ -89,7 +89,9 @@ def _on_asyncpg(work: Path) -> Iterator[Contender]:
     for (name, title), application in applications.items():
         python, where = _python(work, name)
         start = [python, "-m", "uvicorn", application, *UVICORN]
-        yield Contender(name, title, start, PEERS / name, SYNC, schema=SCHEMA, environment=where)
+        yield Contender(
+            name, title, start, PEERS / name, SYNC, schema=SCHEMA, environment=where, rounds=3
+        )
 
 
 def _go(work: Path) -> Contender:
