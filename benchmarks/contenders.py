@@ -119,7 +119,9 @@ def _go(work: Path) -> Contender:
 
 def _floor() -> Contender:
     start = [sys.executable, "-m", "uvicorn", "floor:app", *UVICORN]
-    return Contender("floor", "floor", start, PEERS / "floor", schema=SCHEMA, validates=False)
+    return Contender(
+        "floor", "floor", start, PEERS / "floor", schema=SCHEMA, rounds=3, validates=False
+    )
 
 
 def environment(contender: Contender, database_url: str, secret: str) -> dict[str, str]:
