@@ -7,7 +7,8 @@ from pathlib import Path
 
 import contenders
 import load
-from contenders import Contender, Instance
+from contenders import Contender
+from instance import Instance
 from population import Population, token
 from postgres_server import Server
 

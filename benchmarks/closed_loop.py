@@ -9,7 +9,8 @@ from typing import Any
 import load
 import process
 from bench import Bench, say
-from contenders import Contender, Instance
+from contenders import Contender
+from instance import Instance
 
 OPERATIONS = ("get", "list", "create", "update", "toggle", "mix")
 FEW, MANY = 64, 1000  # connections
@@ -22,10 +23,15 @@ def warm_up(bench: Bench, instance: Instance) -> None:
 
 
 def rotations(instances: list[Instance], rounds: int) -> Iterator[Instance]:
-    """Each instance once a round; the order rotates, so that nobody always comes first."""
+    """Each instance once a round; the order rotates, so that nobody always comes first.
+
+    A contender that is given fewer rounds takes part in the first ones.
+    """
     for number in range(rounds):
         shift = number % len(instances)
-        yield from instances[shift:] + instances[:shift]
+        for instance in instances[shift:] + instances[:shift]:
+            if number < (instance.contender.rounds or rounds):
+                yield instance
 
 
 def closed_loop(bench: Bench) -> dict[str, Any]:
@@ -49,7 +55,7 @@ def _operation(bench: Bench, instances: list[Instance], operation: str) -> dict[
             say(f"  {name} no longer answers and is started anew")
             instance.restart()
         runs[name].append(load.run(bench.subject(instance), operation, FEW, bench.options.seconds))
-        say(f"  {operation:7} {name:13} {runs[name][-1].requests_per_second:8.0f} requests/s")
+        say(f"  {operation:7} {name:15} {runs[name][-1].requests_per_second:8.0f} requests/s")
     return {name: load.summary(of_name) for name, of_name in runs.items()}
 
 
@@ -85,7 +91,7 @@ def _thousand(
     pairs = zip(runs[MANY], runs[FEW], strict=True)
     ratios = [many.requests_per_second / max(few.requests_per_second, 1) for many, few in pairs]
     peak = rounded(peaks[MANY])
-    say(f"  {name:13} {rates[FEW]:8.0f} → {rates[MANY]:.0f} requests/s, {peak}")
+    say(f"  {name:15} {rates[FEW]:8.0f} → {rates[MANY]:.0f} requests/s, {peak}")
     return {
         "throughput": {str(n): round(rate, 1) for n, rate in rates.items()},
         "ratio": round(median(ratios), 3),

@@ -1,20 +1,19 @@
-"""The service and its peers: how each is built, migrated and started."""
+"""The service and its peers: what each needs, and how it is built, migrated and started."""
 
 import os
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Self
-
-import process
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
+SCHEMA = PEERS / "schema.sql"
+GOCODE = Path("/usr/share/gocode")  # where Debian's packages of Go libraries lie
 CREATE_TABLES = "from conventional.database import create_db_and_tables as run; run()"
+SYNC = ["uv", "sync", "--frozen", "--no-dev", "--compile-bytecode", "--quiet"]
 UVICORN = ["--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
 
 
@@ -30,34 +29,99 @@ class Contender:
     migrate: list[str] = field(default_factory=list)
     schema: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)  # a program or path: Debian's package
+    rounds: int | None = None  # of the closed loop at most, for one that no close target is about
+    validates: bool = True  # refuses a body or a query that breaks the rules
+
+    def missing(self) -> list[str]:
+        """The packages of Debian that it needs and that are not installed."""
+        found = ((shutil.which(need) or Path(need).exists(), need) for need in self.needs)
+        return [self.needs[need] for there, need in found if not there]
 
 
 def all_contenders(work: Path) -> dict[str, Contender]:
-    """Every contender by name. Python ones run in `work`, in an environment as in production."""
-    python = str(work / "python" / "bin" / "python")
-    sync = ["uv", "sync", "--frozen", "--no-dev", "--compile-bytecode", "--quiet"]
-    production = {"UV_PROJECT_ENVIRONMENT": str(work / "python")}
-    schema = PEERS / "schema.sql"
-    found = [
-        Contender(
-            "service", "this service", [python, "main.py"], ROOT, sync,
-            [python, "-m", "alembic", "upgrade", "head"], environment=production,
-        ),
-        Contender(
-            "conventional", "conventional build",
-            [python, "-m", "uvicorn", "conventional.main:app", *UVICORN], PEERS, sync,
-            [python, "-c", CREATE_TABLES], environment=production,
-        ),
-        Contender(
-            "fastify", "Fastify + pg", ["node", "server.js"], PEERS / "fastify",
-            ["npm", "ci", "--no-audit", "--no-fund", "--silent"], schema=schema,
-        ),
-        Contender(
-            "floor", "floor", [sys.executable, "-m", "uvicorn", "floor:app", *UVICORN],
-            PEERS / "floor", schema=schema,
-        ),
-    ]  # fmt: skip
-    return {contender.name: contender for contender in found}
+    """Every contender by name. What is built for one goes into `work`, but for `node_modules`."""
+    found = [_service(work), _conventional(work), *_on_javascript(), *_on_asyncpg(work)]
+    return {contender.name: contender for contender in [*found, _go(work), _floor()]}
+
+
+def _python(work: Path, environment: str) -> tuple[str, dict[str, str]]:
+    """The Python of an environment as in production, and how uv is told where it is."""
+    folder = work / environment
+    return str(folder / "bin" / "python"), {"UV_PROJECT_ENVIRONMENT": str(folder)}
+
+
+def _service(work: Path) -> Contender:
+    python, where = _python(work, "python")
+    migrate = [python, "-m", "alembic", "upgrade", "head"]
+    return Contender(
+        "service", "this service", [python, "main.py"], ROOT, SYNC, migrate, environment=where
+    )
+
+
+def _conventional(work: Path) -> Contender:
+    python, where = _python(work, "python")
+    start = [python, "-m", "uvicorn", "conventional.main:app", *UVICORN]
+    return Contender(
+        "conventional", "conventional build", start, PEERS, SYNC,
+        [python, "-c", CREATE_TABLES], environment=where, rounds=2,
+    )  # fmt: skip
+
+
+def _on_javascript() -> list[Contender]:
+    install = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
+    needs = {"node": "nodejs", "npm": "npm"}
+    programs = {
+        ("fastify", "Fastify + pg"): ["node", "server.js"],
+        ("bun", "Bun + Elysia"): ["node_modules/.bin/bun", "server.ts"],
+    }
+    return [
+        Contender(name, title, start, PEERS / name, install, schema=SCHEMA, needs=needs)
+        for (name, title), start in programs.items()
+    ]
+
+
+def _on_asyncpg(work: Path) -> Iterator[Contender]:
+    applications = {
+        ("litestar", "Litestar + asyncpg"): "app:app",
+        ("fastapi-asyncpg", "FastAPI + asyncpg"): "main:app",
+    }
+    for (name, title), application in applications.items():
+        python, where = _python(work, name)
+        start = [python, "-m", "uvicorn", application, *UVICORN]
+        yield Contender(
+            name, title, start, PEERS / name, SYNC, schema=SCHEMA, environment=where, rounds=3
+        )
+
+
+def _go(work: Path) -> Contender:
+    """Go, on one core as the others, with the sources that Debian packages and no download."""
+    program = str(work / "go-server")
+    libraries = GOCODE / "src" / "github.com"
+    return Contender(
+        "go", "Go + pgx", [program], PEERS / "go", ["go", "build", "-o", program, "."],
+        schema=SCHEMA,
+        environment={
+            "GOMAXPROCS": "1",
+            "GO111MODULE": "off",
+            "GOPATH": str(GOCODE),
+            "GOCACHE": str(work / "go-cache"),
+        },
+        needs={
+            "go": "golang-go",
+            str(libraries / "jackc/pgx/v4"): "golang-github-jackc-pgx-v4-dev",
+            str(libraries / "golang-jwt/jwt"): "golang-github-golang-jwt-jwt-dev",
+            str(libraries / "go-chi/chi"): "golang-github-go-chi-chi-dev",
+            str(libraries / "rs/cors"): "golang-github-rs-cors-dev",
+        },
+    )  # fmt: skip
+
+
+def _floor() -> Contender:
+    start = [sys.executable, "-m", "uvicorn", "floor:app", *UVICORN]
+    return Contender(
+        "floor", "floor", start, PEERS / "floor", schema=SCHEMA, rounds=3, validates=False
+    )
 
 
 def environment(contender: Contender, database_url: str, secret: str) -> dict[str, str]:
@@ -86,57 +150,3 @@ def migrate(contender: Contender, environment: Mapping[str, str]) -> None:
     """Makes the tables in the database that the environment names."""
     if contender.migrate:
         subprocess.run(contender.migrate, cwd=contender.folder, env=environment, check=True)
-
-
-@dataclass
-class Instance:
-    """One running process tree of a contender, while it is entered."""
-
-    contender: Contender
-    environment: dict[str, str]
-    database: str
-    port: int = 0
-    start_seconds: float = 0  # from exec to the first 200 on /health
-
-    def __enter__(self) -> Self:
-        self.port = process.free_port()
-        begin = time.perf_counter()
-        self.process = subprocess.Popen(
-            [part.format(port=self.port) for part in self.contender.start],
-            cwd=self.contender.folder, env=self.environment | {"PORT": str(self.port)},
-            start_new_session=True, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            self._wait(begin + 30)
-        except BaseException:
-            self.__exit__()
-            raise
-        self.start_seconds = time.perf_counter() - begin
-        return self
-
-    def _wait(self, deadline: float) -> None:
-        while not self.answers(timeout=10):
-            if self.process.poll() is not None or time.perf_counter() > deadline:
-                raise RuntimeError(
-                    f"{self.contender.name} ended, or did not answer /health within 30 s"
-                )
-            time.sleep(0.005)
-
-    def __exit__(self, *_: object) -> None:
-        process.stop(self.process)
-
-    def restart(self) -> None:
-        """Ends the process and starts it anew."""
-        self.__exit__()
-        self.__enter__()
-
-    def answers(self, timeout: float, path: str = "/health", token: str = "") -> bool:
-        """Whether a request is answered by a 200 within `timeout` seconds."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-            return connection.getresponse().status == 200
-        except (OSError, HTTPException):
-            return False
-        finally:
-            connection.close()

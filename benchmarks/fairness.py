@@ -23,7 +23,8 @@ import contenders
 import load
 from bench import Bench, Options, say
 from closed_loop import warm_up
-from contenders import ROOT, Contender, Instance
+from contenders import ROOT, Contender
+from instance import Instance
 from open_loop_sections import PROGRAM
 from population import Population
 from postgres_server import Server, find_binaries

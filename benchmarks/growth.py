@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench import Bench, say
-from contenders import Instance
+from instance import Instance
 from openloop import complete
 from population import Population, token
 

@@ -15,7 +15,7 @@ from statistics import median
 import contenders
 import load
 from bench import Bench, Options, say
-from contenders import Instance
+from instance import Instance
 from population import Population
 from postgres_server import Server, find_binaries
 from process import PeakMemory, clean_up_on_sigterm

@@ -36,6 +36,7 @@ class Run:
     p99_ms: float
     service_cpu_ms: float
     postgres_cpu_ms: float
+    memory_mb: float  # resident, of the whole tree, when the load has ended
     generator_cores: float
     other_cores: float
     errors: dict[str, int] = field(default_factory=dict)
@@ -96,6 +97,7 @@ def run(
         p99_ms=answer["p99"] / 1e3,
         service_cpu_ms=service / max(good, 1) * 1e3,
         postgres_cpu_ms=postgres / max(good, 1) * 1e3,
+        memory_mb=process.memory(subject.service).rss_mb,
         generator_cores=generator / wall,
         other_cores=max(0.0, machine - service - postgres - generator) / wall,
         errors=_errors(answer),

@@ -33,7 +33,7 @@ def _open_loop(bench: Bench, contender: Contender) -> Any:
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
         answer = json.loads(subprocess.check_output([sys.executable, str(PROGRAM), *arguments]))
-    say(f"  {contender.name:13} p95 {answer['p95_ms']:8.1f} ms, errors {answer['errors']}")
+    say(f"  {contender.name:15} p95 {answer['p95_ms']:8.1f} ms, errors {answer['errors']}")
     return answer
 
 
@@ -45,5 +45,5 @@ def start(bench: Bench) -> dict[str, Any]:
             with bench.instance(contender) as instance:
                 seconds[name].append(instance.start_seconds)
     for name, values in seconds.items():
-        say(f"  {name:13} {median(values):.2f} s")
+        say(f"  {name:15} {median(values):.2f} s")
     return {name: round(median(values), 3) for name, values in seconds.items()}

@@ -5,16 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import ratios
+from contenders import all_contenders
 from svg import Chart
-from targets import TARGETS, Results, ratio
+from targets import TARGETS, Results
 
-TITLES = {
-    "service": "this service",
-    "service-2": "this service, 2 workers",
-    "conventional": "conventional build",
-    "fastify": "Fastify + pg",
-    "floor": "floor",
-}
+TITLES = {name: contender.title for name, contender in all_contenders(Path()).items()}
+TITLES["service-2"] = "this service, 2 workers"
 BUSY = 0.7  # cores; above it, the one thread of wrk may be what holds a figure down
 DISTURBED = 0.2  # cores used by what is no part of the benchmark
 
@@ -49,9 +46,7 @@ def targets(results: Results) -> str:
         figure = target.read(results)
         bounds = [(target.least, "≥"), (target.most, "≤")]
         wanted = " and ".join(f"{sign} {number(x)}" for x, sign in bounds if x is not None)
-        verdict = (
-            "not measured" if figure is None else "met" if target.met(figure) else "**missed**"
-        )
+        verdict = "not run" if figure is None else "met" if target.met(figure) else "**missed**"
         shown = "–" if figure is None else f"{figure:.2f} {target.unit}".strip()
         rows.append([target.text, f"{wanted} {target.unit}".strip(), shown, verdict])
     return "## Targets\n\n" + table(["target", "wanted", "figure", ""], rows)
@@ -59,33 +54,43 @@ def targets(results: Results) -> str:
 
 def machine(results: Results) -> str:
     """What it ran on."""
-    rows = ([key, value] for key, value in results["machine"].items())
-    return "## Machine\n\n" + "\n".join(f"- {key}: {value}" for key, value in rows) + "\n"
+    lines = [f"- {key}: {value}" for key, value in results["machine"].items()]
+    lines += [f"- **{sentence}**" for sentence in results.get("skipped", [])]
+    return "## Machine\n\n" + "\n".join(lines) + "\n"
 
 
-def relative(by_name: dict[str, Any], name: str, to: str) -> str:
-    """Requests/s as a ratio to another contender's."""
-    try:
-        return f"{ratio(by_name, name, to):.2f}"
-    except (KeyError, ZeroDivisionError):
-        return "–"
+def ratio_table(loads: Results) -> str:
+    """Every ratio; those below 1, where a peer is faster, stand out."""
+
+    def shown(figure: float | None) -> str:
+        return "–" if figure is None else f"{figure:.2f}" if figure >= 1 else f"**{figure:.2f}**"
+
+    every = ratios.of_every_peer(loads).items()
+    rows = ([TITLES[name], *map(shown, figures)] for name, figures in every)
+    return (
+        "### This service to each peer\n\nIts requests/s by theirs, the median of the rounds.\n"
+        "A figure below 1 is bold: there the peer is faster.\n\n![Ratios](ratios.svg)\n\n"
+    ) + table(["", *loads], rows)
 
 
 def closed_loop(results: Results) -> str:
-    """A table for each load."""
-    head = ["", "requests/s", "to conventional", "to Fastify", "to floor", "p50", "p95", "p99 ms"]
-    head += ["CPU service", "CPU Postgres ms", "errors"]
-    parts = ["## 64 connections, as fast as they go\n\n![Requests/s](throughput.svg)\n"]
-    for operation, by_name in results["closed loop"].items():
-        rows = []
-        for name, run in by_name.items():
-            ratios = [relative(by_name, name, to) for to in ("conventional", "fastify", "floor")]
-            times = [f"p{percent}_ms" for percent in (50, 95, 99)]
-            figures = [number(run[key]) for key in (*times, "service_cpu_ms", "postgres_cpu_ms")]
-            rate = number(run["requests_per_second"])
-            rows.append([TITLES[name], rate, *ratios, *figures, counts(run["errors"])])
-        parts.append(f"### {operation}\n\n" + table(head, rows))
-    return "\n".join([*parts, doubts(results["closed loop"])])
+    """A table for each load, and one of the ratios."""
+    loads = results["closed loop"]
+    head = ["", "requests/s", "CPU process", "CPU Postgres ms", "RSS MB", "p50", "p95", "p99 ms"]
+    keys = ["requests_per_second", "service_cpu_ms", "postgres_cpu_ms", "memory_mb"]
+    keys += [f"p{percent}_ms" for percent in (50, 95, 99)]
+    parts = [
+        "## 64 connections, as fast as they go\n\nCPU time is that of one request.\n\n"
+        "![Requests/s](throughput.svg)\n",
+        ratio_table(loads),
+    ]
+    for operation, by_name in loads.items():
+        rows = (
+            [TITLES[name], *(number(run[key]) for key in keys), counts(run["errors"])]
+            for name, run in by_name.items()
+        )
+        parts.append(f"### {operation}\n\n" + table([*head, "errors"], rows))
+    return "\n".join([*parts, doubts(loads)])
 
 
 def doubts(operations: dict[str, Any]) -> str:
@@ -180,6 +185,9 @@ def charts(results: Results) -> dict[str, Chart]:
         names = list(next(iter(loads.values())))
         rates = {TITLES[n]: [loads[o][n]["requests_per_second"] for o in loads] for n in names}
         found["throughput"] = Chart("64 connections", "requests/s", list(loads), rates)
+        if every := ratios.of_every_peer(loads):
+            title, series = "This service to each peer", {TITLES[n]: every[n] for n in every}
+            found["ratios"] = Chart(title, "logarithmic", list(loads), series, True, {"1": 1})
     if users := results.get("open loop"):
         keys = ("p50_ms", "p95_ms", "p99_ms")
         times = {TITLES[n]: [run[key] for key in keys] for n, run in users.items()}

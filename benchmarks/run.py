@@ -1,7 +1,7 @@
 """Measures this service beside its peers: `uv run --group bench benchmarks/run.py`.
 
-Needs Postgres' programs, wrk, and node with npm. It makes a temporary Postgres server, and leaves
-nothing behind but its report.
+Needs Postgres' programs, wrk and uv, and leaves out contenders whose programs are not installed. It
+makes a temporary Postgres server, and leaves nothing behind but its report.
 """
 
 import argparse
@@ -15,14 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import alike
 import closed_loop
 import contenders
 import growth
 import machine
 import open_loop_sections
 import report
+import versions
 from bench import Bench, Options, say
-from contenders import PEERS, ROOT
+from contenders import ROOT, Contender
 from population import Population
 from postgres_server import Server, find_binaries
 from process import clean_up_on_sigterm
@@ -36,7 +38,7 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "workers": closed_loop.scaling,
 }
 SLUGS = {name.replace(",", "").replace(" ", "-"): name for name in SECTIONS}
-NAMES = ("service", "conventional", "fastify", "floor")
+NAMES = tuple(contenders.all_contenders(Path()))
 
 
 def arguments() -> argparse.Namespace:
@@ -44,7 +46,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts, for a first look")
     parser.add_argument("--rounds", type=int, help="of each load and contender (5)")
-    parser.add_argument("--seconds", type=float, help="of one round (5)")
+    parser.add_argument("--seconds", type=float, help="of one round (4)")
     parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--sections", nargs="+", choices=SLUGS, default=list(SLUGS))
     parser.add_argument("--postgres-bin", help="folder of initdb and postgres")
@@ -58,7 +60,7 @@ def options(chosen: argparse.Namespace) -> Options:
     quick = chosen.quick
     return Options(
         rounds=chosen.rounds or (1 if quick else 5),
-        seconds=chosen.seconds or (2 if quick else 5),
+        seconds=chosen.seconds or (2 if quick else 4),
         population=Population(1_000 if quick else 10_000, 100),
         starts=3 if quick else 5,
         open_loop_seconds=6 if quick else 20,
@@ -73,25 +75,33 @@ def check_programs(names: list[str]) -> None:
             raise SystemExit(f"{program} is needed and was not found.")
 
 
-def fastify_versions() -> str:
-    """The versions of the Node peer's packages, from its lock."""
-    packages = json.loads((PEERS / "fastify" / "package-lock.json").read_text())["packages"]
-    names = ("fastify", "pg", "@fastify/jwt")
-    return ", ".join(f"{name} {packages[f'node_modules/{name}']['version']}" for name in names)
+def select(names: list[str], work: Path) -> tuple[dict[str, Contender], list[str]]:
+    """The contenders of these names that can run, and a sentence for each that cannot."""
+    every = contenders.all_contenders(work)
+    chosen = [every[name] for name in NAMES if name in names]
+    missing = {each.name: each.missing() for each in chosen}
+    sentences = [
+        f"{each.title} did not run: it needs Debian's {', '.join(missing[each.name])}."
+        for each in chosen
+        if missing[each.name]
+    ]
+    return {each.name: each for each in chosen if not missing[each.name]}, sentences
 
 
 def measure(chosen: argparse.Namespace, server: Server, work: Path) -> dict[str, Any]:
     """Runs the sections; the report is written after each, in case the run is cut short."""
-    available = contenders.all_contenders(work)
-    selected = {name: available[name] for name in NAMES if name in chosen.contenders}
+    selected, skipped = select(chosen.contenders, work)
     bench = Bench(options(chosen), server, work, selected, secrets.token_urlsafe(32))
     results: dict[str, Any] = {
-        "machine": machine.describe(server.version(), fastify_versions()),
+        "machine": machine.describe(server.version(), versions.fastify())
+        | versions.of_peers(list(selected)),
+        "skipped": skipped,
         "options": {key: str(value) for key, value in vars(bench.options).items()},
     }
     for contender in selected.values():
         contenders.build(contender)
         bench.prepare(contender, contender.name, bench.options.population)
+        alike.check(bench, contender)
     for slug in chosen.sections:
         begin = time.monotonic()
         say(f"{SLUGS[slug]}:")
@@ -107,7 +117,7 @@ def main() -> None:
     if chosen.report_only:
         report.write(json.loads((chosen.output / "results.json").read_text()), chosen.output)
         return
-    check_programs(["wrk", "uv", *(["node", "npm"] if "fastify" in chosen.contenders else [])])
+    check_programs(["wrk", "uv"])
     clean_up_on_sigterm()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-COLOURS = ("#2563eb", "#93c5fd", "#9ca3af", "#f59e0b", "#10b981")
-ROW, GAP, LEFT, WIDTH, TOP = 16, 14, 190, 520, 64  # pixels
+COLOURS = (
+    "#2563eb", "#93c5fd", "#9ca3af", "#f59e0b", "#10b981", "#a855f7", "#ec4899", "#78350f",
+)  # fmt: skip
+ROW, GAP, LEFT, WIDTH = 16, 14, 190, 520  # pixels
+LEGEND = 36, 20  # its top, and the height of a row
 
 
 @dataclass
@@ -46,34 +49,39 @@ class Chart:
             )
         return parts
 
-    def _legend(self) -> list[str]:
-        """The names of the series in a row."""
-        parts, x = [], LEFT
+    def _legend(self) -> tuple[list[str], int]:
+        """The names of the series in rows, and where they end."""
+        parts, x, (y, height) = [], LEFT, LEGEND
         for number, name in enumerate(self.series):
+            needed = 34 + 7 * len(name)
+            if x + needed > LEFT + WIDTH + 80:
+                x, y = LEFT, y + height
             colour = COLOURS[number % len(COLOURS)]
-            parts.append(f'<rect x="{x}" y="36" width="12" height="12" fill="{colour}"/>')
-            parts.append(text(x + 17, 46, name))
-            x += 34 + 7 * len(name)
-        return parts
+            parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{colour}"/>')
+            parts.append(text(x + 17, y + 10, name))
+            x += needed
+        return parts, y + height
 
-    def _marks(self, bottom: float) -> list[str]:
+    def _marks(self, top: float, bottom: float) -> list[str]:
         """The lines across, such as a target."""
         parts = []
         for name, value in self.marks.items():
             x = LEFT + self._length(value)
-            parts.append(f'<line x1="{x:.1f}" y1="{TOP - 4}" x2="{x:.1f}" y2="{bottom}" '
+            parts.append(f'<line x1="{x:.1f}" y1="{top - 4}" x2="{x:.1f}" y2="{bottom}" '
                          'stroke="#dc2626" stroke-dasharray="4 3"/>')  # fmt: skip
             parts.append(text(x, bottom + 12, name, "middle", "#dc2626"))
         return parts
 
     def write(self, path: Path) -> None:
         """Draws the chart into a file."""
+        legend, end = self._legend()
+        top = end + 8
         height_of_group = ROW * len(self.series) + GAP
-        bottom = TOP + height_of_group * len(self.groups)
-        parts = [text(12, 22, f"{self.title} ({self.unit})", size=15), *self._legend()]
+        bottom = top + height_of_group * len(self.groups)
+        parts = [text(12, 22, f"{self.title} ({self.unit})", size=15), *legend]
         for group in range(len(self.groups)):
-            parts += self._bars(group, TOP + group * height_of_group)
-        parts += self._marks(bottom - GAP + 4)
+            parts += self._bars(group, top + group * height_of_group)
+        parts += self._marks(top, bottom - GAP + 4)
         width, height = LEFT + WIDTH + 80, bottom + 14
         path.write_text(
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
+
+from ratios import ratio
 
 Results = Mapping[str, Any]
 
@@ -32,20 +33,21 @@ class Target:
         )
 
 
-def ratio(runs: Results, name: str, to: str) -> float:
-    """The median over the rounds of one contender's requests/s relative to another's.
-
-    Two that took turns in a round met the same machine, whatever else it did then.
-    """
-    pairs = zip(runs[name]["rounds"], runs[to]["rounds"], strict=True)
-    return float(median(ours / theirs for ours, theirs in pairs))
-
-
 def rate(operation: str, to: str) -> Callable[[Results], float]:
     """Requests/s of the service relative to a peer."""
 
     def figure(results: Results) -> float:
         return ratio(results["closed loop"][operation], "service", to)
+
+    return figure
+
+
+def postgres_cpu(operation: str, to: str) -> Callable[[Results], float]:
+    """CPU time of Postgres for a request of the service relative to one of a peer."""
+
+    def figure(results: Results) -> float:
+        runs = results["closed loop"][operation]
+        return float(runs["service"]["postgres_cpu_ms"] / runs[to]["postgres_cpu_ms"])
 
     return figure
 
@@ -91,8 +93,20 @@ LARGE, SMALL = "table of 1,000,000 rows", "table of 10,000 rows"
 
 TARGETS = [
     Target("mix at 64 connections, to the conventional build", rate("mix", "conventional"), 5),
-    Target("mix at 64 connections, to Fastify + pg", rate("mix", "fastify"), 1),
     Target("list of 100, to the conventional build", rate("list", "conventional"), 5.5),
+    *(
+        Target(f"{operation}, to Fastify + pg", rate(operation, "fastify"), 1.2)
+        for operation in ("get", "list", "create", "update", "toggle", "mix")
+    ),
+    *(
+        Target(f"{operation}, to {title}", rate(operation, name), 1)
+        for name, title in (("bun", "Bun + Elysia"), ("go", "Go + pgx"))
+        for operation in ("list", "mix")
+    ),
+    *(
+        Target(f"CPU of Postgres for {operation}, to Go's", postgres_cpu(operation, "go"), most=1.3)
+        for operation in ("get", "list", "create", "toggle")
+    ),
     *(
         Target(f"{operation}, to the floor", rate(operation, "floor"), 0.7)
         for operation in ("get", "create", "update", "toggle")

@@ -1,4 +1,4 @@
--- The table for the peers that have no migrations of their own: fastify and floor.
+-- The table for the peers that have no migrations of their own: all but the conventional build.
 CREATE TABLE tasks (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id text NOT NULL,

@@ -1,0 +1,126 @@
+"""Whether a contender answers the six calls as the others do: a run begins with this check.
+
+A contender that leaves something out would be fast for that reason. Times are read, not compared:
+they have three digits or six, and the time of a change is the contender's own.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from http.client import HTTPConnection
+from typing import Any
+
+from bench import Bench, say
+from contenders import Contender
+from instance import Instance
+from population import Population, token
+
+FIELDS = ("id", "user_id", "title", "description", "completed", "created_at", "updated_at")
+NEW = {"title": "Water the plants", "description": "The ones on the balcony, too."}
+REFUSED = (400, 422)
+
+
+class Different(Exception):
+    """A response that is not as it should be."""
+
+
+class Client:
+    """Asks one instance on behalf of one user."""
+
+    def __init__(self, instance: Instance, user: str, secret: str) -> None:
+        self.connection = HTTPConnection("127.0.0.1", instance.port, timeout=10)
+        self.user = user
+        self.token = token(user, secret)
+
+    def ask(
+        self, method: str, rest: str = "", body: Any = None, user: str = "", auth: str = ""
+    ) -> tuple[int, Any]:
+        """The status and the body of the response to a call on the user's tasks."""
+        headers = {"Authorization": f"Bearer {auth or self.token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        text = None if body is None else json.dumps(body)
+        self.connection.request(method, f"/api/{user or self.user}/tasks{rest}", text, headers)
+        response = self.connection.getresponse()
+        content = response.read()
+        return response.status, json.loads(content) if content.startswith(b"{") else content
+
+
+def check(bench: Bench, contender: Contender) -> None:
+    """Ends the program with a sentence if a response is not what it must be."""
+    population = bench.options.population
+    with bench.instance(contender) as instance:
+        client = Client(instance, population.user_id(population.users), bench.secret)
+        try:
+            check_calls(client, population)
+            check_refusals(client, population, contender.validates)
+        except Different as error:
+            raise SystemExit(
+                f"{contender.title} does not answer as the others do: {error}"
+            ) from None
+    say(f"{contender.title}: answers as the others do")
+
+
+def check_calls(client: Client, population: Population) -> None:
+    """The six calls, on seeded tasks and on a new one."""
+    listed = expect(200, client.ask("GET", "?limit=100"))
+    newest = [
+        population.task_id(population.users, task)
+        for task in range(population.tasks, max(0, population.tasks - 100), -1)
+    ]
+    same([task["id"] for task in listed["tasks"]], newest)
+    same(listed["count"], len(newest))
+    same(len(expect(200, client.ask("GET", "?limit=3"))["tasks"]), 3)
+    created = expect(201, client.ask("POST", body=NEW))
+    path = f"/{created['id']}"
+    is_task(created, NEW | {"user_id": client.user, "completed": False})
+    same(expect(200, client.ask("GET", path)), created)
+    same(expect(200, client.ask("GET", "?limit=1"))["tasks"], [created])
+    change = {"title": "Water all the plants", "completed": True}
+    updated = expect(200, client.ask("PUT", path, change))
+    is_task(updated, created | change | {"updated_at": updated["updated_at"]})
+    cleared = expect(200, client.ask("PUT", path, {"description": None}))
+    is_task(cleared, {"description": None, "completed": True})
+    is_task(expect(200, client.ask("PATCH", f"{path}/complete")), {"completed": False})
+    expect(204, client.ask("DELETE", path))
+    expect(404, client.ask("GET", path))
+
+
+def check_refusals(client: Client, population: Population, validates: bool) -> None:
+    """Tokens, owners and, unless it leaves them out, the rules for what is sent."""
+    first = f"/{population.task_id(1, 1)}"
+    expect(401, client.ask("GET", auth=token(client.user, "x" * 43)))
+    expect(401, client.ask("GET", auth="none"))
+    expect(403, client.ask("GET", user=population.user_id(1)))
+    for method, rest in (("GET", ""), ("PUT", ""), ("PATCH", "/complete"), ("DELETE", "")):
+        body = {"completed": True} if method == "PUT" else None
+        expect((403, 404), client.ask(method, first + rest, body))
+    if validates:
+        for wrong in ({"title": ""}, {"title": "x" * 201}, {"description": "no title"}):
+            expect(REFUSED, client.ask("POST", body=wrong))
+        mine = f"/{population.task_id(population.users, 1)}"
+        expect(REFUSED, client.ask("PUT", mine, {"title": ""}))
+        expect(REFUSED, client.ask("PUT", mine, {"completed": "perhaps"}))
+        expect(REFUSED, client.ask("GET", "?limit=0"))
+
+
+def expect(status: int | tuple[int, ...], response: tuple[int, Any]) -> Any:
+    """The body of a response with this status, or with one of these."""
+    wanted = status if isinstance(status, tuple) else (status,)
+    if response[0] not in wanted:
+        raise Different(f"the status is {response[0]}, not {status}: {response[1]}")
+    return response[1]
+
+
+def is_task(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """All fields are there, the times have a zone, and the rest is as wanted."""
+    same(set(task) >= set(FIELDS), True)
+    times = [datetime.fromisoformat(task[name]) for name in ("created_at", "updated_at")]
+    same([time.tzinfo is not None for time in times], [True, True])
+    same({name: task[name] for name in wanted}, dict(wanted))
+
+
+def same(found: Any, wanted: Any) -> None:
+    """Raises Different unless the two are equal."""
+    if found != wanted:
+        raise Different(f"{found} instead of {wanted}")
