@@ -22,7 +22,7 @@ from bench import Bench, Options, say
 from contenders import ROOT
 from network_bench import DATABASE, NetworkBench, RemoteServer
 from network_interruptions import interruptions
-from network_load import pools, throughput, users
+from network_load import NETWORKS, pools, throughput, users
 from population import Population
 from postgres_server import find_binaries
 from process import clean_up_on_sigterm
@@ -53,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts, for a first look")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument(
         "--setting", action="append", default=[], type=setting, metavar="NAME=VALUE",
         help="of the service, to compare with the defaults; may be repeated",
@@ -90,7 +91,8 @@ def prepared(chosen: argparse.Namespace) -> Iterator[NetworkBench]:
                     secrets.token_urlsafe(32),
                 )  # fmt: skip
                 bench.prepare(contender, DATABASE, bench.options.population)
-                yield NetworkBench(bench, contender, link, dict(chosen.setting))
+                settings = dict(chosen.setting)
+                yield NetworkBench(bench, contender, link, settings, chosen.networks)
         finally:
             server.__exit__()
 
@@ -101,6 +103,7 @@ def measure(over: NetworkBench, chosen: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {
         "machine": {name: text for name, text in described.items() if name != "Node"},
         "settings": [f"{name}={value}" for name, value in over.settings.items()],
+        "seconds": over.bench.options.open_loop_seconds,
     }
     for name in chosen.sections:
         begin = time.monotonic()

@@ -1,6 +1,7 @@
 """What the sections over a network share: the network, Postgres on its far side, the service."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import process
 import trustme
 from bench import OPEN_LOOP_USERS, Bench
 from contenders import ROOT, Contender, Instance
@@ -63,6 +65,7 @@ class NetworkBench:
     contender: Contender
     link: Link
     settings: Mapping[str, str]  # that differ from the defaults, in all sections
+    networks: list[str]  # names in network_load.NETWORKS
 
     @contextmanager
     def service(self, **settings: str) -> Iterator[Instance]:
@@ -76,8 +79,9 @@ class NetworkBench:
             self.bench.serves(instance, timeout=5)
             yield instance
 
-    def start_users(self, instance: Instance, seconds: float) -> subprocess.Popen[str]:
-        """Starts 1,000 users who ask every 2 s."""
+    @contextmanager
+    def users(self, instance: Instance, seconds: float) -> Iterator[subprocess.Popen[str]]:
+        """1,000 users who ask every 2 s."""
         population = self.bench.options.population
         options = {
             "port": instance.port,
@@ -89,7 +93,16 @@ class NetworkBench:
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
         command = [sys.executable, str(PROGRAM), *arguments]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as users:
+            try:
+                yield users
+            finally:
+                users.kill()
+
+
+def busy_elsewhere() -> float:
+    """CPU seconds that the machine has used for other programs than this and its children."""
+    return process.busy_seconds() - process.cpu_seconds(os.getpid())
 
 
 def result_of(users: subprocess.Popen[str]) -> Any:

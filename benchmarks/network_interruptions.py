@@ -95,10 +95,10 @@ def _under_load(over: NetworkBench, name: str, interruption: Interruption) -> An
     before = over.bench.options.open_loop_seconds / 4
     with over.service() as instance, Health(instance.port) as health:
         over.link.set(**NORMAL)
-        users = over.start_users(instance, before + interruption.seconds + AFTER)
-        time.sleep(before)
-        began, ended = _interrupt(over, interruption)
-        result = result_of(users)
+        with over.users(instance, before + interruption.seconds + AFTER) as users:
+            time.sleep(before)
+            began, ended = _interrupt(over, interruption)
+            result = result_of(users)
     last = result["last_failure"]
     result["last_failure_after_s"] = None if last is None else max(last - ended, 0)
     say(f"  {name:62} errors {result['errors']}")

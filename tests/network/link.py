@@ -1,6 +1,5 @@
 """Two places, and a network between them whose delay, loss, bandwidth and holes can be set."""
 
-import ctypes
 import json
 import os
 import subprocess
@@ -11,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from tests.network.relay import ADDRESSES, CLONE_NEWNET, Conditions, Counts
+from config import ROOT
+from tests.network.interface import enter
+from tests.network.relay import ADDRESSES, Conditions, Counts
 
-RELAY = Path(__file__).with_name("relay.py")
 SERVICE_ADDRESS, DATABASE_ADDRESS = ADDRESSES
 HERE = Path("/proc/thread-self/ns/net")
 Side = Literal["service", "database"]
@@ -41,8 +41,8 @@ class Link:
 
     def __enter__(self) -> Self:
         self._relay = subprocess.Popen(
-            [sys.executable, str(RELAY)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, "-m", "tests.network.relay"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, start_new_session=True,
         )  # fmt: skip
         assert self._relay.stdout is not None
@@ -70,13 +70,8 @@ class Link:
     def inside(self, side: Side) -> Iterator[None]:
         """Be on one side of the network: this thread, and what it starts."""
         with HERE.open() as here, self._namespaces[side].open() as there:
-            _enter(there.fileno())
+            enter(there.fileno())
             try:
                 yield
             finally:
-                _enter(here.fileno())
-
-
-def _enter(namespace: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+                enter(here.fileno())

@@ -11,23 +11,19 @@ stdin is a JSON object of `Conditions`; the program prints the `Counts` since th
 the conditions apply from then on. It ends when stdin ends.
 """
 
-import ctypes
-import fcntl
 import json
 import os
 import random
 import select
-import socket
-import struct
 import sys
 import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
+from tests.network.interface import interface
+
 ADDRESSES = ("10.99.0.1", "10.99.0.2")  # of the service's side, and of the database's
-NETMASK = "255.255.255.0"
-QUEUE = 10_000  # packets that a device holds, enough for it to lose none by itself
 LONGEST_WAIT = 0.2  # seconds in the queue before a bottleneck; a later packet is lost
 BATCH = 64  # packets to read from one device before the other has its turn
 MAX_PACKET = 65_536  # bytes
@@ -35,9 +31,6 @@ LATE = 1.0  # milliseconds after which a packet counts as late
 
 IPV4 = 4
 SYN, SYN_OR_ACK = 0x02, 0x12  # of the flags of TCP
-CLONE_NEWNET = 0x40000000
-TUNSETIFF, IFF_TUN, IFF_NO_PI, IFF_UP = 0x400454CA, 0x0001, 0x1000, 0x1
-SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFTXQLEN = 0x8914, 0x8916, 0x891C, 0x8943
 
 
 @dataclass
@@ -164,27 +157,6 @@ class Relay:
         return True
 
 
-def _interface(address: str) -> int:
-    """Move to a namespace of its own; return a tun device with this address."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "no network namespace can be made")
-    device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", b"net", IFF_TUN | IFF_NO_PI))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-
-        def configure(request: int, name: bytes, value: bytes) -> None:
-            fcntl.ioctl(control, request, struct.pack("16s24s", name, value))
-
-        for request, each in ((SIOCSIFADDR, address), (SIOCSIFNETMASK, NETMASK)):
-            configure(
-                request, b"net", struct.pack("HH4s", socket.AF_INET, 0, socket.inet_aton(each))
-            )
-        configure(SIOCSIFTXQLEN, b"net", struct.pack("i", QUEUE))
-        for name in (b"net", b"lo"):
-            configure(SIOCSIFFLAGS, name, struct.pack("H", IFF_UP))
-    return device
-
-
 def _say(value: object) -> None:
     print(json.dumps(value), flush=True)  # noqa: T201
 
@@ -193,7 +165,7 @@ def main() -> None:
     """Make the namespaces, say where they are, and relay."""
     devices, namespaces = [], []
     for address in ADDRESSES:
-        devices.append(_interface(address))
+        devices.append(interface(address))
         namespaces.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
     with suppress(PermissionError):  # a real-time process is on time on a busy machine too
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
