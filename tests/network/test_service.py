@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -35,22 +36,29 @@ def timed(client: httpx.Client, method: str, path: str, **rest: Any) -> tuple[in
     return response.status_code, time.monotonic() - began
 
 
-def test_each_operation_takes_one_round_trip(client: httpx.Client, link: Link) -> None:
+def operations(client: httpx.Client, key: str) -> Iterator[tuple[str, int, float]]:
+    """Send each operation once; yield its method, its status and its seconds."""
     task = f"{TASKS}/{client.post(TASKS, json={'title': 'Milk'}).json()['id']}"
-    link.set(round_trip=200)
-    operations: list[tuple[str, str, dict[str, Any]]] = [
+    requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", TASKS, {}),
         ("GET", task, {}),
         ("POST", TASKS, {"json": {"title": "Bread"}}),
-        ("POST", TASKS, {"json": {"title": "Salt"}, "headers": {"Idempotency-Key": "one"}}),
+        ("POST", TASKS, {"json": {"title": "Salt"}, "headers": {"Idempotency-Key": key}}),
         ("PUT", task, {"json": {"title": "Butter"}}),
         ("PATCH", f"{task}/complete", {}),
         ("DELETE", task, {}),
     ]
-    for method, path, rest in operations:
-        status, seconds = timed(client, method, path, **rest)
-        assert status < 300, (method, path)
-        assert 0.2 <= seconds < 0.39, (method, path)
+    for method, path, rest in requests:
+        yield method, *timed(client, method, path, **rest)
+
+
+def test_each_operation_takes_one_round_trip(client: httpx.Client, link: Link) -> None:
+    """The second time: a connection may have to prepare a statement before."""
+    assert all(status < 300 for _, status, _ in operations(client, "first"))
+    link.set(round_trip=200)
+    for method, status, seconds in operations(client, "second"):
+        assert status < 300, method
+        assert 0.2 <= seconds < 0.39, method
 
 
 def test_a_burst_at_30_ms_has_no_error(service: Service, link: Link) -> None:
@@ -189,3 +197,19 @@ def test_keepalives_find_idle_connections_that_lead_nowhere(serve: Serve, databa
         status, seconds = timed(client, "POST", TASKS, json={"title": "Bread"})
     assert status == 201
     assert seconds < 1
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=httpx.ReadTimeout,
+    reason="idle connections are trusted after one led nowhere",
+)
+def test_one_statement_without_response_makes_the_other_idle_connections_suspect(
+    client: httpx.Client, link: Link
+) -> None:
+    """Otherwise a client that writes now and then gets one 503 from each connection of the pool."""
+    with ThreadPoolExecutor(8) as threads:
+        assert {response.status_code for response in threads.map(client.get, [TASKS] * 40)} == {200}
+    link.set(forgets_connections=True)
+    assert timed(client, "POST", TASKS, json={"title": "Milk"})[0] == 503
+    assert client.post(TASKS, json={"title": "Bread"}, timeout=2).status_code == 201
