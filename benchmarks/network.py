@@ -104,6 +104,7 @@ def measure(over: NetworkBench, chosen: argparse.Namespace) -> dict[str, Any]:
         "machine": {name: text for name, text in described.items() if name != "Node"},
         "settings": [f"{name}={value}" for name, value in over.settings.items()],
         "seconds": over.bench.options.open_loop_seconds,
+        "quick": chosen.quick,
     }
     for name in chosen.sections:
         begin = time.monotonic()

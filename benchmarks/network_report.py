@@ -122,7 +122,8 @@ def write(results: Results, output: Path) -> None:
     settings = " ".join(f"`{each}`" for each in results["settings"]) or "none"
     parts = [
         f"{INTRODUCTION}\nSettings that differ from the defaults: {settings}. The users ask for"
-        f" {results['seconds']:g} s in each case.\n",
+        f" {results['seconds']:g} s in each case."
+        f"{' This is a run with `--quick`: its figures are rough.' * results['quick']}\n",
         machine(results),
         targets(results, NETWORK_TARGETS),
     ]
