@@ -33,11 +33,14 @@ class Account:
     latencies: list[float] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)  # of the generator itself
     outcomes: Counter[str] = field(default_factory=Counter)
+    last_failure: float | None = None  # on the monotonic clock, which other processes share
 
     def add(self, due: float, now: float, outcome: str) -> None:
         """One request that came to an end, good or bad."""
         self.latencies.append(now - due)
         self.outcomes[outcome] += 1
+        if not outcome.startswith("2"):
+            self.last_failure = now
 
 
 class User(asyncio.Protocol):
@@ -157,6 +160,7 @@ def report(account: Account, seconds: float) -> dict[str, object]:
         "max_ms": percentile(ordered, 100),
         "outcomes": dict(sorted(account.outcomes.items())),
         "errors": {k: n for k, n in account.outcomes.items() if not k.startswith("2")},
+        "last_failure": account.last_failure,
         "generator_late_p99_ms": percentile(lateness, 99),
         "generator_cores": round((usage.ru_utime + usage.ru_stime) / seconds, 3),
     }

@@ -19,7 +19,7 @@ import load
 import process
 from bench import Bench, Options, say
 from closed_loop import FEW, rotations, warm_up
-from contenders import Instance
+from instance import Instance
 from population import Population
 from postgres_server import Server, find_binaries
 from process import clean_up_on_sigterm

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -81,6 +81,7 @@ class Server:
 
     binaries: Path
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
 
     def __enter__(self) -> Self:
         self.port = process.free_port()
@@ -123,7 +124,7 @@ class Server:
         )  # fmt: skip
 
     def _start(self) -> None:
-        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data")]
         self.process = subprocess.Popen(
             [*command, f"--port={self.port}", *settings],

@@ -1,14 +1,14 @@
 """Tables and plots from the results."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ratios
 from contenders import all_contenders
 from svg import Chart
-from targets import TARGETS, Results
+from targets import TARGETS, Results, Target
 
 TITLES = {name: contender.title for name, contender in all_contenders(Path()).items()}
 TITLES["service-2"] = "this service, 2 workers"
@@ -39,10 +39,10 @@ def counts(errors: dict[str, int]) -> str:
     return ", ".join(f"{count:,} × {kind}" for kind, count in errors.items()) or "0"
 
 
-def targets(results: Results) -> str:
+def targets(results: Results, chosen: Sequence[Target] = TARGETS) -> str:
     """Each target beside its figure."""
     rows = []
-    for target in TARGETS:
+    for target in chosen:
         figure = target.read(results)
         bounds = [(target.least, "≥"), (target.most, "≤")]
         wanted = " and ".join(f"{sign} {number(x)}" for x, sign in bounds if x is not None)

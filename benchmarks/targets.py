@@ -123,3 +123,20 @@ TARGETS = [
     Target("PSS at 1,000 connections, two workers", memory("service-2", "pss_mb"), None, 100, "MB"),
     Target("start to first answer", start, most=2, unit="s"),
 ]  # fmt: skip
+
+
+def at_30_ms(name: str) -> Callable[[Results], float]:
+    """A figure of the open loop over a network of 30 ms, with default settings."""
+    return lambda results: float(results["users"]["30 ms"][name])
+
+
+def errors_at_30_ms(results: Results) -> float:
+    """How many of its requests failed."""
+    return float(sum(results["users"]["30 ms"]["errors"].values()))
+
+
+# Of benchmarks/network.py.
+NETWORK_TARGETS = [
+    Target("1,000 users every 2 s at 30 ms, p95", at_30_ms("p95_ms"), most=200, unit="ms"),
+    Target("1,000 users every 2 s at 30 ms, errors", errors_at_30_ms, most=0),
+]

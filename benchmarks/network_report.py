@@ -1,0 +1,133 @@
+"""Tables and a plot from the results over a network."""
+
+from pathlib import Path
+from typing import Any
+
+from report import counts, machine, number, table, targets
+from svg import Chart
+from targets import NETWORK_TARGETS, Results
+
+INTRODUCTION = """# Over a network
+
+Written by `uv run --group bench benchmarks/network.py`, all from one run. Postgres and the service
+are in two network namespaces, and a program between them delays and loses the packets
+([tests/network/relay.py](../../tests/network/relay.py)). Connections use TLS and SCRAM. The service
+has its default settings except where a table or the next line says otherwise. Delays are of a round
+trip.
+"""
+USERS = """## 1,000 users who ask every 2 s
+
+Latency from the moment when a request was due; refused requests count too. The last three columns
+are the packets that the network lost; the share that were over 1 ms late because the machine was
+busy; and how many cores other programs used, which makes figures doubtful.
+
+![Latency](network.svg)
+
+"""
+THROUGHPUT = "## 64 connections, as fast as they go\n\nThe mix of get, list and changes.\n\n"
+POOLS = (
+    "## Sizes of the pool\n\nThe same users; `10 + 20` is `DB_POOL_SIZE=10 DB_MAX_OVERFLOW=20`.\n\n"
+)
+INTERRUPTIONS = """## Interruptions
+
+1,000 users who ask every 2 s, at 5 ms. The times are: the slowest response; from the end of the
+interruption to the last failure; the slowest response of `/health`, which was asked every 0.2 s;
+from the end of the interruption to its first 200. What `/health` said is from the start of the
+interruption to its end, and for 5 s at least.
+
+"""
+
+
+def latency_rows(runs: Results) -> list[list[str]]:
+    """A row for each run of the users."""
+    rows = []
+    for name, run in runs.items():
+        times = [number(run[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")]
+        doubts = [f"{run['network']['late_percent']:.1f} %", f"{run['other_cores']:.2f}"]
+        lost = f"{run['network']['lost']:,}"
+        rows.append([name, *times, f"{run['requests']:,}", counts(run["errors"]), lost, *doubts])
+    return rows
+
+
+LATENCY_HEAD = ["", "p50", "p95", "p99", "max ms", "requests", "errors", "lost", "late", "others"]
+
+
+def users(runs: Results) -> str:
+    """Users by network."""
+    return USERS + table(LATENCY_HEAD, latency_rows(runs))
+
+
+def pools(runs: Results) -> str:
+    """Users by size of the pool."""
+    return POOLS + table(LATENCY_HEAD, latency_rows(runs))
+
+
+def throughput(runs: Results) -> str:
+    """The closed loop."""
+    keys = ("requests_per_second", "p50_ms", "p95_ms", "service_cpu_ms")
+    rows = [
+        [name, *(number(run[key]) for key in keys), counts(run["errors"])]
+        for name, run in runs.items()
+    ]
+    head = ["", "requests/s", "p50", "p95 ms", "CPU service ms", "errors"]
+    return THROUGHPUT + table(head, rows)
+
+
+def interruptions(runs: Results) -> str:
+    """What failed, and when all was well again."""
+
+    def seconds(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1f} s"
+
+    rows = [
+        [
+            name, f"{run['requests']:,}", counts(run["errors"]), seconds(run["max_ms"] / 1e3),
+            seconds(run["last_failure_after_s"]), counts(run["health"]),
+            seconds(run["health_slowest_s"]), seconds(run["healthy_after_s"]),
+        ]
+        for name, run in runs.items()
+    ]  # fmt: skip
+    head = ["", "requests", "errors", "slowest", "last error after", "`/health` meanwhile"]
+    return INTERRUPTIONS + table([*head, "its slowest", "200 after"], rows)
+
+
+SECTIONS = {
+    "users": users,
+    "throughput": throughput,
+    "pools": pools,
+    "interruptions": interruptions,
+}
+
+
+def chart(runs: Results) -> Chart:
+    """Latency by network."""
+    keys = ("p50_ms", "p95_ms", "p99_ms")
+    series: dict[str, list[Any]] = {
+        key.partition("_")[0]: [run[key] for run in runs.values()] for key in keys
+    }
+    title = "1,000 users who ask every 2 s, latency by network"
+    groups = [f"{name}{failed(run)}" for name, run in runs.items()]
+    return Chart(title, "ms, logarithmic", groups, series, True, {"200 ms": 200})
+
+
+def failed(run: Results) -> str:
+    """The share of failed requests, whose latency says little: a refusal is fast."""
+    share = sum(run["errors"].values()) / run["requests"] * 100
+    return f", {share:.1f} % fail" if share else ""
+
+
+def write(results: Results, output: Path) -> None:
+    """Writes network.md and network.svg."""
+    output.mkdir(parents=True, exist_ok=True)
+    settings = " ".join(f"`{each}`" for each in results["settings"]) or "none"
+    parts = [
+        f"{INTRODUCTION}\nSettings that differ from the defaults: {settings}. The users ask for"
+        f" {results['seconds']:g} s in each case."
+        f"{' This is a run with `--quick`: its figures are rough.' * results['quick']}\n",
+        machine(results),
+        targets(results, NETWORK_TARGETS),
+    ]
+    parts += [render(results[name]) for name, render in SECTIONS.items() if name in results]
+    (output / "network.md").write_text("\n".join(parts))
+    if "users" in results:
+        chart(results["users"]).write(output / "network.svg")

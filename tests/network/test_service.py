@@ -1,0 +1,215 @@
+"""The service far from its database, over TLS and SCRAM, through what networks do."""
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from database import LIBPQ_DEFAULTS
+from tests.faults.load import balance, load
+from tests.faults.wire import Connection, request
+from tests.network.conftest import Database, Serve
+from tests.network.link import DATABASE_ADDRESS, SERVICE_ADDRESS, Link
+from tests.support.processes import Service
+from tests.support.services import DATABASE_UNAVAILABLE, eventually, sql
+
+TASKS = "/api/alice/tasks"
+BLACK_HOLE = {"reaches_database": False, "reaches_service": False}
+KILL_ALL = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+def timed(client: httpx.Client, method: str, path: str, **rest: Any) -> tuple[int, float]:
+    """Send a request, and return the status and the seconds that it took."""
+    began = time.monotonic()
+    response = client.request(method, path, **rest)
+    return response.status_code, time.monotonic() - began
+
+
+def operations(client: httpx.Client, key: str) -> Iterator[tuple[str, int, float]]:
+    """Send each operation once; yield its method, its status and its seconds."""
+    task = f"{TASKS}/{client.post(TASKS, json={'title': 'Milk'}).json()['id']}"
+    requests: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", TASKS, {}),
+        ("GET", task, {}),
+        ("POST", TASKS, {"json": {"title": "Bread"}}),
+        ("POST", TASKS, {"json": {"title": "Salt"}, "headers": {"Idempotency-Key": key}}),
+        ("PUT", task, {"json": {"title": "Butter"}}),
+        ("PATCH", f"{task}/complete", {}),
+        ("DELETE", task, {}),
+    ]
+    for method, path, rest in requests:
+        yield method, *timed(client, method, path, **rest)
+
+
+def test_each_operation_takes_one_round_trip(client: httpx.Client, link: Link) -> None:
+    """The second time: a connection may have to prepare a statement before."""
+    assert all(status < 300 for _, status, _ in operations(client, "first"))
+    link.set(round_trip=200)
+    for method, status, seconds in operations(client, "second"):
+        assert status < 300, method
+        assert 0.2 <= seconds < 0.39, method
+
+
+def test_a_burst_at_30_ms_has_no_error(service: Service, link: Link) -> None:
+    async def burst() -> list[int]:
+        connections = [Connection(service.port) for _ in range(200)]
+        requests = (
+            request("POST", TASKS, body={"title": "Milk"}) if number % 5 else request("GET", TASKS)
+            for number in range(200)
+        )
+        calls = (each.ask(text) for each, text in zip(connections, requests, strict=True))
+        answers = await asyncio.gather(*calls)
+        for each in connections:
+            each.close()
+        return [answer.status for answer in answers]
+
+    link.set(round_trip=30)
+    assert Counter(asyncio.run(burst())) == {200: 40, 201: 160}
+
+
+def test_a_black_hole_under_load_loses_and_doubles_nothing(
+    service: Service, database: Database, link: Link
+) -> None:
+    """Statements end after 5 s, a wait for a connection after 2 s, /health within 2 s."""
+    with load(service.port) as users:
+        time.sleep(1)
+        link.set(**BLACK_HOLE)
+        began = time.monotonic()
+        time.sleep(6)
+        ended = time.monotonic()
+        link.set()
+        time.sleep(2.5)
+    ledger = users.ledger
+    assert ledger.dishonest == []
+    assert not ledger.broken + ledger.health_broken
+    assert set(ledger.codes) <= {"DATABASE_UNAVAILABLE", "OVERLOADED"}
+    assert 4.5 < ledger.slowest < 7.5
+    assert max(seconds for _, seconds, _ in ledger.health) < 2
+    meanwhile = {status for since, took, status in ledger.health if began < since < ended - took}
+    assert meanwhile == {503}
+    assert ledger.healthy_after(ended) < 2
+    counted = balance(ledger, database.near)
+    assert counted["acknowledged"] == counted["found"] > 0
+    assert (counted["lost"], counted["duplicated"]) == (0, 0)
+
+
+@pytest.mark.parametrize("direction", ["reaches_database", "reaches_service"])
+def test_a_creation_whose_response_was_lost_is_repeated_by_its_key(
+    client: httpx.Client, database: Database, link: Link, direction: str
+) -> None:
+    title = f"created-when-nothing-{direction}"
+    creation: dict[str, Any] = {"json": {"title": title}, "headers": {"Idempotency-Key": title}}
+    link.set(**{direction: False})
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(client.post, TASKS, **creation)
+        time.sleep(0.5)
+        assert [timed(client, "GET", "/health")[0] for _ in range(2)] == [503, 503]
+        first = asked.result()
+    assert (first.status_code, first.json()) == (503, DATABASE_UNAVAILABLE)
+    assert 4.5 < first.elapsed.total_seconds() < 6
+    link.set()
+    eventually(lambda: client.get("/health").is_success, 10)
+    second = client.post(TASKS, **creation)
+    assert second.status_code == 201
+    # What was sent into the hole arrives after it, unless the statement was ended before.
+    assert second.headers.get("idempotency-replayed") in (
+        ("true",) if direction == "reaches_service" else (None, "true")
+    )
+    assert sql(database.near, "SELECT count(*) FROM tasks WHERE title = %s", title) == [(1,)]
+
+
+def test_a_loss_of_5_percent_breaks_nothing(
+    service: Service, database: Database, link: Link
+) -> None:
+    link.set(round_trip=10, loss=5)
+    with load(service.port) as users:
+        time.sleep(6)
+    counts, ledger = link.set(), users.ledger
+    assert counts.lost > 20
+    assert set(ledger.answers) == {200, 201}
+    assert not ledger.broken + ledger.health_broken
+    assert {status for _, _, status in ledger.health} == {200}
+    counted = balance(ledger, database.near)
+    assert counted["acknowledged"] == counted["found"] > 0
+    assert (counted["lost"], counted["duplicated"]) == (0, 0)
+
+
+def test_clients_that_vanish_hold_no_connection(service: Service, link: Link) -> None:
+    """One has not read its response (20 s), one has sent half of a request (15 s)."""
+
+    def held() -> int:
+        connections = psutil.Process(service.process.pid).net_connections("tcp")
+        return sum(bool(each.raddr) and each.raddr.ip == DATABASE_ADDRESS and
+                   each.laddr.port == service.port for each in connections)  # fmt: skip
+
+    whole = request("GET", "/health/live", None)
+    with ExitStack() as stack:
+        with link.inside("database"):
+            address = (SERVICE_ADDRESS, service.port)
+            clients = [stack.enter_context(socket.create_connection(address)) for _ in range(2)]
+        eventually(lambda: held() == 2)
+        link.set(reaches_database=False)  # the clients' side: what they are sent is lost
+        for client, text in zip(clients, (whole, whole[:30]), strict=True):
+            client.sendall(text)
+        time.sleep(0.5)
+        link.set(**BLACK_HOLE)
+        assert held() == 2
+        eventually(lambda: held() == 0, 25)
+
+
+def test_the_lost_end_of_an_idle_connection_is_no_error_of_the_next_write(
+    client: httpx.Client, database: Database, link: Link
+) -> None:
+    """Postgres closes the connections in a black hole, and tells it again after the hole."""
+    link.set(**BLACK_HOLE)
+    [(killed,)] = sql(database.near, KILL_ALL)
+    assert killed > 0
+    time.sleep(1)
+    link.set()
+    time.sleep(2)
+    status, seconds = timed(client, "POST", TASKS, json={"title": "Milk"})
+    assert status == 201
+    assert seconds < 1
+
+
+def test_keepalives_find_idle_connections_that_lead_nowhere(serve: Serve, database: Database,
+                                                            link: Link) -> None:  # fmt: skip
+    """The keep-alives are those of the service, ten times as often."""
+    names = ("keepalives_idle", "keepalives_interval")
+    shorter = {name: str(int(LIBPQ_DEFAULTS[name]) // 10) for name in names}
+    shorter["tcp_user_timeout"] = str(int(LIBPQ_DEFAULTS["tcp_user_timeout"]) // 10)
+    url = database.far.update_query_dict(shorter)
+    with serve(url) as service, service.starts().client() as client:
+        assert timed(client, "POST", TASKS, json={"title": "Milk"})[0] == 201
+        link.set(forgets_connections=True)
+        time.sleep(5)
+        status, seconds = timed(client, "POST", TASKS, json={"title": "Bread"})
+    assert status == 201
+    assert seconds < 1
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=httpx.ReadTimeout,
+    reason="idle connections are trusted after one led nowhere",
+)
+def test_one_statement_without_response_makes_the_other_idle_connections_suspect(
+    client: httpx.Client, link: Link
+) -> None:
+    """Otherwise a client that writes now and then gets one 503 from each connection of the pool."""
+    with ThreadPoolExecutor(8) as threads:
+        assert {response.status_code for response in threads.map(client.get, [TASKS] * 40)} == {200}
+    link.set(forgets_connections=True)
+    assert timed(client, "POST", TASKS, json={"title": "Milk"})[0] == 503
+    assert client.post(TASKS, json={"title": "Bread"}, timeout=2).status_code == 201
