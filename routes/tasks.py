@@ -15,7 +15,7 @@ from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskRespons
 from tasks import queries
 from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from tasks.idempotency import create_once
-from tasks.pagination import CHUNK, decode_cursor, page_json, read_page, whole_list_json
+from tasks.pagination import CHUNK, decode_cursor, list_json, page_json, read_page
 from tasks.repository import fetch_task, modify_task
 from tasks.serialization import Task, to_json
 
@@ -82,10 +82,10 @@ async def list_tasks(
 ) -> Response:
     """Return all tasks of the user, or one page of them with `limit`."""
     after = decode_cursor(query)
-    page = await read_page(session, user_id, query, after, query.limit or CHUNK)
-    if query.limit is None and page.next is not None:
+    page = await read_page(session, user_id, query, after, min(query.limit or CHUNK, CHUNK))
+    if page.next is not None and len(page.tasks) != query.limit:
         admission = request.app.state.admission
-        parts = whole_list_json(session, admission, user_id, query, page)
+        parts = list_json(session, admission, user_id, query, page)
         return StreamingResponse(parts, media_type="application/json")
     return json_response(page_json(page, query))
 

@@ -3,7 +3,7 @@
 import asyncio
 from math import inf
 
-from errors import DatabaseUnavailable, Overloaded, TooManyRequests
+from errors import APIError, DatabaseUnavailable, Overloaded, TooManyRequests
 from routing.fair_queue import FEW, FairQueue, Waiter
 from routing.refusals import Refusals
 
@@ -43,6 +43,10 @@ class Admission:
     def refusals(self) -> int:
         """The number of requests that were refused because too many waited."""
         return self._refusals.total
+
+    def count_refusal(self, kind: type[APIError], user: str) -> None:
+        """Count a refusal for want of memory (serving/memory_budget.py)."""
+        self._refusals.count(kind, user)
 
     async def acquire(self, user: str, *, has_begun: bool = False) -> bool:
         """Get a slot, and return whether the request had to wait. `release` must follow.

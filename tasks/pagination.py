@@ -10,14 +10,14 @@ from pydantic_core import from_json
 
 from database import Session
 from errors import InvalidInput
+from memory import RESPONSE_PART
 from models import TITLE_LENGTH
 from schemas import MAX_ID, FieldError, TaskQuery
 from tasks import queries
 from tasks.serialization import Task, TaskList, to_json
 
-# Tasks to hold in memory at once while a whole list is sent. With 1 KiB each they take a MiB.
-CHUNK = 1000
-PART = 100  # of these to send at once
+CHUNK = 250  # tasks that are read at once, as long as their size is not known; 1 KiB each at most
+MAX_CHUNK = 1000  # tasks that are read at once, if that is no more than RESPONSE_PART
 
 
 class Slots(Protocol):
@@ -97,30 +97,37 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
     return to_json(TaskList(page.tasks, len(page.tasks), cursor))
 
 
-async def whole_list_json(
+async def list_json(
     session: Session, slots: Slots, user_id: str, query: TaskQuery, page: Page
 ) -> AsyncIterator[bytes]:
-    """Yield the TaskListResponse of `page` and everything after it, a part at a time.
+    """Yield the TaskListResponse of `page` and what follows it, up to the limit of `query`.
 
-    Each page is a separate statement that waits for a slot like a request. No slot is held while a
-    page is sent, so a slow client costs the other clients nothing, and the service one page. If a
-    page gets no slot in time, or its statement fails, the response is cut off.
+    Each part is a separate statement that waits for a slot like a request. No slot is held while a
+    part is sent, and the next one is read when the client has read the last one, so a slow client
+    costs the other clients nothing, and the service one part. If a part gets no slot in time, or
+    its statement fails, the response is cut off.
     """
     tasks, following = page
     del page
     count = 0
     yield b'{"tasks":['
     while True:
-        for start in range(0, len(tasks), PART):
-            separator = b"," if count + start else b""
-            yield separator + to_json(tasks[start : start + PART])[1:-1]
+        part = to_json(tasks)[1:-1]
+        size = len(tasks) * RESPONSE_PART // max(len(part), 1)  # for the next part
+        separator = b"," if count and part else b""  # the rest may be deleted by now
         count += len(tasks)
-        del tasks
-        if following is None:
+        del tasks  # nothing but the part is in memory while the client reads it
+        yield separator + part
+        del part
+        yield b""  # StreamingResponse keeps what was yielded last, until there is something else
+        missing = query.limit - count if query.limit else MAX_CHUNK
+        if following is None or not missing:
             break
+        size = max(1, min(size, missing, MAX_CHUNK))
         await slots.acquire(user_id, has_begun=True)
         try:
-            tasks, following = await read_page(session, user_id, query, following, CHUNK)
+            tasks, following = await read_page(session, user_id, query, following, size)
         finally:
             slots.release(user_id)
-    yield b'],"count":%d,"next_cursor":null}' % count
+    cursor = to_json(encode_cursor(following, query) if following else None)
+    yield b'],"count":%d,"next_cursor":%b}' % (count, cursor)
