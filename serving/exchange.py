@@ -167,7 +167,11 @@ class Exchange:
             return
         is_sized = isinstance(self._body, SizedBody)
         size = min(expected, MAX_BUFFERED_BODY) if is_sized else MAX_BUFFERED_BODY
-        self._hold = await self._connection.memory.acquire(self._user(), size)
+        try:
+            self._hold = await self._connection.memory.acquire(self._user(), size)
+        except APIError:
+            self.keep_alive = False  # or the connection would keep the request until its body came
+            raise
         self._connection.reserved = True
         if not self._received:
             self._hold.watch(self._missing, self._cut_off)
@@ -225,6 +229,7 @@ class Exchange:
             self._hold = self._connection.memory.take(self._user(), STREAM)
         if not more:
             self.complete = True
+            self._content.clear()  # the rest of the body may take its time
             self._wake()
             self._connection.response_complete()
 

@@ -24,7 +24,7 @@ from tests.support.processes import Service
 
 CONNECTIONS = 1000
 SIZE = 60 * 1024  # bytes
-CEILING = 110.0  # MB; it takes up to 105 here, and some 200 without a budget
+CEILING = 110.0  # MB; it takes up to 104 here, and 90 to 370 without a budget
 GIVEN_BACK = 15.0  # MB more than what the same connections take when they are idle
 TASKS = "/api/hoarder/tasks"
 FILL = """
@@ -139,7 +139,7 @@ def test_a_thousand_clients_stay_in_a_budget(shape: Shape, serve: Serve, filled:
     with serve() as service:
         service.starts()
         with clients(service.port):
-            time.sleep(1)
+            asyncio.run(ordinary_user(service.port, 1))  # so that what is loaded once is there
             before = resident(service)
         with clients(service.port) as sockets:
             statuses, slowest = asyncio.run(scene(service, sockets))
@@ -148,7 +148,7 @@ def test_a_thousand_clients_stay_in_a_budget(shape: Shape, serve: Serve, filled:
         after = resident(service)
     seen = {"MB before": before, "MB at most": most, "MB 5 s after": after, "slowest": slowest}
     report.remark(f"1,000 clients: {shape}", seen | {"answers to a good client": dict(statuses)})
-    assert set(statuses) == {200, 201}
+    assert set(statuses) - ({503} if shape.is_locked else set()) == {200, 201}
     assert slowest < 3
     assert most < CEILING
     assert after - before < GIVEN_BACK

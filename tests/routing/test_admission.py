@@ -287,8 +287,7 @@ def test_a_whole_list_waits_for_a_slot_for_each_page_and_holds_none_while_it_is_
         await scene.send("bob1")
         first = await read_page(session, alice, query, None, 1)
         parts = list_json(session, scene.admission, alice, query, first)
-        await anext(parts)
-        await anext(parts)
+        assert [bool(await anext(parts)) for _ in range(3)] == [True, True, False]
         rest = asyncio.ensure_future(anext(parts))
         await scene.send("carol1")
         assert not rest.done()
