@@ -14,12 +14,13 @@ from database import Database
 from development.database import database_url
 from development.migrate import migrated
 from development.signing_secret import signing_secret
-from memory import block_imports, trim_memory
+from memory import block_imports, give_memory_back, trim_memory
 from middleware.cors import CORSMiddleware
 from observability import logs, telemetry
 from routing import openapi
 from routing.admission import Admission
 from routing.application import Application
+from serving.memory_budget import MemoryBudget
 from tokens.verifier import TokenVerifier
 
 with block_imports("pydantic.v1"):  # FastAPI checks whether each model is of that kind; none is
@@ -55,8 +56,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with nullcontext() if done else migrated(url, settings):
             with telemetry.exported(app):
                 trim_memory()
-                # For serving/refusal.py.
-                yield {"cors_headers": CORSMiddleware(app, settings.allowed_origins).headers_for}
+                giving_back = asyncio.create_task(give_memory_back())
+                # For serving/refusal.py and serving/protocol.py.
+                yield {
+                    "cors_headers": CORSMiddleware(app, settings.allowed_origins).headers_for,
+                    "memory": MemoryBudget(refused=app.state.admission.count_refusal),
+                }
+                giving_back.cancel()
         warming.cancel()
         await asyncio.wait([warming])
         await database.close()

@@ -17,7 +17,7 @@ from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskRespons
 from tasks import queries
 from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from tasks.idempotency import create_once
-from tasks.pagination import CHUNK, decode_cursor, page_json, read_page, whole_list_json
+from tasks.pagination import CHUNK, decode_cursor, first_chunk, list_json, page_json, read_page
 from tasks.repository import fetch_task, modify_task
 from tasks.serialization import Task, to_json, to_task
 
@@ -94,12 +94,14 @@ async def list_tasks(
 ) -> Response:
     """Return all tasks of the user, or one page of them with `limit`."""
     after = decode_cursor(query)
-    page = await read_page(session, user_id, query, after, query.limit or CHUNK)
-    if query.limit is None and page.next is not None:
-        admission = request.app.state.admission
-        parts = whole_list_json(session, admission, user_id, query, page)
-        return StreamingResponse(parts, media_type="application/json")
-    return BodyResponse(page_json(page, query))
+    size, large = first_chunk(query.limit)
+    page = await read_page(session, user_id, query, after, size)
+    is_whole = page.next is None or len(page.tasks) == query.limit
+    if is_whole and len(page.tasks) <= CHUNK:
+        return BodyResponse(page_json(page, query))
+    admission = request.app.state.admission
+    parts = list_json(session, admission, user_id, query, page, large)
+    return StreamingResponse(parts, media_type="application/json")
 
 
 @router.post(

@@ -51,6 +51,10 @@ class Admission:
         """The number of requests that were refused because too many waited."""
         return self._refusals.total
 
+    def count_refusal(self, kind: type[APIError], user: str) -> None:
+        """Count a refusal for want of memory (serving/memory_budget.py)."""
+        self._refusals.count(kind, user)
+
     async def acquire(self, user: str, *, is_read: bool = False, has_begun: bool = False) -> bool:
         """Get a slot, and return whether the request had to wait. `release` must follow.
 

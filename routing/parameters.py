@@ -118,6 +118,7 @@ class ParameterSolver:
         functions = [function for function, _ in self._dependencies.values()]
         _require(len(functions) == len(set(functions)))  # FastAPI would call it once
         self.takes_body = BodyParameter in kinds
+        self.takes_query = QueryParameter in kinds
 
     def _add(self, name: str, annotation: Any, default: Any) -> None:
         marker = _marker(annotation)

@@ -14,12 +14,14 @@ from starlette.types import Receive, Scope, Send
 
 from auth import CurrentUser, get_current_user
 from errors import InvalidInput
+from memory import RESPONSE_PART
 from middleware.errors import has_hung_up
 from observability.timing import RequestTiming
 from routing.admission import Admission
 from routing.body import BoundedRequest, LateRequest
 from routing.parameters import ParameterSolver, Unsupported, parse_json
 from routing.paths import path_to_match, restored
+from serving.memory_budget import MemoryBudget
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 FAST = "fast_route"  # in the scope: the route that FastRoutes found
@@ -121,6 +123,20 @@ class TaskRoute(Route):
             await _receive(request, self.arguments.takes_body)
         admission: Admission = request.app.state.admission
         await _enter(admission, request, user_id)
+        if self.arguments.takes_query and _is_short_of_memory(request, user_id):
+            # It returns a list, which may be large. The slot is for others meanwhile.
+            admission.release(user_id)
+            with await _memory(request).acquire(user_id, RESPONSE_PART):
+                await _enter(admission, request, user_id)
+                return await self._call_and_release(request, admission, user_id)
+        try:
+            return await self.call(request, solved={get_current_user: user_id})
+        finally:
+            admission.release(user_id)
+
+    async def _call_and_release(
+        self, request: BoundedRequest, admission: Admission, user_id: str
+    ) -> Response:
         try:
             return await self.call(request, solved={get_current_user: user_id})
         finally:
@@ -170,6 +186,19 @@ async def _enter(admission: Admission, request: Request, user_id: str) -> None:
         # again and again would otherwise have each of them executed before the last.
         admission.release(user_id)
         raise ClientDisconnect
+
+
+def _memory(request: Request) -> MemoryBudget:
+    memory: MemoryBudget = request.scope["state"]["memory"]
+    return memory
+
+
+def _is_short_of_memory(request: Request, user_id: str) -> bool:
+    """Return whether responses that their clients do not read take all memory."""
+    # A TestClient without `with` has no lifespan, and so no budget.
+    return "memory" in request.scope.get("state", ()) and not _memory(request).has_room(
+        user_id, RESPONSE_PART
+    )
 
 
 async def _receive(request: BoundedRequest, takes_body: bool = False) -> None:

@@ -2,16 +2,38 @@
 
 import asyncio
 import math
+import threading
+
+from serving.memory_budget import FREE, Hold, MemoryBudget
+
+LARGE_READ = 64 * 1024  # bytes
+_buffers = threading.local()  # of the event loop of this thread
 
 
-class Connection(asyncio.Protocol):
+def _read_buffers() -> tuple[memoryview, memoryview]:
+    """Return the buffers for reading FREE bytes at once, and LARGE_READ.
+
+    All connections of an event loop share them, because their content is copied at once.
+    """
+    if not hasattr(_buffers, "views"):
+        whole = memoryview(bytearray(LARGE_READ))
+        _buffers.views = (whole[:FREE], whole)
+    views: tuple[memoryview, memoryview] = _buffers.views
+    return views
+
+
+class Connection(asyncio.BufferedProtocol):
     """What protocol.py builds on.
+
+    It is a BufferedProtocol because that says how much to read at once. asyncio.Protocol gets up to
+    250 KB, which are in memory before anybody can refuse them.
 
     One timer serves every deadline: it fires when the earliest one would have been, looks at the
     deadline as it is by then, and is set again.
     """
 
     __slots__ = (
+        "_buffers",
         "_deadline",
         "_drained",
         "_held",
@@ -19,11 +41,18 @@ class Connection(asyncio.Protocol):
         "_reading_paused",
         "_timer",
         "_transport",
+        "_unread_response",
+        "memory",
+        "reserved",
         "writing_paused",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, memory: MemoryBudget) -> None:
         self._loop = loop
+        self._buffers = _read_buffers()
+        self.memory = memory
+        self.reserved = False  # whether more than FREE may be read at once
+        self._unread_response: Hold | None = None  # what the client has yet to read
         self._transport: asyncio.Transport
         self._held = False  # whether reading stays paused
         self._reading_paused = False
@@ -34,6 +63,18 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        # `writing_paused` then says whether anything much is unread.
+        transport.set_write_buffer_limits(high=FREE, low=0)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffers[self.reserved]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._buffers[self.reserved][:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the client."""
+        raise NotImplementedError
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:  # it would keep the connection in memory
@@ -43,11 +84,24 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writing_paused = True
+        self._unread_response = self.memory.take(self.user(), self.remaining())
+        self._unread_response.watch(self.remaining, self.abort)
 
     def resume_writing(self) -> None:
         self.writing_paused = False
+        if self._unread_response is not None:
+            self._unread_response.release()
+            self._unread_response = None
         if self._drained is not None:
             self._drained.set()
+
+    def user(self) -> str:
+        """Return the user whose request is being served, or an empty string."""
+        raise NotImplementedError
+
+    def remaining(self) -> int:
+        """Return how many bytes of the response the client has yet to read."""
+        return self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
         if data and not self._transport.is_closing():

@@ -5,17 +5,22 @@ https://asgi.readthedocs.io/en/latest/specs/www.html, version 2.3.
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
-from errors import APIError, InternalError
+from errors import APIError, InternalError, Overloaded, RequestTimeout, TooManyRequests
+from memory import RESPONSE_PART
 from middleware.security_headers import RawHeader
+from serving.body import SizedBody
 from serving.head import Head
+from serving.memory_budget import FREE, Hold, MemoryBudget
 from serving.response import ResponseWriter
 
 # Bytes of a body that are read after the response; a fast sender is past 2 MiB before it looks up.
 MAX_UNREAD_BODY = 4 * 1024 * 1024
+STREAM = 64 * 1024  # bytes that a response in parts takes besides the part that is sent
 MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has not received, until reading pauses
 
 logger = logging.getLogger("uvicorn.error")
@@ -24,6 +29,8 @@ logger = logging.getLogger("uvicorn.error")
 class Connection(Protocol):
     """What an exchange needs of its connection (protocol.py)."""
 
+    memory: MemoryBudget
+    reserved: bool
     writing_paused: bool
 
     @property
@@ -45,12 +52,16 @@ class Exchange:
         "_connection",
         "_content",
         "_delivered",
+        "_error",
         "_event",
         "_expects_continue",
+        "_hold",
         "_received",
         "_response",
+        "_taken",
         "complete",
         "disconnected",
+        "head_memory",
         "keep_alive",
         "scope",
         "started",
@@ -68,6 +79,10 @@ class Exchange:
         self._content = bytearray()  # the part of the body that the application has yet to receive
         self._received = head.body is None  # whether the whole body has arrived
         self._delivered = False  # whether the application has received it
+        self._taken = 0  # bytes of the body that the application has received
+        self.head_memory: Hold | None = None  # of the head, if that is not small
+        self._hold: Hold | None = None  # the memory of the body, if that is not small
+        self._error: APIError | None = None  # what `receive` raises
         self._event: asyncio.Event | None = None  # set when `receive` has something to return
         self._response = ResponseWriter(head.method, head.version)
 
@@ -79,6 +94,8 @@ class Exchange:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:
             logger.error("Exception in ASGI application", exc_info=error)
+        finally:
+            self._release_memory()
         if self.complete or self.disconnected:
             return
         if self.started:
@@ -86,13 +103,26 @@ class Exchange:
         else:
             self._connection.refuse(InternalError())
 
+    def _user(self) -> str:
+        user: str = self.scope.get("user_id", "")
+        return user
+
+    def _release_memory(self) -> None:
+        if self.head_memory is not None:
+            self.head_memory.release()
+        if self._hold is not None:
+            self._hold.release()
+            self._connection.reserved = False
+
     def feed(self, content: bytes, received: bool) -> None:
         """Take the next part of the body. `received` says that it is the last."""
         self._content += content
         self._received = received
         self._expects_continue = False
-        if len(self._content) > MAX_BUFFERED_BODY:
+        if len(self._content) >= (MAX_BUFFERED_BODY if self._hold else FREE):
             self._connection.pause_reading()
+        if received and self._hold is not None:
+            self._hold.settle(self._hold.size)
         self._wake()
 
     def disconnect(self) -> None:
@@ -109,21 +139,58 @@ class Exchange:
         if self._expects_continue and not self.started:
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
+        if not self._received and self._hold is None and not (self.complete or self.disconnected):
+            await self._reserve()
         while not self._has_news():
-            self._connection.resume_reading()
+            if not self._received:
+                self._connection.resume_reading()
             self._event = self._event or asyncio.Event()
             self._event.clear()
             await self._event.wait()
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
+        if self._error is not None:
+            raise self._error
         self._delivered = self._received
+        self._taken += len(self._content)
         body, self._content = bytes(self._content), bytearray()
         return {"type": "http.request", "body": body, "more_body": not self._received}
+
+    async def _reserve(self) -> None:
+        """Wait for the memory of the body, unless it is small.
+
+        Raises Overloaded or TooManyRequests if there is none in time.
+        """
+        assert self._body is not None
+        expected = self._taken + len(self._content) + self._body.missing
+        if expected <= FREE:  # of a body in chunks, so far
+            return
+        is_sized = isinstance(self._body, SizedBody)
+        size = min(expected, MAX_BUFFERED_BODY) if is_sized else MAX_BUFFERED_BODY
+        try:
+            self._hold = await self._connection.memory.acquire(self._user(), size)
+        except APIError:
+            self.keep_alive = False  # or the connection would keep the request until its body came
+            raise
+        self._connection.reserved = True
+        if not self._received:
+            self._hold.watch(self._missing, self._cut_off)
+
+    def _missing(self) -> int:
+        """Return how many bytes of the body's memory are not in use yet."""
+        assert self._hold is not None
+        return self._hold.size - self._taken - len(self._content)
+
+    def _cut_off(self) -> None:
+        """Refuse the request: its body arrives too slowly while others wait for memory."""
+        self._error = RequestTimeout()
+        self._wake()
 
     def _has_news(self) -> bool:
         return (
             self.disconnected
             or self.complete
+            or self._error is not None
             or bool(self._content)
             or self._received > self._delivered
         )
@@ -131,7 +198,7 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Write the response. Raises RuntimeError if the message does not fit."""
         if self._connection.writing_paused:
-            await self._connection.drain()
+            await self._wait_for_reader()
         if self.disconnected:
             return
         if not self.started:
@@ -158,7 +225,17 @@ class Exchange:
             raise RuntimeError("The response must go on with http.response.body.")
         more = message.get("more_body", False)
         self._connection.write(self._response.body(message.get("body", b""), more))
+        if more and self._hold is None:
+            self._hold = self._connection.memory.take(self._user(), STREAM)
         if not more:
             self.complete = True
+            self._content.clear()  # the rest of the body may take its time
             self._wake()
             self._connection.response_complete()
+
+    async def _wait_for_reader(self) -> None:
+        """Wait until the client has read the last part, and there is memory for the next one."""
+        await self._connection.drain()
+        if self.started and not self.disconnected:
+            with suppress(Overloaded, TooManyRequests):  # what was sent would be lost
+                await self._connection.memory.wait(self._user(), RESPONSE_PART)

@@ -10,6 +10,7 @@ buffer.py, in head.py or in body.py. connection.py has what any connection needs
 import asyncio
 import select
 import socket
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,18 +22,19 @@ from uvicorn.server import ServerState
 from errors import APIError, RequestTimeout
 from middleware.security_headers import RawHeader
 from serving.body import Body, MalformedBody
-from serving.buffer import RequestBuffer
+from serving.buffer import MAX_HEAD, RequestBuffer
 from serving.connection import Connection
 from serving.exchange import MAX_UNREAD_BODY, Exchange
 from serving.head import Head
 from serving.headers import malformed
+from serving.memory_budget import FREE, Hold, MemoryBudget
 from serving.refusal import refusal
 
 # Longer than a body may take (routing/body.py), so that its own response comes first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
 LINGER_TIME = 2.0  # seconds
-MAX_AHEAD = 64 * 1024  # bytes of requests that wait for the response before them
+SMALL_HEAD = 4 * 1024  # bytes that a complete head may have without memory of its own
 RETRY_AFTER = 1.0  # seconds, as the response OVERLOADED says
 
 
@@ -49,7 +51,9 @@ class Protocol(Connection):
         "_client",
         "_config",
         "_exchange",
+        "_head_memory",
         "_lingering",
+        "_memory_task",
         "_receiving",
         "_scheme",
         "_server",
@@ -65,11 +69,15 @@ class Protocol(Connection):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(_loop or asyncio.get_running_loop())
+        # An application that is not main.py's brings no budget: each connection has its own.
+        memory = app_state.get("memory") or MemoryBudget()
+        super().__init__(_loop or asyncio.get_running_loop(), memory)
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._buffer = RequestBuffer()
+        self._head_memory: Hold | None = None  # of a large head that is arriving
+        self._memory_task: asyncio.Task[None] | None = None  # waits for that
         self._exchange: Exchange | None = None  # until request and response are complete
         self._body: Body | None = None  # of the request that is arriving
         self._unread = 0  # bytes of it that arrived after the response
@@ -95,6 +103,7 @@ class Protocol(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
         super().connection_lost(exc)
+        self._release_head_memory()
         if self._exchange is not None:
             self._exchange.disconnect()
             self._exchange = None
@@ -124,6 +133,13 @@ class Protocol(Connection):
         if not self._buffer:  # a request that was sent ahead is served too
             exchange.keep_alive = False
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        # The client has read the response before, so there is memory for the next one.
+        if self._exchange is None and self._buffer and not self._transport.is_closing():
+            self.resume_reading()
+            self._proceed()
+
     def shutdown(self) -> None:
         """Close the connection, after the request that has begun to arrive or is being served."""
         self.announce_close()
@@ -141,8 +157,8 @@ class Protocol(Connection):
 
     def _proceed(self) -> None:
         """Start the next request, if the one before is done and the next one's head is here."""
-        if self._exchange is not None or self._held:
-            if len(self._buffer) > MAX_AHEAD:
+        if self._exchange is not None or self._held or self.writing_paused:
+            if len(self._buffer) >= FREE:
                 self.pause_reading()
             return
         try:
@@ -152,11 +168,53 @@ class Protocol(Connection):
             return
         if head is None:
             self._expect_more()
+            if len(self._buffer) >= FREE and self._head_memory is None:
+                self._reserve_head()
         else:
             self._start(head)
 
+    def _reserve_head(self) -> None:
+        """Stop reading until there is memory for the rest of a large head.
+
+        Nobody's token is known yet, so the client's address stands for the user.
+        """
+        if self._memory_task is None:
+            address = self._client[0] if self._client else ""
+            if self.memory.has_room(address, MAX_HEAD):
+                self._read_head(self.memory.take(address, MAX_HEAD))
+                return
+            self._memory_task = self._loop.create_task(self._wait_for_memory(address))
+        self.pause_reading()
+
+    async def _wait_for_memory(self, address: str) -> None:
+        try:
+            hold = await self.memory.acquire(address, MAX_HEAD)
+        except APIError as error:
+            self._memory_task = None
+            self.refuse(error)
+        else:
+            self._memory_task = None
+            self._read_head(hold)
+            self.resume_reading()
+
+    def _read_head(self, hold: Hold) -> None:
+        self._head_memory, self.reserved = hold, True
+        hold.watch(lambda: MAX_HEAD - len(self._buffer), lambda: self.refuse(RequestTimeout()))
+
+    def _release_head_memory(self) -> None:
+        if self._memory_task is not None:
+            self._memory_task.cancel()
+        if self._head_memory is not None:
+            self._head_memory.release()
+            self._head_memory = None
+
     def _start(self, head: Head) -> None:
         self._exchange = exchange = Exchange(self, self._scope(head), head)
+        if self._head_memory is not None:
+            exchange.head_memory, self._head_memory = self._head_memory, None
+            self.reserved = False
+            size = sum(map(len, chain(*head.headers)), len(head.path) + len(head.query))
+            exchange.head_memory.settle(size if size > SMALL_HEAD else 0)
         task = self._loop.create_task(exchange.run(self._config.loaded_app))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
@@ -284,6 +342,10 @@ class Protocol(Connection):
 
     # The response, and the end.
 
+    def user(self) -> str:
+        user: str = self._exchange.scope.get("user_id", "") if self._exchange else ""
+        return user
+
     @property
     def default_headers(self) -> list[RawHeader]:
         """The headers that the server adds to every response."""
@@ -306,6 +368,8 @@ class Protocol(Connection):
         if self._transport.is_closing():
             return
         self._lingering = True
+        self.reserved = False
+        self._release_head_memory()
         self._unread = 0
         self._buffer.take_all()
         self._held = False

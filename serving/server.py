@@ -104,7 +104,7 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     loaded = uvicorn.Config(
         app,
         loop="uvloop",
-        http=Protocol,
+        http=Protocol,  # type: ignore[arg-type]  # it reads into a buffer of its own
         ws="none",
         log_config=None,
         access_log=False,

@@ -4,20 +4,46 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
+from weakref import WeakSet
 
 from pydantic_core import from_json
 
 from database import Session
 from errors import InvalidInput
+from memory import RESPONSE_PART
 from models import TITLE_LENGTH
 from schemas import MAX_ID, FieldError, TaskQuery
 from tasks import queries
 from tasks.serialization import Task, TaskList, to_json, to_tasks
 
-# Tasks to hold in memory at once while a whole list is sent. With 1 KiB each they take a MiB.
-CHUNK = 1000
-PART = 100  # of these to send at once
+PART = 100  # tasks to send at once
+CHUNK = 250  # tasks to read at once if memory is short; 1 KiB each at most, in most languages
+MAX_CHUNK = 1000  # tasks to read at once otherwise
+MAX_LARGE_LISTS = 4  # lists of more than CHUNK tasks in memory at once: about 2 MB each
+
+
+class LargeList:
+    """A list that may have more than CHUNK tasks, as long as some of them are in memory."""
+
+    alive: ClassVar[WeakSet["LargeList"]] = WeakSet()
+
+    def __init__(self) -> None:
+        self.alive.add(self)
+
+
+def first_chunk(limit: int | None) -> tuple[int, LargeList | None]:
+    """Return how many tasks to read for a list, and what to keep until they have been sent.
+
+    All of a page is read at once, and up to MAX_CHUNK of a whole list. When MAX_LARGE_LISTS are in
+    memory already, more than CHUNK tasks of one user are read in several statements.
+    """
+    wanted = limit or MAX_CHUNK
+    if wanted <= CHUNK:
+        return wanted, None
+    if len(LargeList.alive) < MAX_LARGE_LISTS:
+        return wanted, LargeList()
+    return CHUNK, None
 
 
 class Slots(Protocol):
@@ -98,30 +124,46 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
     return to_json(TaskList(page.tasks, len(page.tasks), cursor))
 
 
-async def whole_list_json(
-    session: Session, slots: Slots, user_id: str, query: TaskQuery, page: Page
+async def list_json(
+    session: Session,
+    slots: Slots,
+    user_id: str,
+    query: TaskQuery,
+    page: Page,
+    large: LargeList | None = None,
 ) -> AsyncIterator[bytes]:
-    """Yield the TaskListResponse of `page` and everything after it, a part at a time.
+    """Yield the TaskListResponse of `page` and what follows it, up to the limit of `query`.
 
-    Each page is a separate statement that waits for a slot like a request. No slot is held while a
-    page is sent, so a slow client costs the other clients nothing, and the service one page. If a
-    page gets no slot in time, or its statement fails, the response is cut off.
+    What follows is read by statements of their own, which wait for a slot like a request. No slot
+    is held while a part is sent, and the next part is made when the client has read the last one,
+    so a slow client costs the other clients nothing. If a statement gets no slot in time, or fails,
+    the response is cut off.
     """
     tasks, following = page
     del page
-    count = 0
+    held = [large]  # until the page was sent
+    del large
+    count, size = 0, CHUNK
     yield b'{"tasks":['
     while True:
-        for start in range(0, len(tasks), PART):
-            separator = b"," if count + start else b""
-            yield separator + to_json(tasks[start : start + PART])[1:-1]
-        count += len(tasks)
-        del tasks
-        if following is None:
+        while tasks:
+            part = to_json(tasks[:PART])[1:-1]
+            sent = len(tasks[:PART])
+            size = sent * RESPONSE_PART // len(part)  # to read at once: one part
+            del tasks[:PART]
+            yield b"," + part if count else part
+            count += sent
+            del part
+            yield b""  # StreamingResponse keeps what was yielded last
+        held.clear()
+        missing = query.limit - count if query.limit else MAX_CHUNK
+        if following is None or not missing:
             break
         await slots.acquire(user_id, has_begun=True)
         try:
-            tasks, following = await read_page(session, user_id, query, following, CHUNK)
+            size = max(1, min(size, missing, MAX_CHUNK))
+            tasks, following = await read_page(session, user_id, query, following, size)
         finally:
             slots.release(user_id)
-    yield b'],"count":%d,"next_cursor":null}' % count
+    cursor = to_json(encode_cursor(following, query) if following else None)
+    yield b'],"count":%d,"next_cursor":%b}' % (count, cursor)

@@ -53,6 +53,8 @@ class MemoryTransport(asyncio.Transport):
     def write_eof(self) -> None:
         self.ended = True
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
     def pause_reading(self) -> None:
         self.paused = True
 
@@ -71,7 +73,11 @@ class Connection:
         self.transport = MemoryTransport()
         self._state = ServerState()
         config = Config(
-            self._echo, http=Protocol, interface="asgi3", log_config=None, proxy_headers=False
+            self._echo,
+            http=Protocol,  # type: ignore[arg-type]  # it reads into a buffer of its own
+            interface="asgi3",
+            log_config=None,
+            proxy_headers=False,
         )
         config.load()
         self._protocol = Protocol(config, self._state, {}, asyncio.get_running_loop())

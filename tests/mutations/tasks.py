@@ -114,10 +114,10 @@ LISTS = [
     Mutation(
         "half-a-list-for-all-of-it",
         "The client would take half of its tasks for all of them.",
-        "            tasks, following = await read_page(session, user_id, query, following, CHUNK)",
+        "            tasks, following = await read_page(session, user_id, query, following, size)",
         "            tasks, last, following = [], following, None\n"
         '            with __import__("contextlib").suppress(Exception):\n'
-        "                tasks, following = await read_page(session, user_id, query, last, CHUNK)",
+        "                tasks, following = await read_page(session, user_id, query, last, size)",
         ("test_a_whole_list_whose_later_page_fails_is_cut_off",),
     ),
 ]

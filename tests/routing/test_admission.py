@@ -14,7 +14,7 @@ from routing import admission, refusals
 from routing.admission import Admission
 from routing.fair_queue import FEW
 from schemas import TaskQuery
-from tasks.pagination import read_page, whole_list_json
+from tasks.pagination import list_json, read_page
 
 
 class Scene:
@@ -349,9 +349,8 @@ def test_a_whole_list_waits_for_a_slot_for_each_page_and_holds_none_while_it_is_
         session = database.session()
         await scene.send("bob1")
         first = await read_page(session, alice, query, None, 1)
-        parts = whole_list_json(session, scene.admission, alice, query, first)
-        await anext(parts)
-        await anext(parts)
+        parts = list_json(session, scene.admission, alice, query, first)
+        assert [bool(await anext(parts)) for _ in range(3)] == [True, True, False]
         rest = asyncio.ensure_future(anext(parts))
         await scene.send("carol1")
         assert not rest.done()

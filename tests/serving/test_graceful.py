@@ -38,7 +38,7 @@ class Running:
         config = uvicorn.Config(
             self._application,
             loop="uvloop",
-            http=protocol.Protocol,
+            http=protocol.Protocol,  # type: ignore[arg-type]  # as in serving/server.py
             log_config=None,
             interface="asgi3",
             lifespan="off",

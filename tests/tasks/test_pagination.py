@@ -15,7 +15,14 @@ from sqlalchemy.engine import URL
 from database import Database
 from routing.admission import Admission
 from schemas import TaskQuery
-from tasks.pagination import read_page, whole_list_json
+from tasks.pagination import (
+    CHUNK,
+    MAX_CHUNK,
+    MAX_LARGE_LISTS,
+    first_chunk,
+    list_json,
+    read_page,
+)
 from tests.support.serving import bearer
 
 Task = dict[str, Any]
@@ -245,7 +252,7 @@ def test_a_cursor_holds_any_title(
 
 
 @pytest.mark.parametrize(("sort", "order"), [("created", "desc"), ("title", "asc")])
-@pytest.mark.parametrize("count", [1000, 1001, 2500])
+@pytest.mark.parametrize("count", [250, 251, 1000, 2500])
 def test_a_whole_list_holds_every_task(
     count: int, sort: str, order: str, client: httpx.Client, alice: str, database: Connection
 ) -> None:
@@ -264,7 +271,7 @@ def test_a_whole_list_holds_every_task(
     assert tasks == in_order(tasks, sort, order)
     assert {task["id"] for task in tasks} == ids
     assert response.headers["content-type"] == "application/json"
-    assert (response.headers.get("transfer-encoding") == "chunked") == (count > 1000)
+    assert (response.headers.get("transfer-encoding") == "chunked") == (count > CHUNK)
 
 
 @pytest.mark.parametrize("left", [0, 1])
@@ -277,7 +284,7 @@ def test_a_whole_list_is_whole_json_when_its_end_is_deleted_meanwhile(
         database, query = Database(postgres, 1), TaskQuery(order="asc")
         session = database.session()
         first = await read_page(session, alice, query, None, 1)
-        parts = whole_list_json(session, Admission(1, 1), alice, query, first)
+        parts = list_json(session, Admission(1, 1), alice, query, first)
         text = await anext(parts)
         for task in tasks[1 + left :]:
             await asyncio.to_thread(client.delete, f"/api/{alice}/tasks/{task['id']}")
@@ -287,3 +294,14 @@ def test_a_whole_list_is_whole_json_when_its_end_is_deleted_meanwhile(
 
     whole = {"tasks": tasks[: 1 + left], "count": 1 + left, "next_cursor": None}
     assert json.loads(asyncio.run(read())) == whole
+
+
+def test_what_is_left_of_large_lists_in_memory_bounds_how_much_is_read_at_once() -> None:
+    assert first_chunk(CHUNK) == (CHUNK, None)
+    held = [first_chunk(None) for _ in range(MAX_LARGE_LISTS)]
+    assert {size for size, _ in held} == {MAX_CHUNK}
+    assert first_chunk(None) == first_chunk(1000) == (CHUNK, None)
+    assert first_chunk(100) == (100, None)
+    held.pop()
+    size, large = first_chunk(1000)
+    assert (size, large is not None) == (1000, True)

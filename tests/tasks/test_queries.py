@@ -181,6 +181,18 @@ def test_a_page_after_a_cursor_is_one_statement_without_an_offset(
     assert "OFFSET" not in statement.upper()
 
 
+@pytest.mark.parametrize("query", ["", "?limit=1000"])
+def test_a_list_of_a_thousand_is_one_statement(
+    query: str, client: httpx.Client, alice: str, database: Connection, log: StatementLog
+) -> None:
+    with database.cursor() as cursor:
+        rows = "SELECT %s, 'Tea' FROM generate_series(1, 1000)"
+        cursor.execute(f"INSERT INTO tasks (user_id, title) {rows}", [alice])
+    log.statements()
+    assert client.get(f"/api/{alice}/tasks{query}").json()["count"] == 1000
+    assert len(log.statements()) == 1
+
+
 def test_a_pause_needs_no_liveness_check(
     client: httpx.Client, alice: str, log: StatementLog
 ) -> None:

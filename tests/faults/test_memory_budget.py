@@ -1,0 +1,159 @@
+"""A thousand clients that hold memory: how much it becomes, and that it is given back.
+
+A client with a token of the service's may do all of this. Meanwhile another user is served.
+"""
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg2
+import pytest
+
+from postgres.driver import libpq_parameters
+from tests.faults import report
+from tests.faults.conftest import Serve
+from tests.faults.servers import Postgres
+from tests.faults.wire import Connection, request
+from tests.support.processes import Service
+
+CONNECTIONS = 1000
+SIZE = 60 * 1024  # bytes
+CEILING = 110.0  # MB
+GIVEN_BACK = 15.0  # MB more than what the same connections take when they are idle
+TASKS = "/api/hoarder/tasks"
+FILL = """
+INSERT INTO tasks (user_id, title, description)
+SELECT 'hoarder', 'Task ' || n, repeat('d', 1000) FROM generate_series(1, 8000) AS n
+"""
+JSON = b'{"title": "x"' + b" " * (SIZE - 14) + b"}"
+
+
+class Shape(NamedTuple):
+    """What each client sends; `is_locked` says whether the database responds to nobody."""
+
+    name: str
+    text: Callable[[str], bytes]
+    is_locked: bool = False
+    ceiling: float = CEILING
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def post(user: str) -> bytes:
+    return request("POST", f"/api/{user}/tasks", user, JSON)
+
+
+def half_a_head(_: str) -> bytes:
+    return b"GET /health/live HTTP/1.1\r\nHost: a\r\nA: " + b"b" * SIZE
+
+
+SHAPES = (
+    Shape("half a head of 60 KB", half_a_head),
+    Shape("half a body of 60 KB", lambda user: post(user)[:-1000]),
+    Shape("POSTs of 60 KB", post),
+    Shape("POSTs of 60 KB that wait", post, True),
+    Shape("unread pages", lambda _: request("GET", f"{TASKS}?limit=1000", "hoarder")),
+    Shape("unread whole lists", lambda _: request("GET", TASKS, "hoarder")),
+    Shape(
+        "pipelined pages",
+        lambda _: request("GET", f"{TASKS}?limit=1000", "hoarder") * 100,
+        ceiling=125.0,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def filled(database: Postgres, serve: Serve) -> Postgres:
+    with serve() as service:  # which migrates
+        service.starts()
+        database.sql(FILL)
+    return database
+
+
+def resident(service: Service, kind: str = "VmRSS") -> float:
+    """MB of 10^6 bytes; `VmHWM` is the most so far."""
+    text = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(text.split(f"{kind}:")[1].split()[0]) * 1024 / 1e6
+
+
+@contextmanager
+def clients(port: int) -> Iterator[list[socket.socket]]:
+    """Connections with small buffers in the kernel, so that what is unread stays in the service."""
+    sockets = [socket.socket() for _ in range(CONNECTIONS)]
+    try:
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+            each.connect(("127.0.0.1", port))
+            each.setblocking(False)
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextmanager
+def locked(database: Postgres) -> Iterator[None]:
+    with psycopg2.connect(**libpq_parameters(database.url)) as connection:
+        connection.cursor().execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+async def send(connection: socket.socket, text: bytes) -> None:
+    with suppress(OSError):  # a TimeoutError is an OSError
+        async with asyncio.timeout(3):
+            await asyncio.get_running_loop().sock_sendall(connection, text)
+
+
+async def ordinary_user(port: int, seconds: float) -> tuple[Counter[int], float]:
+    """What a user with small requests receives, and the slowest of it in seconds."""
+    statuses: Counter[int] = Counter()
+    slowest, end = 0.0, time.monotonic() + seconds
+    connection = Connection(port)
+    read = request("GET", "/api/alice/tasks?limit=5")
+    write = request("POST", "/api/alice/tasks", "alice", {"title": "small"})
+    while time.monotonic() < end:
+        for text in (read, write):
+            began = time.monotonic()
+            statuses[(await connection.ask(text)).status] += 1
+            slowest = max(slowest, time.monotonic() - began)
+        await asyncio.sleep(0.05)
+    connection.close()
+    return statuses, slowest
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_thousand_clients_stay_in_a_budget(shape: Shape, serve: Serve, filled: Postgres) -> None:
+    async def scene(service: Service, sockets: list[socket.socket]) -> tuple[Counter[int], float]:
+        texts = [shape.text(f"user{number}") for number in range(10)]
+        with locked(filled) if shape.is_locked else nullcontext():
+            sending = [send(each, texts[i % 10]) for i, each in enumerate(sockets)]
+            rest = asyncio.gather(*sending)
+            if shape.is_locked:
+                await asyncio.sleep(3)
+        seen = await ordinary_user(service.port, 4)
+        await rest
+        return seen
+
+    with serve() as service:
+        service.starts()
+        with clients(service.port):
+            asyncio.run(ordinary_user(service.port, 1))  # so that what is loaded once is there
+            before = resident(service)
+        with clients(service.port) as sockets:
+            statuses, slowest = asyncio.run(scene(service, sockets))
+            most = resident(service, "VmHWM")
+        time.sleep(5)
+        after = resident(service)
+    seen = {"MB before": before, "MB at most": most, "MB 5 s after": after, "slowest": slowest}
+    report.remark(f"1,000 clients: {shape}", seen | {"answers to a good client": dict(statuses)})
+    assert set(statuses) - ({503} if shape.is_locked else set()) == {200, 201}
+    assert slowest < 3
+    assert most < shape.ceiling
+    assert after - before < GIVEN_BACK
