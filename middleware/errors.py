@@ -120,7 +120,10 @@ class OutermostMiddleware(ErrorsMiddleware):
             if response is None:
                 await self.app(scope, receive, observed)
             else:
-                await send_response(await response, scope, receive, observed)
+                answer = await response
+                status = self._send_whole(answer, scope, receive, send)
+                if not status:
+                    await answer(scope, receive, observed)
         except (Exception, asyncio.CancelledError) as error:
             if not await self.handle(error, bool(status), scope, receive, observed):
                 raise
@@ -131,23 +134,24 @@ class OutermostMiddleware(ErrorsMiddleware):
             )
         self.slow.log(status, milliseconds, scope)
 
+    def _send_whole(self, response: Response, scope: Scope, receive: Receive, send: Send) -> int:
+        """Send a response that needs nothing more, and return its status, or 0 if it needs more.
+
+        Starlette's response sends two messages through a chain of wrappers.
+        """
+        send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)
+        is_plain = type(response).__call__ is Response.__call__ and response.background is None
+        if send_whole is None or not is_plain:
+            return 0
+        status = response.status_code
+        headers = complete(response.raw_headers, scope)
+        if status < 400 and scope["method"] in WRITES and has_hung_up(receive):
+            _log_unheard({"status": status, "headers": headers}, scope)
+        return status if send_whole(status, headers, response.body) else 0
+
 
 def _no_fast_response(scope: Scope, receive: Receive) -> None:
     return None
-
-
-async def send_response(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a response as it sends itself; one that is whole already needs fewer steps."""
-    if type(response).__call__ is not Response.__call__ or response.background is not None:
-        await response(scope, receive, send)
-        return
-    start = {
-        "type": "http.response.start",
-        "status": response.status_code,
-        "headers": response.raw_headers,
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": response.body})
 
 
 def has_hung_up(receive: Receive) -> bool:
@@ -156,6 +160,9 @@ def has_hung_up(receive: Receive) -> bool:
     `receive` would wait for that, so it runs only until it waits. Starlette's
     `Request.is_disconnected` takes two turns of the event loop, and reads only one message.
     """
+    known = getattr(getattr(receive, "__self__", None), "disconnected", None)
+    if isinstance(known, bool):  # our own server's (serving/exchange.py)
+        return known
     while True:
         step = receive().__await__()
         try:

@@ -1,6 +1,7 @@
 """The six operations on tasks."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import quote
 
@@ -71,6 +72,11 @@ class BodyResponse(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON, *headers]
 
 
+@lru_cache(1024)  # users
+def _quoted(user_id: str) -> str:
+    return quote(user_id, safe="")
+
+
 JSON: RawHeader = (b"content-type", b"application/json")
 
 
@@ -135,8 +141,9 @@ async def create_task(
     else:
         created, replayed = await create_once(session, user_id, task, idempotency_key)
         headers = [(b"idempotency-replayed", b"true")] if replayed else []
-    tasks = f"{request.scope.get('root_path', '')}/api/{quote(user_id, safe='')}/tasks"
-    headers.append((b"location", f"{tasks}/{created.id}".encode()))
+    root_path = request.scope.get("root_path", "")
+    path = f"{root_path}/api/{_quoted(user_id)}/tasks/{created.id}"
+    headers.append((b"location", path.encode()))
     return task_response(created, 201, headers)
 
 

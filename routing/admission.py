@@ -62,10 +62,7 @@ class Admission:
         lost. It only times out. Raises Overloaded, TooManyRequests, or DatabaseUnavailable after
         MAX_WAIT, or MAX_WAIT_TO_WAKE if the database wakes.
         """
-        if self._free:
-            self._free -= 1
-            self._since = None
-            self._running[user] = self._running.get(user, 0) + 1
+        if self.acquire_free(user):
             return False
         try:
             if not has_begun:
@@ -81,6 +78,15 @@ class Admission:
             if _was_granted(waiter.slot):  # at the same moment
                 self.release(user)
             raise
+        return True
+
+    def acquire_free(self, user: str) -> bool:
+        """Get a slot if one is free, and return whether that was so."""
+        if not self._free:
+            return False
+        self._free -= 1
+        self._since = None
+        self._running[user] = self._running.get(user, 0) + 1
         return True
 
     def release(self, user: str) -> None:

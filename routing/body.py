@@ -9,6 +9,7 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBody
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import PayloadTooLarge, RequestTimeout
+from serving.exchange import Exchange
 
 MAX_BODY = 64 * 1024  # bytes
 BODY_TIMEOUT = 10.0  # seconds
@@ -58,12 +59,24 @@ class BoundedRequest(Request):
     async def body(self) -> bytes:
         """The whole body. Raises PayloadTooLarge without reading on, and RequestTimeout."""
         if not hasattr(self, "_body"):
+            if (body := self._arrived()) is not None:
+                self._body = body
+                return body
             try:
                 async with asyncio.timeout(BODY_TIMEOUT):
                     self._body = await self._received()
             except TimeoutError:
                 raise RequestTimeout from None
         return self._body
+
+    def _arrived(self) -> bytes | None:
+        """Return the body if it arrived with its head, which saves setting a timer and waiting."""
+        exchange = getattr(self._receive, "__self__", None)
+        if type(exchange) is not Exchange or self._stream_consumed:
+            return None
+        body = exchange.take_body(self._limit)
+        self._stream_consumed = body is not None
+        return body
 
     @property
     def declares_body(self) -> bool:
@@ -77,8 +90,11 @@ class BoundedRequest(Request):
 
     def check_length(self) -> None:
         """Raises PayloadTooLarge if a longer body is declared, whether anybody reads it or not."""
-        # Without leading zeros, because int() refuses more than 4,300 digits.
-        declared = self.headers.get("content-length", "").lstrip("0")
+        declared = ""
+        for name, value in self.scope["headers"]:
+            if name == b"content-length":
+                # Without leading zeros, because int() refuses more than 4,300 digits.
+                declared = value.decode("latin-1").lstrip("0")
         too_long = len(declared) > len(str(self._limit))
         if declared.isdecimal() and (too_long or int(declared) > self._limit):
             raise _too_large(self._limit)

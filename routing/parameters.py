@@ -69,7 +69,11 @@ class BodyParameter:
 
 def parse_json(request: Request, body: bytes) -> Any:
     """Return the value of a body. Raises InvalidInput."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = ""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            media_type = value.decode("latin-1").partition(";")[0].strip().lower()
+            break
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise _malformed("must be sent with Content-Type: application/json")
     try:

@@ -178,9 +178,16 @@ def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
 async def _enter(admission: Admission, request: Request, user_id: str) -> None:
     """Wait for a slot, which must be released. Raises what Admission does, and ClientDisconnect."""
     timing = request.scope["timing"] = RequestTiming()
+    if admission.acquire_free(user_id):
+        timing.admitted_at = timing.queued_at
+    else:
+        await _wait(admission, request, user_id)
+        timing.admitted_at = perf_counter()
+
+
+async def _wait(admission: Admission, request: Request, user_id: str) -> None:
     is_read = request.method in ("GET", "HEAD")
     had_to_wait = await admission.acquire(user_id, is_read=is_read)
-    timing.admitted_at = perf_counter()
     if had_to_wait and has_hung_up(request.scope.get("server_receive", request.receive)):
         # Nothing was done yet, and nobody would hear of it. A client that sends its request
         # again and again would otherwise have each of them executed before the last.

@@ -156,6 +156,21 @@ class Exchange:
         body, self._content = bytes(self._content), bytearray()
         return {"type": "http.request", "body": body, "more_body": not self._received}
 
+    def take_body(self, limit: int) -> bytes | None:
+        """Return the body if all of it is here, and is not longer than `limit`.
+
+        It does in one step what `receive` does for a body that arrived with its head.
+        """
+        is_new = self._received and not self._delivered and not self._taken
+        if not is_new or self._error is not None or self.disconnected or self.complete:
+            return None
+        if len(self._content) > limit:
+            return None
+        self._delivered = True
+        self._taken = len(self._content)
+        body, self._content = bytes(self._content), bytearray()
+        return body
+
     async def _reserve(self) -> None:
         """Wait for the memory of the body, unless it is small.
 
@@ -207,6 +222,14 @@ class Exchange:
             raise RuntimeError("The response is complete already.")
         else:
             self._continue(message)
+
+    def send_whole(self, status: int, headers: list[RawHeader], body: bytes) -> bool:
+        """Write a response in one step, and return True, unless `send` would have to wait."""
+        if self._connection.writing_paused or self.disconnected or self.started:
+            return False
+        self._start({"type": "http.response.start", "status": status, "headers": headers})
+        self._continue({"type": "http.response.body", "body": body})
+        return True
 
     def _start(self, message: Message) -> None:
         if message["type"] != "http.response.start":
