@@ -47,7 +47,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     given: URL | None = getattr(app.state, "database_url", None)
     with nullcontext(given) if given else database_url(settings) as url:
         database = app.state.database = Database(
-            url, settings.db_pool_size, settings.db_max_overflow
+            url,
+            settings.db_pool_size,
+            settings.db_max_overflow,
+            prepared_statements=settings.db_prepared_statements,
         )
         done = getattr(app.state, "migrated", False)
         async with nullcontext() if done else migrated(url, settings):

@@ -21,8 +21,9 @@ async def fetch_task(
 ) -> Task:
     """Return the user's task that `statement` selects or changes.
 
-    `others` are the statement's other parameters. Every statement checks the task, its owner and its condition at once. Only if it finds
-    nothing, a second one finds out why. Raises TaskNotFound, Forbidden or PreconditionFailed.
+    `others` are the statement's other parameters. Every statement checks the task, its owner and
+    its condition at once. Only if it finds nothing, a second one finds out why. Raises
+    TaskNotFound, Forbidden or PreconditionFailed.
     """
     values = {**(others or {}), "user_id": user_id, "task_id": task_id}
     for row in await session.fetch(statement, values, retry=retry):
