@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from itertools import product
@@ -249,6 +250,35 @@ def test_the_deadline_holds_for_all_messages_together(
         migration.cursor().execute("ALTER TABLE tasks ALTER title TYPE text")
 
     sql(url, "ALTER TABLE tasks ALTER title TYPE varchar(200)")
+    run(url, scenario)
+
+
+def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is busy, and so learns of the error and of the end of the time at once."""
+
+    async def scenario(scene: Recorded) -> None:
+        kind = scene.session.database.connection_class
+
+        class LateConnection(kind):  # type: ignore[valid-type, misc]
+            delay = 0.0  # seconds
+
+            def poll(self) -> int:
+                state: int = super().poll()
+                if state == driver.extensions.POLL_READ:
+                    time.sleep(self.delay)
+                return state
+
+        scene.session.database.connection_class = LateConnection
+        values = a_task(url)
+        await scene.fetch(queries.GET, **values)
+        await forget(scene)
+        with monkeypatch.context() as patch:
+            patch.setattr(driver, "STATEMENT_TIMEOUT", 0.1)
+            patch.setattr(LateConnection, "delay", 0.2)
+            with pytest.raises(DatabaseUnavailable):
+                await scene.fetch(queries.GET, **values)
+        assert len(await scene.fetch(queries.GET, **values)) == 1
+
     run(url, scenario)
 
 
