@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2 import errors
+from psycopg2.extensions import POLL_READ
 from sqlalchemy.engine import URL
 
 from errors import DatabaseUnavailable
@@ -18,7 +19,14 @@ from postgres import driver, prepared
 from postgres.prepared import Names, PreparedStatements, Statement
 from tasks import queries
 from tests.postgres.recording import Recorded, recorded
-from tests.support.services import backends_that_wait, connect, eventually, service, sql
+from tests.support.services import (
+    backends_that_wait,
+    connect,
+    eventually,
+    locked_tasks,
+    service,
+    sql,
+)
 
 Scenario = Callable[[Recorded], Awaitable[None]]
 Surprise = Scenario
@@ -254,7 +262,10 @@ def test_the_deadline_holds_for_all_messages_together(
 
 
 def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop is busy, and so learns of the error and of the end of the time at once."""
+    """The loop is busy, and so learns of the error and of the end of the time at once.
+
+    A second message would wait for the lock without end, because the timer has run.
+    """
 
     async def scenario(scene: Recorded) -> None:
         kind = scene.session.database.connection_class
@@ -264,7 +275,7 @@ def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.Mon
 
             def poll(self) -> int:
                 state: int = super().poll()
-                if state == driver.extensions.POLL_READ:
+                if state == POLL_READ:
                     time.sleep(self.delay)
                 return state
 
@@ -272,7 +283,7 @@ def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.Mon
         values = a_task(url)
         await scene.fetch(queries.GET, **values)
         await forget(scene)
-        with monkeypatch.context() as patch:
+        with locked_tasks(url), monkeypatch.context() as patch:
             patch.setattr(driver, "STATEMENT_TIMEOUT", 0.1)
             patch.setattr(LateConnection, "delay", 0.2)
             with pytest.raises(DatabaseUnavailable):
