@@ -11,7 +11,6 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2 import errors
-from psycopg2.extensions import POLL_READ
 from sqlalchemy.engine import URL
 
 from errors import DatabaseUnavailable
@@ -268,24 +267,12 @@ def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.Mon
     """
 
     async def scenario(scene: Recorded) -> None:
-        kind = scene.session.database.connection_class
-
-        class LateConnection(kind):  # type: ignore[valid-type, misc]
-            delay = 0.0  # seconds
-
-            def poll(self) -> int:
-                state: int = super().poll()
-                if state == POLL_READ:
-                    time.sleep(self.delay)
-                return state
-
-        scene.session.database.connection_class = LateConnection
         values = a_task(url)
         await scene.fetch(queries.GET, **values)
         await forget(scene)
         with locked_tasks(url), monkeypatch.context() as patch:
             patch.setattr(driver, "STATEMENT_TIMEOUT", 0.1)
-            patch.setattr(LateConnection, "delay", 0.2)
+            asyncio.get_running_loop().call_soon(time.sleep, 0.2)  # after the statement is sent
             with pytest.raises(DatabaseUnavailable):
                 await scene.fetch(queries.GET, **values)
         assert len(await scene.fetch(queries.GET, **values)) == 1
