@@ -272,9 +272,10 @@ def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.Mon
         await forget(scene)
         with locked_tasks(url), monkeypatch.context() as patch:
             patch.setattr(driver, "STATEMENT_TIMEOUT", 0.1)
-            asyncio.get_running_loop().call_soon(time.sleep, 0.2)  # after the statement is sent
+            fetching = asyncio.create_task(scene.fetch(queries.GET, **values))
+            asyncio.get_running_loop().call_soon(time.sleep, 0.2)  # right after it is sent
             with pytest.raises(DatabaseUnavailable):
-                await scene.fetch(queries.GET, **values)
+                await fetching
         assert len(await scene.fetch(queries.GET, **values)) == 1
 
     run(url, scenario)
