@@ -143,7 +143,7 @@ class Connection(extensions.connection):
             await self._run(cursor, statement.sql, parameters)
 
     async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
-        if self.expired:  # during the message before this one, which used up the timer
+        if self.expired:  # during the message before this one
             raise TimeoutError(EXPIRED)
         self.busy = True
         try:

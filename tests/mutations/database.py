@@ -140,8 +140,8 @@ MUTATIONS = [
         ("test_the_deadline_holds_for_all_messages_together",),
     ),
     Mutation(
-        "message-has-no-deadline",
-        "A statement would wait without end, and hold its connection.",
+        "message-is-sent-after-the-deadline",
+        "A write would be sent, and the client told that it failed.",
         "if self.expired:  # during the message before",
         "if False:  # during the message before",
         ("test_no_message_is_sent_after_the_deadline",),
