@@ -10,10 +10,14 @@ from typing import Any
 
 import psycopg2
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from psycopg2 import errors
 from sqlalchemy.engine import URL
 
 from errors import DatabaseUnavailable
+from observability.instruments import traced_connection
 from postgres import driver, prepared
 from postgres.prepared import Names, PreparedStatements, Statement
 from tasks import queries
@@ -280,6 +284,26 @@ def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.Mon
         assert len(await scene.fetch(queries.GET, **values)) == 1
 
     run(url, scenario)
+
+
+def test_a_statement_is_one_span_however_often_it_is_sent(url: URL) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    async def scenario(scene: Recorded) -> None:
+        scene.session.database.connection_class = traced_connection(provider.get_tracer("tests"))
+        values = a_task(url)
+        await scene.fetch(queries.GET, **values)
+        await forget(scene)
+        exporter.clear()
+        await scene.fetch(queries.GET, **values)
+        assert scene.is_pooled
+
+    run(url, scenario)
+    [span] = exporter.get_finished_spans()
+    assert span.name == "SELECT"
+    assert span.attributes is not None
+    assert span.attributes["db.query.text"] == queries.GET.sql
 
 
 def test_what_is_forgotten_too_often_is_no_longer_prepared(
