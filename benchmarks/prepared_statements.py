@@ -36,6 +36,7 @@ ROUNDS, TIMES = (1, 20) if QUICK else (9, 500)
 POPULATION = Population(10 if QUICK else 1000, 200)
 SCRIPT = (ROOT / "migrations/partition.sql").read_text()
 DATABASE = "prepared"
+GENERIC = "force_generic_plan"
 USER_ID = POPULATION.user_id(1)
 TASK_ID = POPULATION.task_id(1, 1)
 PAGE = queries.list_tasks("all", "created", "desc", after=False)
@@ -133,6 +134,8 @@ def main() -> None:
         server.execute(DATABASE, SCRIPT, "VACUUM ANALYZE tasks")
         asyncio.run(measure(server, "32 partitions"))
         asyncio.run(measure_memory(server, "32 partitions"))
+        server.execute(DATABASE, f"ALTER DATABASE {DATABASE} SET plan_cache_mode TO {GENERIC}")
+        asyncio.run(measure(server, "32 partitions, generic plans"))
 
 
 if __name__ == "__main__":
