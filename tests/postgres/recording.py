@@ -1,6 +1,7 @@
 """A database whose connections record what they send."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -10,6 +11,11 @@ from sqlalchemy.engine import URL
 from database import Database, Session
 from postgres.driver import Connection
 from postgres.prepared import Statement
+from tasks import queries
+from tests.support.services import sql
+
+PREPARE, EXECUTE, DEALLOCATE = "PREPARE", "EXECUTE", "DEALLOCATE"
+LIST = queries.list_tasks("all", "created", "asc", after=False)
 
 
 class Recorded(NamedTuple):
@@ -49,3 +55,29 @@ async def recorded(url: URL, *, prepared_statements: bool = True) -> AsyncIterat
         yield Recorded(database.session(), messages)
     finally:
         await database.close()
+
+
+Scenario = Callable[[Recorded], Awaitable[None]]
+
+
+def run(url: URL, scenario: Scenario, **options: Any) -> None:
+    """Run `scenario` on one recorded connection."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(20), recorded(url, **options) as scene:
+            await scenario(scene)
+
+    asyncio.run(limited())
+
+
+def a_task(url: URL) -> dict[str, Any]:
+    """Return the parameters of every statement, for a new task."""
+    [(task_id,)] = sql(
+        url, "INSERT INTO tasks (user_id, title) VALUES ('alice', 'Tea') RETURNING id"
+    )
+    changes = queries.update_values({"title": "Oolong", "description": None})
+    return {"user_id": "alice", "task_id": task_id, "limit": 1000, **changes}
+
+
+async def forget(scene: Recorded) -> None:
+    await scene.fetch("DEALLOCATE ALL")
