@@ -24,9 +24,7 @@ from tests.postgres.recording import (
     forget,
     run,
 )
-from tests.support.services import (
-    sql,
-)
+from tests.support.services import sql
 
 Surprise = Callable[[Recorded], Awaitable[None]]
 

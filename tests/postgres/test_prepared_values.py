@@ -7,9 +7,7 @@ from sqlalchemy.engine import URL
 from postgres.prepared import Statement
 from tasks import queries
 from tests.postgres.recording import EXECUTE, LIST, PREPARE, Recorded, run
-from tests.support.services import (
-    sql,
-)
+from tests.support.services import sql
 
 
 def test_a_name_is_a_digest_and_so_the_same_in_every_process() -> None:
