@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     slow_request_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 500
     db_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     db_max_overflow: Annotated[int, Field(ge=0, le=1000)] = 20
+    db_prepared_statements: bool = True
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 2000
     reuse_port: bool = False
     web_concurrency: Annotated[int, Field(ge=1, le=256)] = 1

@@ -46,7 +46,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     given: URL | None = getattr(app.state, "database_url", None)
     with nullcontext(given) if given else database_url(settings) as url:
         database = app.state.database = Database(
-            url, settings.db_pool_size, settings.db_max_overflow
+            url,
+            settings.db_pool_size,
+            settings.db_max_overflow,
+            prepared_statements=settings.db_prepared_statements,
         )
         app.state.admission = Admission(
             database.pool.limit, settings.max_waiting, lambda: database.pool.unconnected_at

@@ -63,14 +63,15 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
 
     class TracedConnection(Connection):
         async def execute(
-            self, cursor: Any, sql: Any, parameters: Any, elapsed: float = 0.0
+            self, cursor: Any, statement: Any, parameters: Any, elapsed: float = 0.0
         ) -> None:
-            change = CHANGE.search(str(sql))  # within a WITH
-            operation = change[0] if change else str(sql).split(maxsplit=1)[0].upper()
+            sql = str(statement)  # also if it is sent as an EXECUTE, or several times
+            change = CHANGE.search(sql)  # within a WITH
+            operation = change[0] if change else sql.split(maxsplit=1)[0].upper()
             attributes = {
                 "db.system.name": "postgresql",
                 "db.operation.name": operation,
-                "db.query.text": str(sql),
+                "db.query.text": sql,
             }
             with tracer.start_as_current_span(
                 operation,
@@ -80,7 +81,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
                 set_status_on_exception=False,
             ) as span:
                 try:
-                    await super().execute(cursor, sql, parameters, elapsed)
+                    await super().execute(cursor, statement, parameters, elapsed)
                 except BaseException as error:
                     span.set_status(StatusCode.ERROR)
                     span.set_attribute("error.type", _sqlstate(error) or tracebacks.name_of(error))

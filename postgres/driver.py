@@ -22,7 +22,7 @@ from sqlalchemy.util import await_only
 from postgres.cancellation import cancel
 from postgres.connect_error import ConnectError, show_sqlstates
 from postgres.dns import addresses
-from postgres.prepared import RECOVERABLE, PreparedStatements, Statement
+from postgres.prepared import RECOVERABLE, Names, PreparedStatements, Statement
 
 CONNECT_TIMEOUT = 5.0  # seconds
 STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, because a pooler forwards no server setting
@@ -47,7 +47,7 @@ class Connection(extensions.connection):
 
     loop: asyncio.AbstractEventLoop
     socket: int
-    statements = PreparedStatements()
+    statements = PreparedStatements(enabled=False)  # until its Database sets its own
     busy = True  # while it is opened, too
     dead = False
     expired = False
@@ -71,7 +71,7 @@ class Connection(extensions.connection):
         self.loop.add_reader(self.socket, self._readable)
         self._socket_state = select.poll()  # select.select accepts no socket from 1024 up
         self._socket_state.register(self.socket, select.POLLIN)
-        self._prepared: set[str] = set()
+        self._names: Names = {}
         self._cursor = super().cursor(cursor_factory=extensions.cursor)
         # Its times stay text: making them datetimes takes as long as all else of a row.
         extensions.register_type(extensions.UNICODE, self._cursor)
@@ -111,19 +111,25 @@ class Connection(extensions.connection):
         come, and would be taken for the response to the next statement.
         """
         self._set_deadline(STATEMENT_TIMEOUT - elapsed)
-        if not isinstance(statement, Statement) or not self.statements.enabled:
-            await self._run(cursor, str(statement), parameters)
-            return
-        self.statements.executions += 1
-        is_prepared = self.statements.is_pooled or statement.name in self._prepared
+        if not isinstance(statement, Statement):
+            await self._run(cursor, statement, parameters)
+        elif not self.statements.enabled:
+            await self._run(cursor, statement.sql, parameters or {})
+        else:
+            await self._execute_prepared(cursor, statement, parameters or {})
+
+    async def _execute_prepared(
+        self, cursor: extensions.cursor, statement: Statement, parameters: Any
+    ) -> None:
         try:
-            await self._run(
-                cursor, statement.execute if is_prepared else statement.prepare, parameters
-            )
+            await self._run(cursor, self.statements.message(statement, self._names), parameters)
         except RECOVERABLE as error:
             await self._run_again(cursor, statement, parameters, error)
-        if not is_prepared:
-            self._prepared.add(statement.name)
+        except psycopg2.Error:
+            self._names.setdefault(statement.name, False)
+            raise
+        else:
+            self._names[statement.name] = True
 
     async def _run_again(
         self,
@@ -134,16 +140,20 @@ class Connection(extensions.connection):
     ) -> None:
         """Execute a statement that the server has not prepared as expected.
 
-        The error undid the message as a whole. If the second one meets yet another server
-        connection, behind a pooler, the third prepares nothing.
+        The error undid the message as a whole, so nothing is executed twice. Behind a pooler the
+        second message may meet yet another server connection. So the third prepares nothing.
         """
         try:
-            await self._run(cursor, self.statements.recover(statement, error), parameters)
+            await self._run(
+                cursor, self.statements.recover(statement, error, self._names), parameters
+            )
         except RECOVERABLE:
             await self._run(cursor, statement.sql, parameters)
 
     async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
-        self.busy, self.expired = True, False
+        if self.expired:  # during the message before this one
+            raise TimeoutError(EXPIRED)
+        self.busy = True
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             waited = len(cursor.query or b"") <= SENT_AT_ONCE
@@ -221,6 +231,7 @@ class Connection(extensions.connection):
 
     def _set_deadline(self, seconds: float) -> None:
         """Let the statement expire then. One timer serves all statements, and is seldom set."""
+        self.expired = False
         self._deadline = self.loop.time() + seconds
         if self._timer is not None:
             if self._timer.when() <= self._deadline:

@@ -45,6 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "slow_request_ms": 500,
     "db_pool_size": 10,
     "db_max_overflow": 20,
+    "db_prepared_statements": True,
     "max_waiting": 2000,
     "reuse_port": False,
     "web_concurrency": 1,
@@ -91,6 +92,7 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("SLOW_REQUEST_MS", "0", 0),
         ("DB_POOL_SIZE", "1", 1),
         ("DB_MAX_OVERFLOW", "0", 0),
+        ("DB_PREPARED_STATEMENTS", "false", False),
         ("MAX_WAITING", "0", 0),
         ("SHUTDOWN_TIMEOUT", "1", 1),
         ("DATA_DIR", "/somewhere", Path("/somewhere")),
@@ -176,6 +178,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("WEB_CONCURRENCY", ["0", "-1", "257", "two"]),
     ("DB_POOL_SIZE", ["0", "-1", "1001", "ten"]),
     ("DB_MAX_OVERFLOW", ["-1", "1001", "ten"]),
+    ("DB_PREPARED_STATEMENTS", ["perhaps"]),
     ("MAX_WAITING", ["-1", "100001", "ten"]),
     ("SHUTDOWN_TIMEOUT", ["0", "301", "ten"]),
 ]

@@ -1,8 +1,5 @@
 """The same through PgBouncer in transaction mode, which keeps nothing of a session."""
 
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,27 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from development import database as development
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
+from tests.faults.pgbouncer import pgbouncer
 from tests.faults.servers import KILL_ALL, Postgres
 from tests.support.processes import until
 from tests.support.services import locked_tasks
 
 Settle = Callable[..., dict[str, Any]]
 
-SERVERS = 20  # connections that it may keep to Postgres, its default
 POOL = 10  # that the service has to it
-CONFIGURATION = """
-[databases]
-* = host={postgres} port={port} user=postgres
-[pgbouncer]
-unix_socket_dir = {folder}
-listen_port = {port}
-auth_type = any
-pool_mode = transaction
-default_pool_size = {servers}
-"""
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name <> 'tests' AND wait_event_type = 'Lock'
@@ -39,25 +25,8 @@ WHERE application_name <> 'tests' AND wait_event_type = 'Lock'
 
 @pytest.fixture(scope="module")
 def pooled(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program, "pgbouncer is not installed"
-    folder = database.socket / "pgbouncer"  # a path short enough for a socket
-    development._make_private(folder)
-    file = folder / "pgbouncer.ini"
-    text = CONFIGURATION.format(
-        postgres=database.socket, folder=folder, port=development.PORT, servers=SERVERS
-    )
-    file.write_text(text)
-    file.chmod(0o644)
-    log = tmp_path_factory.mktemp("pgbouncer") / "log"
-    command = [*development._setpriv_prefix(), program, str(file)]
-    with log.open("w") as output, subprocess.Popen(command, cwd="/", stderr=output) as process:
-        try:
-            until(lambda: list(folder.glob(".s.*")) or process.poll() is not None, "PgBouncer")
-            assert process.poll() is None, log.read_text()
-            yield database.url.set(query={"host": str(folder)})
-        finally:
-            process.terminate()
+    with pgbouncer(database, tmp_path_factory.mktemp("pgbouncer") / "log") as url:
+        yield url
 
 
 def test_every_connection_behind_it_is_killed(

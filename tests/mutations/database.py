@@ -143,4 +143,79 @@ MUTATIONS = [
         "pass",
         ("test_two_that_migrate_at_once_do_no_harm",),
     ),
+    Mutation(
+        "forgotten-statement-is-an-error",
+        "Each new server connection of a pooler would be a 500 for each statement.",
+        "    errors.InvalidSqlStatementName,\n",
+        "",
+        ("test_a_statement_is_sent_again_and_done_once",),
+    ),
+    Mutation(
+        "statement-that-is-there-is-an-error",
+        "A pooler's server connection that another process has used would be a 500.",
+        "    errors.DuplicatePreparedStatement,\n",
+        "",
+        ("test_a_statement_is_sent_again_and_done_once",),
+    ),
+    Mutation(
+        "changed-type-is-an-error",
+        "A migration would make every statement a 500 until the service restarts.",
+        "    errors.FeatureNotSupported,\n",
+        "",
+        ("test_a_statement_is_sent_again_and_done_once",),
+    ),
+    Mutation(
+        "write-is-done-again-with-its-statement",
+        "A toggle that is done twice undoes itself.",
+        'f"DEALLOCATE {self.name}; {self.prepare}"',
+        'f"DEALLOCATE {self.name}; {self.prepare}; {self.execute}"',
+        ("test_a_statement_is_sent_again_and_done_once",),
+    ),
+    Mutation(
+        "name-is-only-of-the-text",
+        "Two releases behind a pooler would execute each other's statements.",
+        "sha256(body.encode())",
+        "sha256(sql.encode())",
+        ("test_a_name_stands_for_one_text_with_its_types",),
+    ),
+    Mutation(
+        "error-is-taken-for-a-pooler",
+        "Each new connection would first send every statement in vain.",
+        "self.is_pooled |= statement.name not in names",
+        "self.is_pooled = True",
+        ("test_another_error_is_not_taken_for_a_pooler",),
+    ),
+    Mutation(
+        "deadline-begins-again-with-each-message",
+        "A client would wait for three times as long as is promised.",
+        """error undid the message as a whole, so nothing is executed twice. Behind a pooler the
+        second message may meet yet another server connection. So the third prepares nothing.
+        \"\"\"
+""",
+        """\"\"\"
+        self._set_deadline(STATEMENT_TIMEOUT)
+""",
+        ("test_the_deadline_holds_for_all_messages_together",),
+    ),
+    Mutation(
+        "message-is-sent-after-the-deadline",
+        "A write would be sent, and the client told that it failed.",
+        "if self.expired:  # during the message before",
+        "if False:  # during the message before",
+        ("test_no_message_is_sent_after_the_deadline",),
+    ),
+    Mutation(
+        "lost-statements-stay-on",
+        "Behind a pooler that discards all, each statement would be sent twice for ever.",
+        "                self.enabled = False\n",
+        "",
+        ("test_what_is_forgotten_too_often_is_no_longer_prepared",),
+    ),
+    Mutation(
+        "setting-of-prepared-statements-is-ignored",
+        "They could not be turned off behind a proxy that they make useless.",
+        "prepared_statements=settings.db_prepared_statements",
+        "prepared_statements=True",
+        ("test_the_setting_turns_them_on_and_off[False]",),
+    ),
 ]

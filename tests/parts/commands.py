@@ -62,7 +62,9 @@ RULES = {
     r"uv run (--with \S+ )+benchmarks/(alternatives|worker_models)\.py": r"\g<0> --quick",
     r"uv run pytest tests/\w+\.py": r"\g<0> -q",
     r"uv lock --upgrade-package NAME": "uv lock --check",
-    r"uv run (--group bench )?benchmarks/(guard|partitions|protocols)\.py": r"\g<0> --quick",
+    r"uv run (--group bench )?benchmarks/(guard|partitions|prepared_statements|protocols)\.py": (
+        r"\g<0> --quick"
+    ),
     r"uv run benchmarks/fast_path\.py": r"\g<0>",
 }
 
