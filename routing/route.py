@@ -129,10 +129,7 @@ class TaskRoute(Route):
             with await _memory(request).acquire(user_id, RESPONSE_PART):
                 await _enter(admission, request, user_id)
                 return await self._call_and_release(request, admission, user_id)
-        try:
-            return await self.call(request, solved={get_current_user: user_id})
-        finally:
-            admission.release(user_id)
+        return await self._call_and_release(request, admission, user_id)
 
     async def _call_and_release(
         self, request: BoundedRequest, admission: Admission, user_id: str

@@ -17,7 +17,7 @@ import auth
 from config import ROOT, Settings
 from errors import InvalidToken
 from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
-from tests.support.services import NOWHERE, claims, forge, service, sql
+from tests.support.services import claims, forge, sql, unreachable
 from tests.support.serving import SECRET, bearer
 from tokens.verifier import TokenVerifier, make_token
 
@@ -150,17 +150,17 @@ def test_the_token_is_checked_before_anything_else(
     [({}, 401), ({"Authorization": "Bearer x.y.z"}, 401), (bearer("bob"), 403)],
 )
 def test_a_refused_token_touches_no_database(
-    headers: dict[str, str], status: int, unreachable: httpx.Client
+    headers: dict[str, str], status: int, cut_off: httpx.Client
 ) -> None:
-    response = unreachable.get("/api/alice/tasks", headers={"Authorization": "", **headers})
+    response = cut_off.get("/api/alice/tasks", headers={"Authorization": "", **headers})
     assert response.status_code == status
-    assert unreachable.get("/api/alice/tasks").status_code == 503
+    assert cut_off.get("/api/alice/tasks").status_code == 503
 
 
 @pytest.fixture(scope="module")
-def unreachable() -> Iterator[httpx.Client]:
+def cut_off() -> Iterator[httpx.Client]:
     """Alice's client of a service whose database is not there."""
-    with service(NOWHERE) as client:
+    with unreachable() as client:
         yield client
 
 
@@ -215,7 +215,7 @@ def test_issuer_and_audience_are_ignored_unless_they_are_configured(
 @pytest.fixture(scope="module")
 def choosy() -> Iterator[httpx.Client]:
     """A service that wants an issuer and an audience. 503 says that it took the token."""
-    with service(NOWHERE, jwt_issuer="https://us.example", jwt_audience="tasks") as client:
+    with unreachable(jwt_issuer="https://us.example", jwt_audience="tasks") as client:
         yield client
 
 

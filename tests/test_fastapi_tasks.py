@@ -242,13 +242,13 @@ def test_a_slot_is_waited_for_and_released_under_an_override(postgres: URL) -> N
     with client_of(app) as client:
         admission = app.state.admission
         granted: list[str] = []
-        acquire = admission.acquire
+        acquire = admission.acquire_free
 
-        async def recorded(user: str, **options: Any) -> bool:
+        def recorded(user: str) -> bool:
             granted.append(user)
-            return bool(await acquire(user, **options))
+            return bool(acquire(user))
 
-        admission.acquire = recorded
+        admission.acquire_free = recorded
         for path in (f"{TASKS}/999999999", f"{TASKS}/x", TASKS):
             client.get(path)
         client.get(TASKS, headers={"Authorization": ""})

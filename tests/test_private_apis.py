@@ -69,6 +69,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None: ...
 # What makes an object of a class whose attributes are only there in an object.
 MAKERS: dict[str, Callable[[], object]] = {
     "fastapi.applications.FastAPI": fastapi.FastAPI,
+    "fastapi.routing.APIRouter": fastapi.APIRouter,
     "fastapi.routing.APIRoute": lambda: APIRoute("/", lambda: None),
     "starlette.middleware.cors.CORSMiddleware": lambda: CORSMiddleware(_application),
     "uvicorn.config.Config": lambda: _loaded(uvicorn.Config(_application, log_config=None)),

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from tests.support.services import database_of_its_own, service, sql
+from tests.support.services import database_of_its_own, service, sql, unreachable
 from tests.support.serving import ORIGIN, bearer
 
 OTHER_ORIGINS = [
@@ -37,13 +37,12 @@ def broken(postgres: URL) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def unreachable() -> Iterator[httpx.Client]:
-    nowhere = URL.create("postgresql", "postgres", host="127.0.0.1", port=9)
-    with service(nowhere) as client:
+def cut_off() -> Iterator[httpx.Client]:
+    with unreachable() as client:
         yield client
 
 
-def answers(broken: httpx.Client, unreachable: httpx.Client, origin: str) -> dict[str, int]:
+def answers(broken: httpx.Client, cut_off: httpx.Client, origin: str) -> dict[str, int]:
     """The status of an answer of each kind, checked to be as `origin` may have it."""
     headers = {"Origin": origin}
     kinds = {
@@ -58,9 +57,9 @@ def answers(broken: httpx.Client, unreachable: httpx.Client, origin: str) -> dic
         "no method": broken.patch(TASKS, headers=headers),
         "too large": broken.post(TASKS, content=b" " * 65_537, headers=headers),
         "bug": broken.post(TASKS, json={"title": "Milk"}, headers=headers),
-        "outage": unreachable.get(TASKS, headers=headers),
-        "unhealthy": unreachable.get("/health", headers=headers),
-        "live": unreachable.get("/health/live", headers=headers),
+        "outage": cut_off.get(TASKS, headers=headers),
+        "unhealthy": cut_off.get("/health", headers=headers),
+        "live": cut_off.get("/health/live", headers=headers),
         "docs": broken.get("/openapi.json", headers=headers),
     }
     task = kinds["create"].headers["location"]
@@ -108,9 +107,9 @@ STATUSES = {
 
 @pytest.mark.parametrize("origin", [ORIGIN, *OTHER_ORIGINS])
 def test_every_answer_is_readable_for_the_allowed_origin_alone(
-    broken: httpx.Client, unreachable: httpx.Client, origin: str
+    broken: httpx.Client, cut_off: httpx.Client, origin: str
 ) -> None:
-    assert answers(broken, unreachable, origin) == STATUSES
+    assert answers(broken, cut_off, origin) == STATUSES
 
 
 def test_each_of_several_origins_is_allowed_by_its_own_name(postgres: URL) -> None:

@@ -10,7 +10,14 @@ import pytest
 from sqlalchemy.engine import URL
 
 from middleware.security_headers import DEFAULTS
-from tests.support.services import database_of_its_own, eventually, recorded_log, service, sql
+from tests.support.services import (
+    database_of_its_own,
+    eventually,
+    recorded_log,
+    service,
+    sql,
+    unreachable,
+)
 from tests.support.serving import ORIGIN
 
 MADE = re.compile(r"[0-9a-f]{32}")
@@ -78,8 +85,7 @@ def test_a_bug_and_an_outage_are_answered_with_it(postgres: URL) -> None:
         task, headers = {"title": "Milk"}, {"X-Request-ID": "bug"}
         response = client.post("/api/alice/tasks", json=task, headers=headers)
         assert (response.status_code, ids(response)) == (500, ["bug"])
-    nowhere = URL.create("postgresql", "postgres", None, "127.0.0.1", 9, "none")
-    with service(nowhere) as client:
+    with unreachable() as client:
         for path in ("/api/alice/tasks", "/health"):
             response = client.get(path, headers={"X-Request-ID": "outage"})
             assert (response.status_code, ids(response)) == (503, ["outage"])

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from middleware.security_headers import with_defaults
-from tests.support.services import database_of_its_own, service, sql
+from tests.support.services import database_of_its_own, service, sql, unreachable
 from tests.support.serving import ORIGIN
 
 TASKS = "/api/alice/tasks"
@@ -91,8 +91,7 @@ def test_a_list_in_parts_has_them(client: httpx.Client, alice: str, postgres: UR
 
 
 def test_without_its_database_it_answers_with_them() -> None:
-    nowhere = URL.create("postgresql", "postgres", host="127.0.0.1", port=9)
-    with service(nowhere) as client:
+    with unreachable() as client:
         for path in (TASKS, "/health"):
             response = client.get(path)
             assert (response.status_code, security_headers(response)) == (503, OF_AN_API)

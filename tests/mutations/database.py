@@ -107,7 +107,7 @@ MUTATIONS = [
         ("test_requests_wait_for_a_database_that_wakes",),
     ),
     Mutation(
-        "wrong-password-is-tried-again",
+        "wrong-password-delays-all-requests",
         "Requests would wait for seconds for the 503 that is certain.",
         "is_final = not (may_pass or self._pool.is_connected())",
         "is_final = False",

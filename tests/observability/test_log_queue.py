@@ -91,7 +91,7 @@ def test_the_last_lines_of_a_worker_are_written() -> None:
 import signal, socket
 from serving.workers import Workers
 
-def serve(listener):
+def serve(listener, share):
     for number in range(2000, 4000):
         logs.logger.info("%s line %d", "x" * 400, number)
     os.kill(os.getppid(), signal.SIGTERM)

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from config import ROOT
 from observability.logs import LineFormatter, logger
+from postgres import driver
 from tests.support.processes import started
 from tests.support.services import (
     claims,
@@ -190,10 +191,12 @@ def test_a_bug_is_logged_with_its_stack_trace(client: httpx.Client) -> None:
     assert not LINE.search(trace)
 
 
-def test_an_outage_is_logged(postgres: URL) -> None:
+def test_an_outage_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = URL.create("postgresql", "postgres", "hidden-word", "127.0.0.1", 9, "hidden-name")
+    monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.2)  # the time to wait for it
     with service(nowhere, access_log=True) as client:
-        [outage, _] = events(logged(lambda: client.get(TASKS)))
+        lines = events(logged(lambda: client.get(TASKS)))
+    [outage] = [line for line in lines if line[3].startswith("503 DATABASE")]
     assert outage[:3] == ("WARNING", "alice", f"GET {TASKS}")
     assert outage[3].startswith("503 DATABASE_UNAVAILABLE: ")
     assert "hidden" not in outage[3]

@@ -10,13 +10,12 @@ from typing import Any, get_args
 import httpx
 import pytest
 from psycopg2.extensions import connection as Connection
-from sqlalchemy.engine import URL
 
 from database import LIBPQ_DEFAULTS
-from main import create_app
 from schemas import Order, Sort, Status
 from tasks import queries
-from tests.support.serving import bearer, make_settings, serving
+from tests.support.services import unreachable
+from tests.support.serving import bearer
 
 Create = Callable[..., dict[str, Any]]
 
@@ -251,9 +250,8 @@ by_strangers = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def cut_off() -> Iterator[str]:
     """A service that can take no database connection at all."""
-    nowhere = URL.create("postgresql", "nobody", host="127.0.0.1", port=1, database="none")
-    with serving(create_app(make_settings(nowhere, environment="production"))) as url:
-        yield url
+    with unreachable() as client:
+        yield str(client.base_url).rstrip("/")
 
 
 @by_strangers

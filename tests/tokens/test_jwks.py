@@ -17,7 +17,13 @@ from errors import AuthUnavailable
 from tests.support.issuer import Clock, Issuer, Pair, issuer
 from tests.support.processes import free_port, run
 from tests.support.responses import INVALID_TOKEN
-from tests.support.services import NOWHERE, database_of_its_own, eventually, recorded_log, service
+from tests.support.services import (
+    database_of_its_own,
+    eventually,
+    recorded_log,
+    service,
+    unreachable,
+)
 from tokens import jwks
 
 AUTH_UNAVAILABLE = {
@@ -367,7 +373,7 @@ def test_a_client_that_leaves_does_not_cancel_the_fetch(
 
 
 def test_no_token_touches_the_database_before_it_is_verified(frontend: Issuer) -> None:
-    with service(NOWHERE, better_auth_url=frontend.url) as client:
+    with unreachable(better_auth_url=frontend.url) as client:
         assert ask_as(client, frontend, Pair("EdDSA")) == 401
         assert ask_as(client, frontend, frontend.pairs[0], user_id="bob") == 403
         answer = ask(client, frontend.pairs[0].token(frontend.claims()))
