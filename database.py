@@ -140,6 +140,7 @@ class Session(AsyncSession):
                 raise DatabaseUnavailable(type(error).__name__) from error
             raise
         except TimeoutError as error:
+            database.pool.close_unused_since(connection.began_at)
             raise DatabaseUnavailable(f"{OUTCOME_UNKNOWN}: it took too long") from error
         finally:
             database.pool.release(connection)

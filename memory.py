@@ -15,6 +15,7 @@ MADV_DONTNEED = 4
 M_MMAP_THRESHOLD = -3  # mallopt(3)
 MMAP_THRESHOLD = 64 * 1024  # bytes; glibc would raise it to what was freed, and keep such memory
 INTERVAL = 1.0  # seconds between two looks at the memory of the process
+MAX_PAUSE = 64.0  # seconds between two attempts to give memory back
 GROWN = 6_000_000  # bytes that are worth giving back
 RESPONSE_PART = 128 * 1024  # bytes of a list that are made at once, and read before the next ones
 
@@ -64,13 +65,20 @@ async def give_memory_back() -> None:
     with suppress(OSError, AttributeError):  # not Linux, or not glibc
         malloc_trim = ctypes.CDLL(None).malloc_trim
         least = last = resident()
+        waited, pause = 0.0, INTERVAL
         while True:
             await asyncio.sleep(INTERVAL)
             now = resident()
-            if now - least > GROWN and now <= last + GROWN / 8:
+            if (
+                now - least <= GROWN or now > last + GROWN / 8
+            ):  # little to release, or it still grows
+                waited, pause = 0.0, INTERVAL
+            elif (waited := waited + INTERVAL) >= pause:
+                # What is in use can't be released yet, so it tries again later and later.
+                waited, pause = 0.0, min(pause * 2, MAX_PAUSE)
                 gc.collect()
                 malloc_trim(0)
-                now = least = resident()
+                now = resident()
             least, last = min(least, now), now
 
 

@@ -187,6 +187,11 @@ class Connection(extensions.connection):
             self.cancellation.add_done_callback(_cancellations.discard)
             raise
 
+    @property
+    def began_at(self) -> float:
+        """When the last statement began, on the loop's clock; 0.0 before the first one."""
+        return max(self._deadline - STATEMENT_TIMEOUT, 0.0)
+
     def is_alive(self) -> bool:
         """Return whether a statement can be sent, as far as is known without sending it."""
         return not self.dead and not self._has_something_to_read()

@@ -107,6 +107,18 @@ class Pool:
         self._warming = True
         self._connect()
 
+    def close_unused_since(self, moment: float) -> None:
+        """Close the idle connections whose last statement began before `moment`.
+
+        If a network forgets its connections without a word, each would cost another request the
+        time-out of its statement.
+        """
+        for connection in self._idle[:]:
+            if connection.began_at < moment:
+                self._idle.remove(connection)
+                connection.close()
+        self._connect()
+
     def close(self) -> None:
         """Close every connection; one that is checked out closes when it is returned."""
         self._generation += 1

@@ -17,10 +17,10 @@ from schemas import MAX_ID, FieldError, TaskQuery
 from tasks import queries
 from tasks.serialization import Task, TaskList, to_json, to_tasks
 
-PART = 100  # tasks to send at once
-CHUNK = 250  # tasks to read at once if memory is short; 1 KiB each at most, in most languages
+PART = 50  # tasks to send at once
+CHUNK = 100  # tasks to read at once if memory is short
 MAX_CHUNK = 1000  # tasks to read at once otherwise
-MAX_LARGE_LISTS = 4  # lists of more than CHUNK tasks in memory at once: about 2 MB each
+MAX_LARGE_LISTS = 2  # lists of more than CHUNK tasks in memory at once: about 2 MB each
 
 
 class LargeList:

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from jose import jws
 from jose.backends.base import Key
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -70,6 +71,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None: ...
 MAKERS: dict[str, Callable[[], object]] = {
     "fastapi.applications.FastAPI": fastapi.FastAPI,
     "fastapi.routing.APIRouter": fastapi.APIRouter,
+    "starlette.requests.Request": lambda: Request({"type": "http"}),
     "fastapi.routing.APIRoute": lambda: APIRoute("/", lambda: None),
     "starlette.middleware.cors.CORSMiddleware": lambda: CORSMiddleware(_application),
     "uvicorn.config.Config": lambda: _loaded(uvicorn.Config(_application, log_config=None)),

@@ -199,11 +199,6 @@ def test_keepalives_find_idle_connections_that_lead_nowhere(serve: Serve, databa
     assert seconds < 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=httpx.ReadTimeout,
-    reason="idle connections are trusted after one led nowhere",
-)
 def test_one_statement_without_response_makes_the_other_idle_connections_suspect(
     client: httpx.Client, link: Link
 ) -> None:
