@@ -99,6 +99,7 @@ def test_a_request_that_finds_every_place_taken_is_refused_at_once(postgres: URL
         assert [each.result().status_code for each in served] == [200, 200]
 
 
+@pytest.mark.slow
 def test_a_whole_list_whose_later_page_fails_is_cut_off(postgres: URL) -> None:
     """The client must not take half of its tasks for all of them."""
     fill = (

@@ -103,6 +103,7 @@ def piped(postgres: URL, folder: Path, **settings: object) -> Iterator[Service]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stalled_reader_stops_neither_requests_nor_the_end(
     postgres: URL, tmp_path: Path, workers: int
@@ -113,6 +114,7 @@ def test_a_stalled_reader_stops_neither_requests_nor_the_end(
         assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_lines_that_are_lost_are_counted_once_the_log_is_read_again(
     postgres: URL, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def proxy(url: URL, tls: bool) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.mark.slow
 def test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503(url: URL) -> None:
     """libpq ended the process then, so the client here is another process."""
     with (

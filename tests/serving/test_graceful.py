@@ -227,6 +227,7 @@ def shared_port(port: int = 0) -> socket.socket:
     return listener
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 def test_a_handshake_that_is_ignored_reaches_the_next_release() -> None:
     with shared_port() as first, shared_port(first.getsockname()[1]) as second:
@@ -247,6 +248,7 @@ def test_a_handshake_that_is_ignored_reaches_the_next_release() -> None:
                     pass
 
 
+@pytest.mark.slow
 def test_a_release_hands_over_to_the_next_without_losing_a_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
