@@ -55,7 +55,11 @@ def test_a_service_starts_without_its_database_and_serves_when_it_comes(postgres
 def test_a_database_that_goes_and_comes_back(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with database_of_its_own(postgres) as url, proxy(url) as way, service(way.url) as client:
+    with (
+        database_of_its_own(postgres) as url,
+        proxy(url) as way,
+        service(way.url, db_pool_size=1) as client,  # no other is opened when the way is closed
+    ):
         way.open()
         assert client.post(TASKS, json={"title": "Milk"}).status_code == 201
         way.close()
