@@ -1,6 +1,7 @@
 """A connection that the client resets is forgotten at once."""
 
 import socket
+import time
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,15 @@ def open_files(service: Service) -> int:
     return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
 
 
+def settled_files(service: Service) -> int:
+    """How many files are open when the service has opened its connections to the database."""
+    files, before = open_files(service), -1
+    while files != before:
+        time.sleep(0.5)
+        files, before = open_files(service), files
+    return files
+
+
 def memory(service: Service) -> int:
     return int(psutil.Process(service.process.pid).memory_info().rss)
 
@@ -63,7 +73,7 @@ def wave(service: Service, sent: bytes, until_it_ends_with: bytes) -> None:
 def test_connections_that_were_reset_take_no_memory(
     service: Service, sent: bytes, received: bytes
 ) -> None:
-    files = open_files(service)
+    files = settled_files(service)
     for _ in range(WARM_UP):
         wave(service, sent, received)
     until(lambda: open_files(service) <= files, "the connections to be closed", 10)

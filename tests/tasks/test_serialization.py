@@ -79,7 +79,8 @@ def test_every_answer_is_what_is_documented(
     ],
 )
 def test_a_time_is_in_utc_with_six_decimals(written: str | None, sent: str | None) -> None:
-    row = (1, "alice", "Tea", None, False, written, written)
+    times = {"created_at": written, "updated_at": written}
+    row = [times.get(name) for name in TaskResponse.model_fields]
     task = to_task(row)
     assert (task.created_at, task.updated_at) == (sent, sent)
     assert to_tasks([row, row]) == [task, task]
