@@ -1,8 +1,8 @@
 """A connection that the client resets is forgotten at once."""
 
 import socket
-import time
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
