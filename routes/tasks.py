@@ -18,7 +18,15 @@ from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskRespons
 from tasks import queries
 from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch
 from tasks.idempotency import create_once
-from tasks.pagination import CHUNK, decode_cursor, first_chunk, list_json, page_json, read_page
+from tasks.pagination import (
+    CHUNK,
+    decode_cursor,
+    first_chunk,
+    is_small,
+    list_json,
+    page_json,
+    read_page,
+)
 from tasks.repository import fetch_task, modify_task
 from tasks.serialization import Task, to_json, to_task
 
@@ -103,7 +111,7 @@ async def list_tasks(
     size, large = first_chunk(query.limit)
     page = await read_page(session, user_id, query, after, size)
     is_whole = page.next is None or len(page.tasks) == query.limit
-    if is_whole and len(page.tasks) <= CHUNK:
+    if is_whole and (len(page.tasks) <= CHUNK or is_small(page.tasks)):
         return BodyResponse(page_json(page, query))
     admission = request.app.state.admission
     parts = list_json(session, admission, user_id, query, page, large)

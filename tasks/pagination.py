@@ -124,6 +124,11 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
     return to_json(TaskList(page.tasks, len(page.tasks), cursor))
 
 
+def is_small(tasks: list[Task]) -> bool:
+    """Return whether the JSON of `tasks` is no more than RESPONSE_PART, judged by the first."""
+    return len(to_json(tasks[:PART])) * len(tasks) <= RESPONSE_PART * len(tasks[:PART])
+
+
 async def list_json(
     session: Session,
     slots: Slots,
