@@ -169,15 +169,21 @@ def test_clients_that_vanish_hold_no_connection(service: Service, link: Link) ->
 
 
 def test_the_lost_end_of_an_idle_connection_is_no_error_of_the_next_write(
-    client: httpx.Client, database: Database, link: Link
+    service: Service, client: httpx.Client, database: Database, link: Link
 ) -> None:
     """Postgres closes the connections in a black hole, and tells it again after the hole."""
+
+    def open_connections() -> int:
+        connections = psutil.Process(service.process.pid).net_connections("tcp")
+        ends = [each.status for each in connections if each.raddr[:1] == (DATABASE_ADDRESS,)]
+        return ends.count("ESTABLISHED")
+
     link.set(**BLACK_HOLE)
     [(killed,)] = sql(database.near, KILL_ALL)
     assert killed > 0
     time.sleep(1)
     link.set()
-    time.sleep(2)
+    eventually(lambda: open_connections() == 0, 20)  # TCP waits longer for each repetition
     status, seconds = timed(client, "POST", TASKS, json={"title": "Milk"})
     assert status == 201
     assert seconds < 1
