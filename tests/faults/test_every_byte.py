@@ -1,4 +1,4 @@
-"""What the server sends ends, or turns into garbage, at every byte of connecting and of responses.
+"""The server's bytes end, or turn into garbage, in the midst of connecting and of responses.
 
 Over TLS and without, with SCRAM. Faults that take until a time limit are tried at some bytes only.
 """
@@ -55,7 +55,7 @@ def url(scram: URL, proxy: FaultProxy, tls: bool) -> URL:
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     ("fault", "every"),
-    [("close", 1), ("reset", 7), ("half-close", 23), ("garbage", 101), ("silence", 301)],
+    [("close", 3), ("reset", 17), ("half-close", 53), ("garbage", 151), ("silence", 601)],
 )
 def test_connecting(url: URL, proxy: FaultProxy, loop: str, fault: str, every: int) -> None:
     """Half of the time the client finds the last bytes and the fault at once."""
@@ -71,7 +71,7 @@ def test_connecting(url: URL, proxy: FaultProxy, loop: str, fault: str, every: i
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     ("fault", "every"),
-    [("close", 3), ("reset", 1), ("half-close", 7), ("garbage", 13), ("silence", 51)],
+    [("close", 7), ("reset", 2), ("half-close", 17), ("garbage", 29), ("silence", 101)],
 )
 def test_a_response(
     url: URL,

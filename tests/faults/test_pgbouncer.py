@@ -9,14 +9,14 @@ from sqlalchemy.engine import URL
 
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
-from tests.faults.pgbouncer import pgbouncer
+from tests.faults.pgbouncer import SERVERS, pgbouncer
 from tests.faults.servers import KILL_ALL, Postgres
 from tests.support.processes import until
 from tests.support.services import locked_tasks
 
 Settle = Callable[..., dict[str, Any]]
 
-POOL = 10  # that the service has to it
+POOL = min(SERVERS, 10 + 20)  # connections to Postgres that the service can keep busy
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name <> 'tests' AND wait_event_type = 'Lock'
