@@ -40,7 +40,7 @@ class Contender:
 
 
 def all_contenders(work: Path) -> dict[str, Contender]:
-    """Every contender by name. What is built for one goes into `work`, but for `node_modules`."""
+    """Return every contender by name. All builds go into `work`, except `node_modules`."""
     found = [_service(work), _conventional(work), *_on_javascript(), *_on_asyncpg(work)]
     return {contender.name: contender for contender in [*found, _go(work), _floor()]}
 

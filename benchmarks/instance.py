@@ -48,7 +48,7 @@ class Instance:
         process.stop(self.process)
 
     def restart(self) -> None:
-        """Ends the process and starts it anew."""
+        """Restart the process."""
         self.__exit__()
         self.__enter__()
 

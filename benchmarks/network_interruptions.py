@@ -10,7 +10,7 @@ from typing import Any, Self
 from bench import say
 from network_bench import DATABASE, NetworkBench, result_of
 
-NORMAL = {"round_trip": 5}  # at which the load itself is no trouble
+NORMAL = {"round_trip": 5}  # ms; the service carries the load easily there
 BLACK_HOLE = {"reaches_database": False, "reaches_service": False}
 AFTER = 10.0  # seconds of load after the interruption, longer than any time-out of the service
 HEALTH_PERIOD, HEALTH_WATCHED = 0.2, 5.0  # seconds

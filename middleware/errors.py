@@ -120,10 +120,10 @@ class OutermostMiddleware(ErrorsMiddleware):
             if response is None:
                 await self.app(scope, receive, observed)
             else:
-                answer = await response
-                status = self._send_whole(answer, scope, receive, send)
+                whole = await response
+                status = self._send_whole(whole, scope, receive, send)
                 if not status:
-                    await answer(scope, receive, observed)
+                    await whole(scope, receive, observed)
         except (Exception, asyncio.CancelledError) as error:
             if not await self.handle(error, bool(status), scope, receive, observed):
                 raise

@@ -29,6 +29,13 @@ def proxy(url: URL, tls: bool) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.fixture
+def spoiled(url: URL, proxy: FaultProxy, tls: bool, monkeypatch: pytest.MonkeyPatch) -> URL:
+    """The URL of the way through the proxy; time limits are short meanwhile."""
+    short_time_limits(monkeypatch)
+    return url_of(proxy, url, tls=tls)
+
+
 @pytest.mark.slow
 def test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503(url: URL) -> None:
     """libpq ended the process then, so the client here is another process."""
@@ -58,17 +65,10 @@ def test_an_error_of_the_server_is_known_though_the_end_follows_it(
 
 @pytest.mark.parametrize("fault", ["close", "reset", "half-close"])
 def test_a_read_is_repeated_and_a_write_is_not_when_the_response_is_cut_off(
-    run: Run,
-    url: URL,
-    proxy: FaultProxy,
-    tls: bool,
-    fault: str,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, url: URL, proxy: FaultProxy, spoiled: URL, fault: str
 ) -> None:
-    short_time_limits(monkeypatch)
-
     async def work() -> None:
-        client = Client(url_of(proxy, url, tls=tls))
+        client = Client(spoiled)
         await client.read()
         proxy.spoil("", 0)
         await client.read()
@@ -90,17 +90,10 @@ def test_a_read_is_repeated_and_a_write_is_not_when_the_response_is_cut_off(
 
 @pytest.mark.parametrize("fault", ["garbage", "silence"])
 def test_a_response_that_cannot_be_read_ends_in_time_with_its_connection(
-    run: Run,
-    url: URL,
-    proxy: FaultProxy,
-    tls: bool,
-    fault: str,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, proxy: FaultProxy, spoiled: URL, fault: str
 ) -> None:
-    short_time_limits(monkeypatch)
-
     async def work() -> None:
-        client = Client(url_of(proxy, url, tls=tls))
+        client = Client(spoiled)
         await client.read()
         proxy.spoil(fault, 60)
         async with asyncio.timeout(2):

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The user of the token."""
 
 import os
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The user of the token."""
 
 from litestar.connection import ASGIConnection
 from litestar.exceptions import PermissionDeniedException
