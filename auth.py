@@ -29,7 +29,11 @@ class BearerAuthentication(SecurityBase):
     """The dependency `get_current_user`: the token's user, who is also the path's user."""
 
     scheme_name = "bearerToken"
-    model = HTTPBearer(bearerFormat="JWT", description="The JWT of Better Auth.")
+    model = HTTPBearer(
+        bearerFormat="JWT",
+        description="Paste the token alone, without the word Bearer. Your frontend's Better Auth "
+        "makes it. In development, `uv run auth.py user_123` prints one for the user `user_123`.",
+    )
 
     async def __call__(self, request: Request, user_id: UserId) -> str:
         """Return the user. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden.
@@ -93,7 +97,7 @@ def main(arguments: list[str], settings: Settings) -> None:
     if len(arguments) != 1 or not arguments[0].strip() or len(arguments[0]) > USER_ID_LENGTH:
         sys.exit("Usage: uv run auth.py USER_ID")
     recipient = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
-    others = {name: value for name, value in recipient.items() if value is not None}
+    others = {name: values[0] for name, values in recipient.items() if values}
     secret = signing_secret(settings)
     assert secret is not None  # development has one
     print(make_token(arguments[0], secret, **others))  # noqa: T201

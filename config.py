@@ -5,17 +5,27 @@ import re
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
-from origins import is_origin, is_private, origin_of
+from addresses import is_host, is_loopback
+from origins import is_origin, is_pattern, is_private, origin_of, pattern_of_origins
 from postgres.url import postgres_url
 from secret_rules import check_secret, check_secret_is_private
 
 ROOT = Path(__file__).resolve().parent
+# Blank, these are an error: `iss` or `aud` would not be checked, and the secret would be another.
+NEVER_BLANK = ("jwt_issuer", "jwt_audience", "better_auth_secret")
 
 
 class Settings(BaseSettings):
@@ -23,6 +33,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=ROOT / ".env",
+        env_file_encoding="utf-8-sig",  # with or without a byte order mark
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -36,8 +47,8 @@ class Settings(BaseSettings):
     better_auth_secret: SecretStr | None = None
     better_auth_url: str | None = None
     jwks_url: str | None = None
-    jwt_issuer: str | None = None
-    jwt_audience: str | None = None
+    jwt_issuer: Annotated[tuple[str, ...], NoDecode] = ()
+    jwt_audience: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
     host: str = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -53,27 +64,53 @@ class Settings(BaseSettings):
     reuse_port: bool = False
     web_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
     shutdown_timeout: Annotated[int, Field(ge=1, le=300)] = 6
+    docs_enabled: bool = True
+    contact_url: str | None = None
     data_dir: Path = ROOT / ".data"
+    dev_db_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Remove white space around values, and the values that consist of nothing else."""
+        stripped = {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+        return {
+            name: value for name, value in stripped.items() if value != "" or name in NEVER_BLANK
+        }
 
     @field_validator("environment", "log_level", mode="before")
     @classmethod
     def _lowercase(cls, value: object) -> object:
-        return value.strip().lower() if isinstance(value, str) else value
+        return value.lower() if isinstance(value, str) else value
 
-    @field_validator("allowed_origins", "forwarded_allow_ips", mode="before")
+    @field_validator(
+        "jwt_issuer", "jwt_audience", "allowed_origins", "forwarded_allow_ips", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
+    @field_validator("jwt_issuer", "jwt_audience", mode="before")
+    @classmethod
+    def _hold_a_value(cls, value: object) -> object:
+        if isinstance(value, str) and not value.replace(",", "").strip():
+            # Without a value, `iss` or `aud` would not be checked.
+            raise ValueError("must hold one value or more, comma separated")
+        return value
+
     @field_validator("allowed_origins")
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(is_origin(origin) for origin in origins):
+        if not all(is_origin(origin) or is_pattern(origin) for origin in origins):
             raise ValueError(
-                "must hold exact origins such as https://app.example.com, as browsers send them: "
-                "without a path, a trailing slash, the scheme's own port or *"
+                "must hold origins such as https://app.example.com, as browsers send them: in "
+                "lower case, without a path, a trailing slash or the scheme's own port; one * may "
+                "stand for a part of the first label, as in https://app-*-team.example.com"
             )
         return origins
 
@@ -106,20 +143,37 @@ class Settings(BaseSettings):
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        secret = value.get_secret_value().strip()  # such as the newline of `openssl rand`
-        check_secret(secret)
-        return SecretStr(secret)
+        check_secret(value.get_secret_value())
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        if not is_host(host):
+            raise ValueError(
+                "must be an address such as 0.0.0.0 or ::, or a name, without brackets and port"
+            )
+        return host
 
     @field_validator("data_dir")
     @classmethod
     def _resolve_data_dir(cls, value: Path) -> Path:
         return ROOT / value.expanduser()
 
-    @field_validator("better_auth_url", "jwks_url")
+    @field_validator("better_auth_url", "jwks_url", "contact_url")
     @classmethod
     def _check_web_url(cls, value: str | None) -> str | None:
         if value is not None:
             origin_of(value)
+        return value
+
+    @field_validator("*", mode="before")  # the last one of this mode runs first
+    @classmethod
+    def _refuse_quotes(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what a shell or `.env` removes, and `docker run --env-file` does not."""
+        is_quoted = isinstance(value, str) and re.fullmatch(r"""(["'`]).*\1""", value, re.DOTALL)
+        if is_quoted and info.field_name != "better_auth_secret":  # secret_rules.py
+            raise ValueError("is in quotes, which would be a part of it: remove them")
         return value
 
     @model_validator(mode="after")
@@ -161,9 +215,20 @@ class Settings(BaseSettings):
         return self.host or ("0.0.0.0" if self.environment == "production" else "127.0.0.1")  # noqa: S104
 
     @property
+    def is_public(self) -> bool:
+        """Whether other machines may reach the address that the service listens on."""
+        return not is_loopback(self.listen_host)
+
+    @property
     def log_requests(self) -> bool:
         """ACCESS_LOG, or else true in development only: platforms have their own request log."""
         return self.environment == "development" if self.access_log is None else self.access_log
+
+    @property
+    def origin_pattern(self) -> str | None:
+        """The regular expression of the allowed origins that ALLOWED_ORIGINS does not name."""
+        is_development = self.environment == "development"
+        return pattern_of_origins(self.allowed_origins, any_local_port=is_development)
 
     @property
     def issuer(self) -> str | None:
@@ -184,12 +249,26 @@ class Settings(BaseSettings):
 
 
 def _sentence(error: ValidationError) -> str:
+    """Return our own sentence on the first error, because pydantic's are for programmers."""
     first = error.errors(include_url=False, include_input=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
-    names = ".".join(str(part) for part in first["loc"][:1]).upper()
-    return (
-        f"Configuration error: {names} {message}." if names else f"Configuration error: {message}."
-    )
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "value_error":
+        message = first["msg"].removeprefix("Value error, ")
+    else:
+        message = _expectation(Settings.model_json_schema()["properties"][name])
+    return f"Configuration error: {name.upper()} {message}.".replace("  ", " ")
+
+
+def _expectation(schema: dict[str, Any]) -> str:
+    """Return what a value must be to fit `schema`, a JSON schema."""
+    for kind in (schema, *schema.get("anyOf", ())):
+        if "enum" in kind:
+            return f"must be {' or '.join(kind['enum'])}"
+        if kind.get("type") == "integer":
+            return f"must be a whole number from {kind['minimum']} to {kind['maximum']}"
+        if kind.get("type") == "boolean":
+            return "must be true or false"
+    return "must be text in UTF-8"
 
 
 def _pass_on_opentelemetry_settings() -> None:

@@ -1,22 +1,21 @@
 """The database as the routes see it: an engine, its pool, and the session that they depend on."""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Annotated, Any
 
 import psycopg2
 from fastapi import Depends, Request
 from psycopg2.errors import ReadOnlySqlTransaction
-from sqlalchemy import ClauseElement
-from sqlalchemy.engine import URL
+from sqlalchemy import ClauseElement, event
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from errors import DatabaseUnavailable, is_database_at_fault
-from observability.logs import logger
+from condition import Condition
+from errors import DatabaseNotMigrated, DatabaseUnavailable, DatabaseUnusable
 from observability.timing import RequestTiming
 from postgres import driver, prepared
 from postgres.pool import Pool
@@ -27,7 +26,6 @@ from postgres.probe import Probe
 # and the client would not know.
 STATEMENT_START_DEADLINE = driver.STATEMENT_TIMEOUT - 1
 POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
-HEALTH_TIMEOUT = 1.5  # seconds for the whole of a health check
 
 # libpq's own settings, on the client's side only, because a pooler such as Neon's refuses startup
 # `options`. Keep-alives detect a peer that vanished. Disabling GSS saves one round trip.
@@ -95,7 +93,7 @@ class Session(AsyncSession):
 
         `retry` says that the statement changes nothing, or nothing more the second time. It is then
         sent once more, on a fresh connection, if its own connection turns out to be dead. Raises
-        DatabaseUnavailable, and psycopg2.Error for other errors.
+        DatabaseUnavailable, DatabaseNotMigrated, and psycopg2.Error for other errors.
         """
         # The time that the request waited for its slot is part of the time of its first statement.
         started_at = perf_counter() - self.timing.first_wait()
@@ -136,8 +134,8 @@ class Session(AsyncSession):
                 # After a failover, these connections lead to a server that is now a replica.
                 connection.close()
                 database.close_connections()
-            if is_database_at_fault(error):
-                raise DatabaseUnavailable(type(error).__name__) from error
+            if (response := await database.condition.explain(error)) is not None:
+                raise response from error
             raise
         except TimeoutError as error:
             database.pool.close_unused_since(connection.began_at)
@@ -151,8 +149,15 @@ class Database:
     """The pool and the engine of one process, and a separate connection for the health check."""
 
     def __init__(
-        self, url: URL, pool_size: int, max_overflow: int = 0, *, prepared_statements: bool = True
+        self,
+        url: URL,
+        pool_size: int,
+        max_overflow: int = 0,
+        *,
+        prepared_statements: bool = True,
+        on_connect: Callable[[driver.Connection], None] = lambda _: None,
     ) -> None:
+        self._on_connect = on_connect
         self._parameters = LIBPQ_DEFAULTS | driver.libpq_parameters(url)
         self.pool = Pool(self._connect, pool_size, max_overflow, POOL_TIMEOUT)
         self.engine = create_async_engine(
@@ -167,14 +172,24 @@ class Database:
         dialect = self.engine.dialect
         assert isinstance(dialect, driver.Dialect)
         dialect.release = self.pool.release
+        event.listen(self.engine.sync_engine, "handle_error", self._explain)
         self._probe = Probe(self._connect)
-        self._checking: asyncio.Task[None] | None = None
+        secrets = [self._parameters.get(name) for name in ("password", "sslpassword")]
+        self.condition = Condition(
+            self._probe, [str(secret) for secret in secrets if secret], self.pool.close
+        )
         self.connection_class = driver.Connection
         self.statements = PreparedStatements(enabled=prepared_statements)
 
     async def _connect(self) -> driver.Connection:
-        connection = await driver.connect(kind=self.connection_class, **self._parameters)
+        try:
+            connection = await driver.connect(kind=self.connection_class, **self._parameters)
+        except (psycopg2.Error, TimeoutError) as error:
+            self.condition.not_connected(error)
+            raise
+        self.condition.connected()
         connection.statements = self.statements
+        self._on_connect(connection)
         return connection
 
     async def connection(self, wake_timeout: float, *, fresh: bool) -> driver.Connection:
@@ -182,6 +197,8 @@ class Database:
         try:
             return await self.pool.acquire(fresh=fresh, wake_timeout=wake_timeout)
         except (psycopg2.Error, TimeoutError) as error:
+            if not self.pool.is_connected():
+                self.condition.not_connected(error)
             raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
 
     async def warm_up(self) -> None:
@@ -189,32 +206,19 @@ class Database:
         try:
             await self.pool.warm_up()
         except (psycopg2.Error, TimeoutError) as error:
-            logger.warning("no connection to the database yet: %s", type(error).__name__)
+            self.condition.not_connected(error)
 
     def session(self, timing: RequestTiming | None = None) -> Session:
         """Return a session on this database that adds its times to `timing`."""
         return Session(self, timing or RequestTiming())
 
-    async def check(self) -> None:
-        """Check that the database responds, on a connection outside the pool.
-
-        Raises DatabaseUnavailable. Concurrent calls share one check.
-        """
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._check())
-            self._checking.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.shield(self._checking)
-
-    async def _check(self) -> None:
-        try:
-            async with asyncio.timeout(HEALTH_TIMEOUT):
-                connection = await self._probe.acquire()
-                try:
-                    await connection.fetch("SELECT 1")
-                finally:
-                    self._probe.release(connection)
-        except (psycopg2.Error, TimeoutError) as error:
-            raise DatabaseUnavailable(type(error).__name__) from error
+    def _explain(self, context: ExceptionContext) -> None:
+        """Raise what `Session.fetch` raises if the database is not set up, in SQLAlchemy too."""
+        error = context.original_exception
+        if isinstance(error, psycopg2.Error):
+            response = await_only(self.condition.explain(error))
+            if isinstance(response, DatabaseNotMigrated | DatabaseUnusable):
+                raise response from error
 
     def close_connections(self) -> None:
         """Close every connection; one that is in use closes when it returns to the pool."""
@@ -223,6 +227,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, and wait until the abandoned statements are cancelled."""
+        self.condition.close()
         self.close_connections()
         await self.engine.dispose()
         await driver.wait_for_cancellations()

@@ -17,10 +17,14 @@ from development.signing_secret import signing_secret
 from memory import block_imports, give_memory_back, trim_memory
 from middleware.cors import CORSMiddleware
 from observability import logs, telemetry
+from observability.connection_warnings import ConnectionWarnings
+from origins import is_open_to_strangers
 from routing import openapi
 from routing.admission import Admission
 from routing.application import Application
+from serving.greeting import log_mode
 from serving.memory_budget import MemoryBudget
+from tasks.expired_keys import ExpiredKeys
 from tokens.verifier import TokenVerifier
 
 with block_imports("pydantic.v1"):  # FastAPI checks whether each model is of that kind; none is
@@ -30,6 +34,10 @@ OTHER_SERVER = (
     "Served by another server than `uv run main.py`: it sets no limit here on the size of a head, "
     "on the time that a client takes to send it or to read a response, or on a client that repeats "
     "what was refused as OVERLOADED. Put a proxy in front that does (docs/deploying.md)."
+)
+OPEN_TO_STRANGERS = (
+    "ALLOWED_ORIGINS has %s: anybody can get a host of that form, and its pages may then call this "
+    "service (docs/deploying.md)"
 )
 
 
@@ -41,6 +49,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         signing_secret(settings), settings.jwt_issuer, settings.jwt_audience, app.state.keys
     )
     if not getattr(app.state, "limits_connections", False):
+        log_mode(settings)
         logs.logger.warning(OTHER_SERVER)
     # serving/server.py has set it already; another ASGI server has not.
     given: URL | None = getattr(app.state, "database_url", None)
@@ -50,38 +59,45 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
             settings.db_pool_size,
             settings.db_max_overflow,
             prepared_statements=settings.db_prepared_statements,
+            on_connect=app.state.connection_warnings,
         )
         app.state.admission = Admission(
             database.pool.limit, settings.max_waiting, lambda: database.pool.unconnected_at
         )
+        app.state.expired_keys = ExpiredKeys(database)
         warming = asyncio.create_task(database.warm_up())
         done = getattr(app.state, "migrated", False)
         async with nullcontext() if done else migrated(url, settings):
+            database.condition.watch()
             with telemetry.exported(app):
                 trim_memory()
                 giving_back = asyncio.create_task(give_memory_back())
                 # For serving/refusal.py and serving/protocol.py.
+                cors = CORSMiddleware(app, settings.allowed_origins, settings.origin_pattern)
                 yield {
-                    "cors_headers": CORSMiddleware(app, settings.allowed_origins).headers_for,
+                    "cors_headers": cors.headers_for,
                     "memory": MemoryBudget(refused=app.state.admission.count_refusal),
                 }
                 giving_back.cancel()
         warming.cancel()
         await asyncio.wait([warming])
+        await app.state.expired_keys.close()
         await database.close()
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application for `settings`."""
     logs.configure(settings.log_level)
+    for origin in filter(is_open_to_strangers, settings.allowed_origins):
+        logs.logger.warning(OPEN_TO_STRANGERS, origin)
     app = Application(
         title=openapi.TITLE,
         version=openapi.VERSION,
         description=openapi.DESCRIPTION,
-        contact=openapi.CONTACT,
         license_info=openapi.LICENSE,
-        servers=openapi.SERVERS,
+        contact={"url": settings.contact_url} if settings.contact_url else None,
         openapi_tags=openapi.TAGS,
+        openapi_url="/openapi.json" if settings.docs_enabled else None,
         docs_url=None,  # routes/docs.py
         redoc_url=None,
         redirect_slashes=False,
@@ -91,8 +107,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     # Here and not in lifespan, so that workers share the modules that it imports.
     app.state.keys = issuer_keys(settings)
-    for router in (tasks.router, health.router, docs.router):
+    app.state.connection_warnings = ConnectionWarnings(settings.environment)
+    for router in (tasks.router, health.router):
         app.include_router(router)
+    if settings.docs_enabled:
+        app.include_router(docs.router)
+        docs.lead_from_root(app)
     return app
 
 

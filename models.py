@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Identity,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Text,
+    event,
     false,
     func,
 )
@@ -64,6 +66,20 @@ for order, key in ORDERS.items():
             tasks.c.id,
             postgresql_where=condition,
         )
+
+# The `updated_at` of a task that changes now: the time of the clock, and later than every earlier
+# change, even within one microsecond or after the clock was set back.
+#
+# It reads the clock and is declared IMMUTABLE, because Citus accepts no other function in SET. That
+# is safe because its argument is a column: Postgres evaluates it for each row, and never earlier.
+# PL/pgSQL keeps the plan of the expression. A function in SQL does so from PostgreSQL 18 on.
+NEXT_UPDATE = DDL(  # type: ignore[no-untyped-call]
+    """\
+CREATE FUNCTION tasks_next_update(updated_at timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE AS
+$$ BEGIN RETURN greatest(clock_timestamp(), updated_at + interval '1 microsecond'); END $$"""
+)
+event.listen(tasks, "after_create", NEXT_UPDATE)
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -1,6 +1,7 @@
-"""Web addresses, in the form that the settings use."""
+"""Web addresses, and which origins of pages are allowed, in the form that the settings use."""
 
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 # No user, query or fragment, because an issuer has none, and nothing that could end a line.
@@ -9,6 +10,28 @@ _FORM = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# A page of an app, or of an extension of the browser. The browser keeps the case of its host.
+_APP_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._~-]+(?::[1-9][0-9]{0,4})?")
+_NOT_OF_PAGES = ("file", "ftp", "ws", "wss")
+# The last label begins with a letter, because this is not an IP address.
+_PATTERN = re.compile(
+    r"https?://(?P<label>[a-z0-9-]*\*[a-z0-9-]*)"
+    r"\.(?P<parent>(?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*)(?::[0-9]{1,5})?"
+)
+_ANY_TEXT = "[a-z0-9-]{1,63}"  # RFC 1035, section 2.3.4: a label has 63 characters at most
+_ANY_LOCAL_PORT = r"http://(?:localhost|127\.0\.0\.1)(?::[1-9][0-9]{0,4})?"
+# Anybody can have a host below these. https://publicsuffix.org lists all of them; these are the
+# ones where frontends and their previews usually are, and registries with two labels.
+_SHARED = re.compile(
+    r"(expo|framer|lovable|netlify|ngrok|ngrok-free|ondigitalocean|replit|streamlit)\.app"
+    r"|(up\.railway|vercel|web)\.app"
+    r"|(app\.github|deno|fly|ngrok|ngrok-free|pages|replit|workers)\.dev"
+    r"|(github|gitlab|ngrok|stackblitz|webcontainer)\.io"
+    r"|(amplifyapp|appspot|firebaseapp|herokuapp|onrender|trycloudflare)\.com"
+    r"|cloudfront\.net|glitch\.me|hf\.space|supabase\.co|(now|surge)\.sh|loca\.lt"
+    r"|(.+\.)?(azurestaticapps\.net|azurewebsites\.net|gitpod\.io|run\.app)"
+    r"|(ac|co|com|edu|go|gov|ltd|me|ne|net|or|org)\.[a-z]{2}"
+)
 _LOOPBACK = re.compile(r"localhost|.+\.localhost|127\.\d+\.\d+\.\d+|::1", re.ASCII)
 
 
@@ -33,11 +56,42 @@ def origin_of(url: str) -> str:
 
 
 def is_origin(text: str) -> bool:
-    """Return whether `text` is an origin, written as a browser sends it."""
+    """Return whether `text` is the origin of a page, written as a browser sends it."""
+    scheme = text.partition("://")[0]
+    if scheme not in _DEFAULT_PORTS:
+        return scheme not in _NOT_OF_PAGES and bool(_APP_ORIGIN.fullmatch(text))
     try:
-        return origin_of(text) == text
+        return origin_of(text) == text and "//." not in text and ".." not in text
     except ValueError:
         return False
+
+
+def is_pattern(text: str) -> bool:
+    """Return whether `text` is an origin with one `*` in the first label of its host.
+
+    The label must have other characters too, and the host two more labels. A label that is `*`
+    would allow each host of a domain, those that others run among them. With a `*` in the last two
+    labels, anybody could register a host that matches.
+    """
+    form = _PATTERN.fullmatch(text)
+    return (
+        form is not None and form["label"].strip("-") != "*" and is_origin(text.replace("*", "x"))
+    )
+
+
+def pattern_of_origins(allowed: Iterable[str], *, any_local_port: bool) -> str | None:
+    """Return a regular expression that matches the origins of the patterns in `allowed`, entirely.
+
+    `any_local_port` adds every port of http://localhost and http://127.0.0.1. None: no origin.
+    """
+    patterns = [re.escape(text).replace(r"\*", _ANY_TEXT) for text in allowed if "*" in text]
+    return "|".join([*patterns, *[_ANY_LOCAL_PORT] * any_local_port]) or None
+
+
+def is_open_to_strangers(text: str) -> bool:
+    """Return whether anybody can get a host that the pattern `text` matches, as far as is known."""
+    form = _PATTERN.fullmatch(text)
+    return form is not None and bool(_SHARED.fullmatch(form["parent"]))
 
 
 def is_private(url: str) -> bool:

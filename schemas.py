@@ -5,12 +5,26 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Path
-from pydantic import MISSING, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    MISSING,
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError, core_schema
 
 from models import DESCRIPTION_LENGTH, TITLE_LENGTH, USER_ID_LENGTH
 
 MAX_ID = 2**63 - 1
 MAX_LIMIT = 1000
+MAX_SEARCH = 200  # characters
+CURSOR = "must be the next_cursor of a list with this sort and order"
 
 # Postgres cannot store a NUL. A title has at least one character that is not white space. White
 # space is \s and the other characters that trimming removes.
@@ -19,6 +33,23 @@ NO_NUL = r"^[^\x00]*$"
 
 
 DECIMAL = re.compile(r"-?[0-9]{1,30}")
+
+
+class Message:
+    """What an error says of a type, whichever of its rules is broken: `Message("must be even")`.
+
+    Write it after the rules. It goes on after the field's name, and costs valid values nothing.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.custom_error_schema(
+            handler(source), "message", custom_error_message=self._text
+        )
 
 
 def _decimal(value: object) -> object:
@@ -44,10 +75,10 @@ TaskId = Annotated[
         ge=1,
         lt=MAX_ID + 1,
         description="The task.",
-        json_schema_extra={"format": "int64"},
         examples=[1],
     ),
     Decimal,
+    Message(f"must be a whole number from 1 to {MAX_ID}"),
 ]
 
 Title = Annotated[
@@ -69,11 +100,15 @@ OptionalDescription = Annotated[
 ]
 
 
+Completed = Annotated[bool, Field(strict=True)]
+
+
 class TaskCreate(BaseModel):
     """A new task."""
 
     title: Title
     description: OptionalDescription = None
+    completed: Annotated[Completed, Field(examples=[False])] = False
 
 
 class TaskUpdate(BaseModel):
@@ -84,7 +119,15 @@ class TaskUpdate(BaseModel):
         Description | MISSING | None,
         Field(description="At most 1000 Unicode characters; null removes it.", examples=[None]),
     ] = MISSING
-    completed: Annotated[bool | MISSING, Field(strict=True, examples=[True])] = MISSING
+    completed: Annotated[Completed | MISSING, Field(examples=[True])] = MISSING
+
+
+class TaskCompletion(BaseModel):
+    """What `completed` becomes. Without it, true becomes false, and false true."""
+
+    model_config = ConfigDict(frozen=True)
+
+    completed: Annotated[Completed | MISSING, Field(examples=[True])] = MISSING
 
 
 Timestamp = Annotated[
@@ -97,13 +140,13 @@ class TaskResponse(BaseModel):
     """A task."""
 
     # A row has these fields, in this order: queries.py and serialization.py derive from them.
+    # Neither a length, which validators count differently, nor the format int64, which some make a
+    # bigint: docs/decisions/016-openapi.md.
 
-    id: Annotated[int, Field(ge=1, json_schema_extra={"format": "int64"}, examples=[1])]
+    id: Annotated[int, Field(ge=1, examples=[1])]
     user_id: Annotated[str, Field(examples=["user_123"])]
-    title: Annotated[str, Field(min_length=1, max_length=TITLE_LENGTH, examples=["Buy milk"])]
-    description: Annotated[
-        str | None, Field(max_length=DESCRIPTION_LENGTH, examples=["Two litres, semi-skimmed"])
-    ]
+    title: Annotated[str, Field(examples=["Buy milk"])]
+    description: Annotated[str | None, Field(examples=["Two litres, semi-skimmed"])]
     completed: Annotated[bool, Field(examples=[False])]
     created_at: Timestamp
     updated_at: Timestamp
@@ -121,36 +164,166 @@ class TaskListResponse(BaseModel):
 
 
 Status = Literal["all", "pending", "completed"]
+Cleared = Literal["completed", "all"]
 Sort = Literal["created", "title"]
 Order = Literal["asc", "desc"]
 
 
-class TaskQuery(BaseModel):
+# The cursor of a first page by creation, oldest first. It fits the examples of `sort` and `order`.
+OLDEST = "WyJjcmVhdGVkIiwiYXNjIiwiMTk3MC0wMS0wMVQwMDowMDowMC4wMDAwMDBaIiwxXQ"
+
+
+def _boolean(value: object) -> bool:
+    """Keep pydantic from reading `1`, `on` or `yes` as a boolean."""
+    if value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value == "true"
+
+
+def _as_in_status(completed: bool, info: ValidationInfo) -> bool:
+    """Refuse a `completed` that contradicts `status`. With `all`, it is the only filter."""
+    if info.data.get("status") == ("pending" if completed else "completed"):
+        raise ValueError("must not contradict status")
+    return completed
+
+
+# Clients send these with a list although they have no effect: the user of the path once more
+# (tasks/query_string.py compares it), and the time, which jQuery adds against caches.
+TOLERATED = ("user_id", "_")
+
+
+def _tolerated(name: str, query: type["StrictQuery"]) -> str:
+    """Refuse an unknown parameter, and say which exist.
+
+    To ignore `page=2` would be to send the first page for ever.
+    """
+    if name in TOLERATED:
+        return name
+    names = ", ".join(query.model_fields)
+    known = f"the parameters are {names}" if names else "there are no parameters"
+    raise PydanticCustomError("unknown_parameter", f"is unknown; {known}")
+
+
+class StrictQuery(BaseModel):
+    """A query that has no other parameters than its fields.
+
+    It is as extra="forbid", except for the names that are tolerated. Each query says again which
+    names it accepts, because only so an error can list its fields.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class TaskQuery(StrictQuery):
     """The filter, order and page of a list of tasks."""
 
-    model_config = ConfigDict(frozen=True)
+    __pydantic_extra__: dict[
+        Annotated[str, AfterValidator(lambda name: _tolerated(name, TaskQuery))], object
+    ]
 
     status: Annotated[Status, Field(description="Which tasks.")] = "all"
-    sort: Annotated[Sort, Field(description="By creation, or by title without regard to case.")] = (
-        "created"
-    )
+    completed: Annotated[
+        Annotated[bool, BeforeValidator(_boolean), AfterValidator(_as_in_status)] | None,
+        Field(
+            description="Another way to write `status`: only completed tasks, or only pending.",
+            examples=[False],
+        ),
+    ] = None
+    sort: Annotated[
+        Sort,
+        BeforeValidator(lambda sort: "created" if sort == "created_at" else sort),
+        WithJsonSchema({"type": "string", "enum": ["created", "created_at", "title"]}),
+        Field(
+            description="By creation (`created` and `created_at` are the same), or by title "
+            "without regard to case."
+        ),
+    ] = "created"
     order: Annotated[
         Order | None,
-        Field(description="Absent: newest first by creation, A to Z by title."),
+        Field(description="Absent: newest first by creation, A to Z by title.", examples=["asc"]),
+    ] = None
+    q: Annotated[
+        Annotated[
+            str,
+            StringConstraints(
+                strip_whitespace=True, min_length=1, max_length=MAX_SEARCH, pattern=NOT_BLANK
+            ),
+        ]
+        | None,
+        Field(
+            description="Only tasks whose title or description contains this, ignoring case. No "
+            "character has a special meaning. White space at both ends is removed.",
+            examples=["milk"],
+        ),
     ] = None
     limit: Annotated[
-        Annotated[int, Field(ge=1, le=MAX_LIMIT), Decimal] | None,
+        Annotated[
+            int,
+            Field(ge=1, le=MAX_LIMIT),
+            Decimal,
+            Message(f"must be a whole number from 1 to {MAX_LIMIT}"),
+        ]
+        | None,
         Field(description="The size of a page. Absent: every task.", examples=[50]),
     ] = None
     cursor: Annotated[
-        Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None,
-        Field(description="`next_cursor` of the page before, under the same `sort` and `order`."),
+        Annotated[str, StringConstraints(min_length=1, max_length=4096), Message(CURSOR)] | None,
+        Field(
+            description="`next_cursor` of the page before, under the same `sort` and `order`.",
+            examples=[OLDEST],
+        ),
     ] = None
+
+    @property
+    def status_or_completed(self) -> Status:
+        """`status`, or what `completed` says in the words of `status`."""
+        if self.completed is None:
+            return self.status
+        return "completed" if self.completed else "pending"
 
     @property
     def direction(self) -> Order:
         """`order`, or the default order for `sort`."""
         return self.order or ("desc" if self.sort == "created" else "asc")
+
+
+class StatsQuery(StrictQuery):
+    """The query of the numbers of tasks, which has no parameters."""
+
+    __pydantic_extra__: dict[
+        Annotated[str, AfterValidator(lambda name: _tolerated(name, StatsQuery))], object
+    ]
+
+
+class DeletionQuery(StrictQuery):
+    """Which tasks to delete. There is no default, so that nothing is deleted by accident."""
+
+    __pydantic_extra__: dict[
+        Annotated[str, AfterValidator(lambda name: _tolerated(name, DeletionQuery))], object
+    ]
+
+    status: Annotated[
+        Cleared,
+        Field(
+            description="`completed` clears the completed tasks. `all` erases every task of the "
+            "user, and the records of their idempotency keys.",
+            examples=["completed"],
+        ),
+    ]
+
+
+class TasksDeletedResponse(BaseModel):
+    """How many tasks were deleted."""
+
+    deleted: Annotated[int, Field(ge=0, examples=[1])]
+
+
+class TaskStatsResponse(BaseModel):
+    """How many tasks the user has."""
+
+    total: Annotated[int, Field(ge=0, description="All tasks.", examples=[3])]
+    pending: Annotated[int, Field(ge=0, description="Those to do.", examples=[2])]
+    completed: Annotated[int, Field(ge=0, description="Those that are done.", examples=[1])]
 
 
 class HealthResponse(BaseModel):
@@ -162,13 +335,13 @@ class HealthResponse(BaseModel):
 
 
 class UnhealthyResponse(BaseModel):
-    """The service is there, its database is not."""
+    """The service is there, its database is not, or can't be used as it is."""
 
     status: Literal["unhealthy"]
-    database: Literal["disconnected"]
+    database: Literal["disconnected", "not migrated"]
     timestamp: Timestamp
     detail: str
-    code: Literal["DATABASE_UNAVAILABLE"]
+    code: Literal["DATABASE_UNAVAILABLE", "DATABASE_NOT_MIGRATED"]
 
 
 class LiveResponse(BaseModel):
@@ -180,7 +353,7 @@ class LiveResponse(BaseModel):
 class ErrorResponse(BaseModel):
     """Any answer of 400 and above."""
 
-    detail: Annotated[str, Field(description="A sentence for a person.")]
+    detail: Annotated[str, Field(description="What is wrong, in sentences for a person.")]
     code: Annotated[str, Field(description="A constant for a program.")]
 
 
@@ -188,10 +361,10 @@ class FieldError(BaseModel):
     """One thing that is wrong with the input."""
 
     field: Annotated[str, Field(description="Where, from `body`, `query`, `path` or `header` on.")]
-    message: Annotated[str, Field(description="What is wrong with it.")]
+    message: Annotated[str, Field(description="A sentence for a person: what is wrong with it.")]
 
 
 class ValidationErrorResponse(ErrorResponse):
     """An answer to input that breaks a rule."""
 
-    errors: list[FieldError]
+    errors: Annotated[list[FieldError], Field(description="What is wrong, up to 20 errors.")]

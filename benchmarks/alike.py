@@ -1,4 +1,4 @@
-"""Whether a contender answers the six calls as the others do: a run begins with this check.
+"""Whether a contender answers the calls as the others do: a run begins with this check.
 
 A contender that leaves something out would be fast for that reason. Times are read, not compared:
 they have three digits or six, and the time of a change is the contender's own.
@@ -62,7 +62,7 @@ def check(bench: Bench, contender: Contender) -> None:
 
 
 def check_calls(client: Client, population: Population) -> None:
-    """The six calls, on seeded tasks and on a new one."""
+    """The calls, on seeded tasks and on a new one."""
     listed = expect(200, client.ask("GET", "?limit=100"))
     newest = [
         population.task_id(population.users, task)
@@ -71,6 +71,7 @@ def check_calls(client: Client, population: Population) -> None:
     same([task["id"] for task in listed["tasks"]], newest)
     same(listed["count"], len(newest))
     same(len(expect(200, client.ask("GET", "?limit=3"))["tasks"]), 3)
+    check_search_and_stats(client, population)
     created = expect(201, client.ask("POST", body=NEW))
     path = f"/{created['id']}"
     is_task(created, NEW | {"user_id": client.user, "completed": False})
@@ -86,12 +87,33 @@ def check_calls(client: Client, population: Population) -> None:
     expect(404, client.ask("GET", path))
 
 
+def check_search_and_stats(client: Client, population: Population) -> None:
+    """Searches of titles and descriptions, in which no character is special, and the counts."""
+    tasks = range(population.tasks, 0, -1)
+    described = [task for task in tasks if task % 3]  # as SEED of postgres_server.py has it
+    finds = {
+        "TASK%207%20of": [7],
+        "to%20KNOW": described,
+        "to%20KNOW&limit=2": described[:2],
+        **{text: [] for text in ("no%20such%20text", "%25", "_", "%5C")},
+    }
+    for query, wanted in finds.items():
+        found = expect(200, client.ask("GET", f"?q={query}"))
+        ids = [population.task_id(population.users, task) for task in wanted]
+        same([task["id"] for task in found["tasks"]], ids)
+        same(found["count"], len(ids))
+    completed = population.tasks // 4
+    counts = {"total": population.tasks, "pending": population.tasks - completed}
+    same(expect(200, client.ask("GET", "/stats")), counts | {"completed": completed})
+
+
 def check_refusals(client: Client, population: Population, validates: bool) -> None:
     """Tokens, owners and, unless it leaves them out, the rules for what is sent."""
     first = f"/{population.task_id(1, 1)}"
     expect(401, client.ask("GET", auth=token(client.user, "x" * 43)))
     expect(401, client.ask("GET", auth="none"))
-    expect(403, client.ask("GET", user=population.user_id(1)))
+    for rest in ("", "?q=task", "/stats"):
+        expect(403, client.ask("GET", rest, user=population.user_id(1)))
     for method, rest in (("GET", ""), ("PUT", ""), ("PATCH", "/complete"), ("DELETE", "")):
         body = {"completed": True} if method == "PUT" else None
         expect((403, 404), client.ask(method, first + rest, body))
@@ -101,7 +123,8 @@ def check_refusals(client: Client, population: Population, validates: bool) -> N
         mine = f"/{population.task_id(population.users, 1)}"
         expect(REFUSED, client.ask("PUT", mine, {"title": ""}))
         expect(REFUSED, client.ask("PUT", mine, {"completed": "perhaps"}))
-        expect(REFUSED, client.ask("GET", "?limit=0"))
+        for wrong_query in ("?limit=0", "?q=", f"?q={'x' * 201}"):
+            expect(REFUSED, client.ask("GET", wrong_query))
 
 
 def expect(status: int | tuple[int, ...], response: tuple[int, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Sections under wrk: the six loads at 64 connections, 1,000 connections, memory, workers."""
+"""Sections under wrk: the eight loads at 64 connections, 1,000 connections, memory, workers."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from bench import Bench, say
 from contenders import Contender
 from instance import Instance
 
-OPERATIONS = ("get", "list", "create", "update", "toggle", "mix")
+OPERATIONS = ("get", "list", "search", "stats", "create", "update", "toggle", "mix")
 FEW, MANY = 64, 1000  # connections
 RECOVERY = 2.0  # seconds
 
@@ -35,7 +35,7 @@ def rotations(instances: list[Instance], rounds: int) -> Iterator[Instance]:
 
 
 def closed_loop(bench: Bench) -> dict[str, Any]:
-    """The six loads by operation and contender, rounds interleaved."""
+    """The eight loads by operation and contender, rounds interleaved."""
     with ExitStack() as stack:
         instances = [
             stack.enter_context(bench.instance(each)) for each in bench.contenders.values()
@@ -52,7 +52,7 @@ def _operation(bench: Bench, instances: list[Instance], operation: str) -> dict[
     for instance in rotations(instances, bench.options.rounds):
         name = instance.contender.name
         if not bench.serves(instance, timeout=5):
-            say(f"  {name} no longer answers and is started anew")
+            say(f"  {name} no longer answers and is started again")
             instance.restart()
         runs[name].append(load.run(bench.subject(instance), operation, FEW, bench.options.seconds))
         say(f"  {operation:7} {name:15} {runs[name][-1].requests_per_second:8.0f} requests/s")

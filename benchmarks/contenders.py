@@ -19,7 +19,7 @@ UVICORN = ["--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-
 
 @dataclass(frozen=True)
 class Contender:
-    """A program that serves the six calls. `{port}` in `start` becomes the port."""
+    """A program that serves the calls. `{port}` in `start` becomes the port."""
 
     name: str
     title: str

@@ -42,7 +42,7 @@ def application(*, fast: bool) -> FastAPI:
     app = create_app(
         Settings(_env_file=None, better_auth_secret=SECRET, log_level="warning", access_log=False)
     )
-    app.state.verifier = TokenVerifier(SECRET, None, None, None)
+    app.state.verifier = TokenVerifier(SECRET)
     app.state.admission = Admission(10, 100)
     app.state.database = OneTask()
     if not fast:  # as any handler of somebody's own for validation errors does

@@ -19,6 +19,14 @@ local operations = {
   list = function()
     return random_user().list
   end,
+  search = function()
+    local user = random_user()
+    local query = "?limit=100&q=TASK%20" .. math.random(tasks) .. "%20of"
+    return wrk.format("GET", user.path .. query, user.headers)
+  end,
+  stats = function()
+    return random_user().stats
+  end,
   page_of_1000 = function()
     return random_user().page_of_1000
   end,
@@ -55,6 +63,7 @@ local function add_user(id, first, token)
   end
   user.list = wrk.format("GET", user.path .. "?limit=100", user.headers)
   user.page_of_1000 = wrk.format("GET", user.path .. "?limit=1000", user.headers)
+  user.stats = wrk.format("GET", user.path .. "/stats", user.headers)
   user.create = wrk.format("POST", user.path, user.json, created)
   users[#users + 1] = user
 end

@@ -1,4 +1,4 @@
-"""The machine and the versions, for whoever reads the figures."""
+"""The machine and the versions, for the reader of the figures."""
 
 import os
 import platform

@@ -32,8 +32,8 @@ INTERRUPTIONS = """## Interruptions
 
 1,000 users who ask every 2 s, at 5 ms. The times are: the slowest response; from the end of the
 interruption to the last failure; the slowest response of `/health`, which was asked every 0.2 s;
-from the end of the interruption to its first 200. What `/health` said is from the start of the
-interruption to its end, and for 5 s at least.
+from the end of the interruption to its first 200. The responses of `/health` are from
+the start of the interruption to its end, and for 5 s at least.
 
 """
 

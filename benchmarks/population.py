@@ -1,4 +1,4 @@
-"""Who is in the database, and the tokens that they show."""
+"""The users in the database, and their tokens."""
 
 import time
 from dataclasses import dataclass

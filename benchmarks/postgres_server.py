@@ -68,7 +68,7 @@ def find_binaries(given: str | None) -> Path:
 
 
 def _owner() -> str | None:
-    """Who runs the server: nobody else, or, as Postgres refuses root, an unprivileged user."""
+    """The user that runs the server: None, or an unprivileged one because Postgres refuses root."""
     if os.getuid():
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
@@ -166,8 +166,9 @@ class Server:
             cursor.execute("SHOW server_version")
             return str(fetch_all(cursor)[0][0])
 
-    def seed(self, database: str, *populations: Population) -> None:
-        """Fills `tasks`; its indexes are built afterwards, which is several times as fast."""
+    @contextmanager
+    def loading(self, database: str) -> Iterator[None]:
+        """`tasks` without its indexes. To build them afterwards is several times as fast."""
         with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'tasks'"
@@ -175,8 +176,7 @@ class Server:
             )
             indexes = fetch_all(cursor)
         self.execute(database, *(f"DROP INDEX {name}" for name, _ in indexes))
-        for population in populations:
-            self.execute(database, SEED.format(**population.seed()))
+        yield
         self.execute(
             database,
             "SELECT setval(pg_get_serial_sequence('tasks', 'id'), (SELECT max(id) FROM tasks))",
@@ -184,6 +184,12 @@ class Server:
             "VACUUM (ANALYZE) tasks",
             "CHECKPOINT",
         )
+
+    def seed(self, database: str, *populations: Population) -> None:
+        """Fills `tasks`."""
+        with self.loading(database):
+            for population in populations:
+                self.execute(database, SEED.format(**population.seed()))
 
 
 def fetch_all(cursor: Cursor) -> list[tuple[str, ...]]:

@@ -45,6 +45,7 @@ CASES: dict[str, tuple[Statement, dict[str, Any]]] = {
     "get": (queries.GET, {"user_id": USER_ID, "task_id": TASK_ID}),
     "list of 100": (PAGE, {"user_id": USER_ID, "limit": 100}),
     "update": (queries.UPDATE.always, {"user_id": USER_ID, "task_id": TASK_ID, **UPDATE}),
+    "toggle": (queries.TOGGLE.always, {"user_id": USER_ID, "task_id": TASK_ID}),
 }
 
 
@@ -97,8 +98,8 @@ async def measure(server: Server, table: str) -> None:
 
 def every_statement() -> Iterator[tuple[Statement, dict[str, Any]]]:
     """Yield each statement of the routes, which change nothing here, with its parameters."""
-    values = {"user_id": "nobody", "task_id": 1, "if_match": ["x"], "limit": 1, "id": 1, **UPDATE}
-    changes = (*queries.UPDATE, *queries.TOGGLE, *queries.DELETE)
+    values = {"user_id": "nobody", "task_id": 1, "if_match": "{}", "limit": 1, "id": 1, **UPDATE}
+    changes = (*queries.UPDATE, *queries.TOGGLE, *queries.SET_COMPLETED, *queries.DELETE)
     for statement in (queries.GET, queries.TASK_BELONGS_TO_OTHER, *changes):
         yield statement, values
     choices = product(get_args(Status), get_args(Sort), get_args(Order), (True, False))

@@ -13,7 +13,7 @@ from targets import TARGETS, Results, Target
 TITLES = {name: contender.title for name, contender in all_contenders(Path()).items()}
 TITLES["service-2"] = "this service, 2 workers"
 BUSY = 0.7  # cores; above it, the one thread of wrk may be what holds a figure down
-DISTURBED = 0.2  # cores used by what is no part of the benchmark
+DISTURBED = 0.2  # cores used by other things than the benchmark
 
 INTRODUCTION = """# Benchmarks
 

@@ -11,7 +11,7 @@ Results = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """A figure with the bounds it should keep to; None on either side is no bound."""
+    """A figure with the bounds it should keep to; None on either side means no bound."""
 
     text: str
     figure: Callable[[Results], float]

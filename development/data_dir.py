@@ -18,7 +18,7 @@ def data_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemExit(
-            f"Configuration error: DATA_DIR is no place for {path}: {error.strerror}."
+            f"Configuration error: DATA_DIR can't be made at {path}: {error.strerror}."
         ) from None
     return path
 

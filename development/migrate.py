@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -41,6 +40,7 @@ async def migrate_within_timeout(url: URL, settings: Settings) -> bool:
 
 async def migrate(url: URL, settings: Settings) -> None:
     """Run Alembic until it succeeds; the reason for a failure is logged once."""
+    logs.logger.info("Migrating the database")
     said = None
     while (reason := await _attempt(url, settings)) is not None:
         if reason != said:
@@ -54,23 +54,23 @@ async def migrate(url: URL, settings: Settings) -> None:
 async def _attempt(url: URL, settings: Settings) -> str | None:
     """Run Alembic in a process of its own, so that this one does not carry its memory.
 
-    Return None if that succeeded, else the name of the last error. The text of the error is left
-    out, because it may quote the database.
+    Return None if that succeeded, else the sentence in which it ended (migrations/report.py). A
+    stack trace is left out, because it may quote the database.
     """
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
     if settings.migration_database_url is None:
         environment["MIGRATION_DATABASE_URL"] = url.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        *command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
-        _, output = await process.communicate()
+        output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode == 0:
         return None
-    errors = re.findall(rb"\((psycopg2\.[\w.]+)\)", output)
-    return errors[-1].decode() if errors else f"Alembic ended with code {process.returncode}"
+    lines = output.decode(errors="replace").splitlines()
+    return lines[0] if len(lines) == 1 else f"Alembic ended with code {process.returncode}"

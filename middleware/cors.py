@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import OriginNotAllowed
+from middleware.refused_origins import RefusedOrigins
 from middleware.request_id import with_request_id
 from middleware.response_headers import CORS_HEADERS
 from middleware.security_headers import RawHeader, with_defaults
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+# A header that the service does not read is allowed too if frontends send it without asking the
+# person who wrote them. Allowing it costs nothing, and refusing it breaks every call of the page.
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -20,8 +23,31 @@ REQUEST_HEADERS = (
     "If-Match",
     "If-None-Match",
     "X-Request-ID",
+    # Tracing: W3C, Sentry, Datadog, New Relic, Application Insights, PostHog.
     "traceparent",
     "tracestate",
+    "baggage",
+    "sentry-trace",
+    "x-datadog-origin",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-trace-id",
+    "newrelic",
+    "Request-Context",
+    "Request-Id",
+    "X-PostHog-Distinct-Id",
+    "X-PostHog-Session-Id",
+    "X-PostHog-Window-Id",
+    # HTTP clients: against caches (axios-cache-interceptor sends all three), by habit of older
+    # libraries, axios with a cookie of that name, clients that OpenAPI Generator made.
+    "Cache-Control",
+    "Expires",
+    "Pragma",
+    "X-Requested-With",
+    "X-XSRF-TOKEN",
+    "User-Agent",
+    # ngrok's free tunnels show a browser a page of their own without it.
+    "ngrok-skip-browser-warning",
 )
 RESPONSE_HEADERS = (
     "Location",
@@ -32,7 +58,8 @@ RESPONSE_HEADERS = (
     "Allow",
     "X-Request-ID",
 )
-WITHOUT_ORIGIN: tuple[RawHeader, ...] = ((b"vary", b"Origin"),)
+VARY: RawHeader = (b"vary", b"Origin")
+WITHOUT_ORIGIN = (VARY,)
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -42,15 +69,24 @@ def _is_preflight(scope: Scope) -> bool:
 class CORSMiddleware(StarletteCORSMiddleware):
     """Starlette's middleware with our origins, and refused preflights in our error format."""
 
-    def __init__(self, app: ASGIApp, allow_origins: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        allow_origins: tuple[str, ...],
+        allow_origin_regex: str | None = None,
+    ) -> None:
         super().__init__(
             app,
             allow_origins=allow_origins,
+            allow_origin_regex=allow_origin_regex,
             allow_credentials=True,
             allow_methods=METHODS,
             allow_headers=REQUEST_HEADERS,
+            allow_private_network=True,
             expose_headers=RESPONSE_HEADERS,
         )
+        self._simple = tuple(Headers(self.simple_headers).raw)
+        self._refused = RefusedOrigins()
 
     def __call__(  # type: ignore[override]  # not async: each request would keep a coroutine
         self, scope: Scope, receive: Receive, send: Send
@@ -66,24 +102,35 @@ class CORSMiddleware(StarletteCORSMiddleware):
             if name == b"origin":
                 origin = value.decode("latin-1")
         if origin and scope["method"] == "OPTIONS" and _is_preflight(scope):
-            return super().__call__(scope, receive, with_request_id(scope, send))
-        scope[CORS_HEADERS] = self.headers_for(origin) if origin else WITHOUT_ORIGIN
+            return self._respond_to_preflight(scope, receive, send)
+        scope[CORS_HEADERS] = self.headers_for(origin)
+        if origin and not self.is_allowed_origin(origin):
+            self._refused.log_origin(scope, origin)
         return self.app(scope, receive, send)
 
     def headers_for(self, origin: str) -> tuple[RawHeader, ...]:
         """Return the CORS headers of a response to `origin`, which may be empty."""
-        headers = MutableHeaders(self.simple_headers if origin else None)
+        if not origin:
+            return WITHOUT_ORIGIN
         if self.is_allowed_origin(origin):
-            self.allow_explicit_origin(headers, origin)
-        else:
-            headers.append("vary", "Origin")
-        return tuple(headers.raw)
+            return (*self._simple, (b"access-control-allow-origin", origin.encode()), VARY)
+        return (*self._simple, VARY)
+
+    async def _respond_to_preflight(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        response = self.preflight_response(headers)
+        if not self.is_allowed_origin(headers["origin"]):
+            self._refused.log_origin(scope, headers["origin"])
+        elif response.status_code >= 400:
+            self._refused.log_preflight(scope, headers["origin"])
+        await response(scope, receive, with_request_id(scope, send))
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
         response.raw_headers = with_defaults(response.raw_headers)
         if response.status_code < 400:
             return response
-        del response.headers["content-type"], response.headers["content-length"]
+        for name in ("content-type", "content-length", "access-control-allow-private-network"):
+            del response.headers[name]
         error = OriginNotAllowed()
         return JSONResponse(error.body(), error.status, headers=response.headers)

@@ -18,7 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from errors import APIError, Overloaded, api_error
+from errors import APIError, Overloaded
+from errors.handlers import api_error
 from middleware.response_headers import complete
 from observability import logs
 from observability.instruments import record_error

@@ -4,21 +4,27 @@ They run on MIGRATION_DATABASE_URL, which is for a database whose DATABASE_URL l
 else on DATABASE_URL, else on the development database.
 """
 
+import os
+import sys
 from typing import Any, Literal
 
-from alembic import context
+from alembic import command, context
+from alembic.util.exc import CommandError
 from sqlalchemy import URL, create_engine, pool, text
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 import models  # noqa: F401  (fills the metadata)
 from config import get_settings
 from development.database import database_url
-from migrations import checks
+from migrations import adoption, checks, report
 from postgres.url import postgres_url
 
 # Any number works if every process that migrates this database uses the same one.
 ADVISORY_LOCK = 7_426_031_955
+# Seconds to connect, unless the URL or the environment says otherwise; libpq would wait for ever.
+os.environ.setdefault("PGCONNECT_TIMEOUT", "15")
 
 
 def number(_: Any, __: Any, scripts: list[Any]) -> None:
@@ -36,9 +42,43 @@ def render_type(kind: str, item: Any, _: Any) -> str | Literal[False]:
     return False
 
 
+def is_stamp() -> bool:
+    """Return whether this is `alembic stamp`, with which an operator vouches for the tables."""
+    return getattr(context.config.cmd_opts, "cmd", (None,))[0] is command.stamp
+
+
 def migrate(url: URL) -> None:
-    """Run all migrations in one transaction, or none. Processes run them one after another."""
-    engine = create_engine(url.set(drivername="postgresql+psycopg2"), poolclass=pool.NullPool)
+    """Run all migrations in one transaction, or none. Processes run them one after another.
+
+    Raises SystemExit with a sentence if the database refuses.
+    """
+    try:
+        before, after = _migrate(url)
+    except DBAPIError as error:
+        sys.exit(report.failure(error))
+    if has_destination():
+        context.config.print_stdout(report.success(before, after))
+
+
+def has_destination() -> bool:
+    """Return whether the command is `upgrade`, `downgrade` or `stamp`."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    except CommandError:  # the argument is relative, such as -1
+        pass
+    return True
+
+
+def _migrate(url: URL) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Run the migrations, and return the revisions of the database before and after."""
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg2"),
+        poolclass=pool.NullPool,
+        # With another default of the role, a process that waited would see the database of before.
+        isolation_level="READ COMMITTED",
+    )
     with engine.connect() as connection:
         context.configure(
             connection=connection,
@@ -53,7 +93,15 @@ def migrate(url: URL) -> None:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             # A statement that waits for a table lock makes all other statements wait behind it.
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            if not is_stamp():
+                adoption.refuse_foreign_table(connection)
+            migrations = context.get_context()
+            before = migrations.get_current_heads()
+            if unknown := set(before) - {each.revision for each in context.script.walk_revisions()}:
+                sys.exit(report.unknown(unknown, context.script.get_current_head()))
             context.run_migrations()
+            after = migrations.get_current_heads()
+    return before, after
 
 
 if context.is_offline_mode():

@@ -7,7 +7,24 @@ LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
 
 -- Partitioned tables have identity columns from PostgreSQL 17 on only, sequences in every version.
 CREATE SEQUENCE tasks_ids AS bigint;
-SELECT setval('tasks_ids', last_value, is_called) FROM tasks_id_seq;
+DO $$
+DECLARE
+    ids constant text := pg_get_serial_sequence('tasks', 'id');
+    highest constant bigint := (SELECT max(id) FROM tasks);
+    last bigint;
+    is_used boolean;
+BEGIN
+    IF ids IS NULL THEN
+        RAISE EXCEPTION 'tasks.id has no sequence of its own; docs/adopting.md says how to adopt such a table.';
+    END IF;
+    EXECUTE format('SELECT last_value, is_called FROM %s', ids) INTO last, is_used;
+    IF highest > last OR highest = last AND NOT is_used THEN
+        RAISE EXCEPTION 'The sequence % is at %, below the highest id %: it would give ids twice.', ids, last, highest
+            USING HINT = format('SELECT setval(%L, %s); then run this script again.', ids, highest);
+    END IF;
+    PERFORM setval('tasks_ids', last, is_used);
+END
+$$;
 
 -- What the new table's are called is free then.
 ALTER INDEX tasks_pkey RENAME TO unpartitioned_tasks_pkey;

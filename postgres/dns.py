@@ -28,7 +28,7 @@ async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
         for address in (await _resolved(host) if _is_name(host) else [""])
     ]
     if not found:
-        raise psycopg2.OperationalError("the host has no address that can be had")
+        raise psycopg2.OperationalError(f'the host "{", ".join(hosts)}" has no address')
     names = ("host", "hostaddr", "port")
     return dict(zip(names, map(",".join, zip(*found, strict=True)), strict=True))
 

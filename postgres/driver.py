@@ -14,19 +14,29 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
+from psycopg2.errors import SerializationFailure
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
-from postgres.cancellation import cancel
+from postgres.cancellation import abandon_requests, cancel
 from postgres.connect_error import ConnectError, show_sqlstates
 from postgres.dns import addresses
-from postgres.prepared import RECOVERABLE, Names, PreparedStatements, Statement
+from postgres.prepared import (
+    READ_COMMITTED,
+    RECOVERABLE,
+    Names,
+    PreparedStatements,
+    Statement,
+)
 
 CONNECT_TIMEOUT = 5.0  # seconds
 STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, because a pooler forwards no server setting
 EXPIRED = "the database did not answer in time"
+# A parameter of the connection comes before what the role, the server, PGCLIENTENCODING or a pooler
+# has, in whose encoding a title might be neither stored nor read.
+ENCODING = {"client_encoding": "UTF8"}
 
 # Bytes. Libpq has sent so many at once, because the kernel's buffer of the socket was empty before.
 SENT_AT_ONCE = 4096
@@ -113,10 +123,20 @@ class Connection(extensions.connection):
         self._set_deadline(STATEMENT_TIMEOUT - elapsed)
         if not isinstance(statement, Statement):
             await self._run(cursor, statement, parameters)
-        elif not self.statements.enabled:
-            await self._run(cursor, statement.sql, parameters or {})
+            return
+        try:
+            await self._execute_statement(cursor, statement, parameters or {})
+        except SerializationFailure:  # which undid it, and never happens under READ COMMITTED
+            self.statements.prefix = READ_COMMITTED
+            await self._run(cursor, self.statements.plain(statement), parameters or {})
+
+    async def _execute_statement(
+        self, cursor: extensions.cursor, statement: Statement, parameters: Any
+    ) -> None:
+        if self.statements.enabled:
+            await self._execute_prepared(cursor, statement, parameters)
         else:
-            await self._execute_prepared(cursor, statement, parameters or {})
+            await self._run(cursor, self.statements.plain(statement), parameters)
 
     async def _execute_prepared(
         self, cursor: extensions.cursor, statement: Statement, parameters: Any
@@ -148,7 +168,7 @@ class Connection(extensions.connection):
                 cursor, self.statements.recover(statement, error, self._names), parameters
             )
         except RECOVERABLE:
-            await self._run(cursor, statement.sql, parameters)
+            await self._run(cursor, self.statements.plain(statement), parameters)
 
     async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
         if self.expired:  # during the message before this one
@@ -273,6 +293,7 @@ _cancellations: set[asyncio.Task[None]] = set()
 async def wait_for_cancellations() -> None:
     """Wait until every abandoned statement is cancelled, CANCEL_TIMEOUT at most."""
     await asyncio.gather(*_cancellations, return_exceptions=True)
+    await abandon_requests()
 
 
 class Cursor(extensions.cursor):
@@ -290,12 +311,12 @@ class Cursor(extensions.cursor):
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:
     """Return a new connection of the class `kind`; `parameters` are libpq's.
 
-    Raises ConnectError, and TimeoutError after CONNECT_TIMEOUT. `is_transient` tells which
-    ConnectError is worth another attempt.
+    Text is UTF-8, whatever they say. Raises ConnectError, and TimeoutError after CONNECT_TIMEOUT.
+    `is_transient` tells which ConnectError is worth another attempt.
     """
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            return await _connect(kind, parameters | await addresses(parameters))
+            return await _connect(kind, parameters | await addresses(parameters) | ENCODING)
     except TimeoutError:
         raise
     except Exception as error:  # psycopg2 raises almost anything for a peer that is not a Postgres

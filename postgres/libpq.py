@@ -7,9 +7,10 @@ psycopg2 exposes its raw connection for such a use
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 
 from psycopg2 import _psycopg
-from psycopg2.extensions import libpq_version
+from psycopg2.extensions import libpq_version, make_dsn
 
 FUNCTIONS = {
     "PQcancelCreate": [ctypes.c_void_p],
@@ -18,6 +19,10 @@ FUNCTIONS = {
     "PQcancelSocket": [ctypes.c_void_p],
     "PQcancelFinish": [ctypes.c_void_p],
     "PQsetErrorVerbosity": [ctypes.c_void_p, ctypes.c_int],
+    "PQconnectStart": [ctypes.c_char_p],
+    "PQconninfo": [ctypes.c_void_p],
+    "PQconninfoFree": [ctypes.c_void_p],
+    "PQfinish": [ctypes.c_void_p],
 }
 TOO_OLD = (
     "psycopg2 is linked to libpq {version}, which has no PQcancelCreate: the service needs "
@@ -33,7 +38,8 @@ def load_libpq(path: str) -> ctypes.CDLL:
     """
     library = ctypes.CDLL(path)
     try:
-        library.PQcancelCreate.restype = ctypes.c_void_p
+        for name in ("PQcancelCreate", "PQconnectStart", "PQconninfo"):
+            getattr(library, name).restype = ctypes.c_void_p
         for name, types in FUNCTIONS.items():
             getattr(library, name).argtypes = types
     except AttributeError:
@@ -43,6 +49,41 @@ def load_libpq(path: str) -> ctypes.CDLL:
 
 
 libpq = load_libpq(_psycopg.__file__)
+
+
+class Option(ctypes.Structure):
+    """PQconninfoOption of libpq-fe.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_char_p) for name in ("keyword", "envvar", "compiled", "val", "label")),
+        ("dispchar", ctypes.c_char_p),
+        ("dispsize", ctypes.c_int),
+    )
+
+
+def resolved_options(dsn: str) -> dict[str, str]:
+    """Return the options that libpq would connect with: of `dsn`, its service, the environment.
+
+    libpq tells that only about a connection. This one has an address that libpq refuses, so that it
+    is never opened and no name is looked up.
+    """
+    connection = libpq.PQconnectStart(make_dsn(dsn, hostaddr="/").encode())
+    options = libpq.PQconninfo(connection)
+    found = {}
+    for option in iter_options(options):
+        if option.val is not None and option.keyword != b"hostaddr":
+            found[option.keyword.decode()] = option.val.decode(errors="replace")
+    libpq.PQconninfoFree(options)
+    libpq.PQfinish(connection)
+    return found
+
+
+def iter_options(address: int | None) -> Iterator[Option]:
+    """Yield the options of the array at `address`, whose last one has no keyword."""
+    while address and (option := Option.from_address(address)).keyword is not None:
+        yield option
+        address += ctypes.sizeof(Option)
+
 
 # Without the setting `sslrootcert`, libpq 16 and later end the process with a segmentation fault
 # when a TLS handshake is cut off after the certificate of the server, and an authority that is not

@@ -28,6 +28,11 @@ RECOVERABLE = (
     errors.FeatureNotSupported,
 )
 
+# Sent before a statement if the role or the database has a stricter default, which fails if another
+# statement changed a row meanwhile. It is part of the message, so it costs no round trip, and ends
+# with it, so a pooler has nothing to keep.
+READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+
 # After so many recoveries, each of which sends a statement again, check whether they are rare.
 # While a pooler's server connections are new, a process sees fewer: at most one for each of its
 # connections and each statement.
@@ -98,18 +103,26 @@ class PreparedStatements:
         self.enabled = enabled
         # Whether connections share server connections, where others have prepared statements.
         self.is_pooled = False
+        self.prefix = ""  # READ_COMMITTED, once the default turned out to be another
         self.executions = 0
         self.recoveries = 0
+
+    def plain(self, statement: Statement) -> str:
+        """Return the message that executes `statement` and prepares nothing."""
+        return f"{self.prefix}{statement.sql}"
 
     def message(self, statement: Statement, names: Names) -> str:
         """Return the message that most likely executes `statement` on the connection of `names`."""
         self.executions += 1
         is_prepared = self.is_pooled or names.get(statement.name)
-        return statement.execute if is_prepared else statement.prepare
+        return f"{self.prefix}{statement.execute if is_prepared else statement.prepare}"
 
     def recover(self, statement: Statement, error: psycopg2.Error, names: Names) -> str:
         """Return the message to send after `error`, which is one of RECOVERABLE."""
         self._count_recovery()
+        return f"{self.prefix}{self._recovery(statement, error, names)}"
+
+    def _recovery(self, statement: Statement, error: psycopg2.Error, names: Names) -> str:
         if isinstance(error, errors.FeatureNotSupported):
             names.setdefault(statement.name, False)
             return statement.replace

@@ -3,31 +3,76 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import psycopg2
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 from sqlalchemy.engine import URL, make_url
 
+from postgres.client_parameters import remedy
 from postgres.driver import libpq_parameters
+from postgres.libpq import resolved_options
+from postgres.tls_files import home_files
+
+FORM = "must look like postgresql://user:password@host/database"
+ESCAPES = "in a user and a password write @ as %40, : as %3A, / as %2F, ? as %3F and % as %25"
+QUOTES = "\"'`“”"
 
 
 def postgres_url(value: str) -> URL:
     """Return `value` as a URL for SQLAlchemy, without a choice of driver.
 
-    Raises ValueError. Its text never contains any part of `value`.
+    It has every form that libpq has, because libpq parses it
+    (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS). Raises
+    ValueError. Its text never contains any part of `value`, except for a known parameter's name.
     """
+    _check_form(value)
+    parameters = _parsed(value)
+    if "@" in parameters.get("host", "")[1:]:  # in front it is that of an abstract socket
+        raise ValueError(f"has two @ before its host: {ESCAPES}")
+    if not parameters.get("host"):  # of PGHOST, or of a service
+        options = resolved_options(make_dsn(**parameters))
+        if options.get("host"):
+            parameters |= {"host": options["host"], "port": options.get("port", "")}
+    _check_values(parameters)
+    return _url(parameters | home_files(parameters))
+
+
+def _check_form(value: str) -> None:
+    if value.startswith("psql "):
+        raise ValueError("is a command: keep only the URL that is in its quotes")
+    if value[:1] in QUOTES and value[:1] == value[-1:]:
+        raise ValueError("is in quotes, which would be a part of it: remove them")
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql:// or postgres://")
+    if re.search(r"\s", value):
+        raise ValueError("has a space or a line break inside it")
+    authority = re.split("[/?]", value.partition("://")[2])[0]
+    # libpq takes what is between the first @ and the last one for a host, and would look it up.
+    if authority.count("@") > 1:
+        raise ValueError(f"has two @ before its host: {ESCAPES}")
+    if value.partition("?")[0].count("@") > authority.count("@"):
+        raise ValueError(f"has an @ after a slash: {ESCAPES}")
+
+
+def _parsed(value: str) -> dict[str, Any]:
+    """Return the keywords of libpq that `value` has."""
+    names = [name for name, _ in parse_qsl(value.partition("?")[2], keep_blank_values=True)]
     try:
-        url = make_url(value).set(drivername="postgresql")
-        parameters = libpq_parameters(url)
-        make_dsn(**parameters)
+        if names.count("host") > 1:  # SQLAlchemy's form of several hosts
+            return dict(parse_dsn(make_dsn(**libpq_parameters(make_url(value)))))
+        return dict(parse_dsn(value))
     except psycopg2.ProgrammingError:
-        raise ValueError("has a parameter that Postgres's client does not know") from None
-    except Exception:  # any message of the parser would quote the password
-        raise ValueError("must look like postgresql://user:password@host/database") from None
-    _check_values(parameters)
-    return url
+        for name in names:
+            if sentence := remedy(name):
+                raise ValueError(sentence) from None
+        if "%" in re.sub("%[0-9A-Fa-f]{2}", "", value):
+            raise ValueError(f"has a % that begins no escape: {ESCAPES}") from None
+        if names:
+            raise ValueError("has a parameter that Postgres's client does not know") from None
+        raise ValueError(f"{FORM}; {ESCAPES}") from None
+    except Exception:  # any message of a parser would quote the password
+        raise ValueError(f"{FORM}; {ESCAPES}") from None
 
 
 def _check_values(parameters: dict[str, Any]) -> None:
@@ -35,15 +80,46 @@ def _check_values(parameters: dict[str, Any]) -> None:
 
     Raises ValueError, which names a parameter but quotes no value.
     """
+    ports = str(parameters.get("port", "")).split(",")
+    if not all(not port or (port.isdecimal() and 0 < int(port) < 65536) for port in ports):
+        raise ValueError(f"has a port that is not a number from 1 to 65535; {ESCAPES}")
     hosts = str(parameters.get("host", "")).split(",")
     nowhere = {**parameters, "host": ",".join(["/dev/null"] * len(hosts)), "hostaddr": ""}
     try:
         psycopg2.connect(**nowhere, async_=1).close()
     except psycopg2.OperationalError as error:
         if "/dev/null" not in str(error):  # in any language: libpq did not try to connect
-            invalid = re.match(r'invalid "?([a-z_]+)"? ', str(error))
-            name = invalid[1] if invalid else "value"
-            raise ValueError(f"has a {name} that Postgres's client does not accept") from None
+            raise ValueError(_complaint(str(error), parameters)) from None
     certificate = str(parameters.get("sslrootcert", "system"))
     if certificate != "system" and not Path(certificate).is_file():
         raise ValueError("names a file in sslrootcert that is not there")
+
+
+def _complaint(message: str, parameters: dict[str, Any]) -> str:
+    if "service" in parameters and "service" in message:
+        return "names a service that is in no service file which can be read, or is wrong there"
+    invalid = re.match(r'invalid "?([a-z_]+)"? ', message)
+    name = invalid[1] if invalid else "value"
+    return f"has a {name} that Postgres's client does not accept"
+
+
+def _url(parameters: dict[str, Any]) -> URL:
+    """Return the URL that has these keywords; several hosts are libpq's lists in its query."""
+    rest = dict(parameters)
+    user, password, database = (rest.pop(name, None) for name in ("user", "password", "dbname"))
+    host, port = rest.get("host", ""), rest.get("port", "")
+    if "," in host and port and "," not in port:  # SQLAlchemy wants one for each host
+        rest["port"] = port = ",".join([port] * len(host.split(",")))
+    single = host and not host.startswith(("/", "@")) and "," not in f"{host}{port}"
+    if single:
+        del rest["host"]
+        rest.pop("port", None)
+    return URL.create(
+        "postgresql",
+        user,
+        password,
+        host if single else None,
+        int(port) if single and port else None,
+        database,
+        rest,
+    )

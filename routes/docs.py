@@ -10,15 +10,19 @@ from pathlib import Path as FilePath
 from typing import Annotated
 
 import fastapi_offline
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, FastAPI, Path, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from errors import NotFound
 from routing.route import Route
+from routing.served_document import openapi_json_of_pages
 
 STATIC = FilePath(fastapi_offline.__file__).parent / "static"
+ADDITIONS = FilePath(__file__).with_name("swagger_ui.js")
 ASSETS = "/docs/assets"
+DOCUMENT = "/docs/openapi.json"
 # Even if a served file refers to another host, the browser does not contact it.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -33,11 +37,30 @@ TRANSPARENT_PIXEL = (
 router = APIRouter(include_in_schema=False, route_class=Route)
 
 
+def lead_from_root(app: FastAPI) -> None:
+    """Redirect `GET /` to the page for trying it out, unless a route of the application serves it.
+
+    A route for it would come before one that a developer adds.
+    """
+    otherwise = app.router.default
+
+    async def default(scope: Scope, receive: Receive, send: Send) -> None:
+        respond = otherwise
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            request = Request(scope)
+            if request.url.path == _with_root_path(request, "/"):
+                respond = RedirectResponse(_with_root_path(request, "/docs"))
+        await respond(scope, receive, send)
+
+    app.router.default = default
+
+
+@router.head("/docs")
 @router.get("/docs")
 async def swagger_ui(request: Request) -> HTMLResponse:
     """Return the OpenAPI document as a page for trying it out."""
     page = get_swagger_ui_html(
-        openapi_url=_with_root_path(request, "/openapi.json"),
+        openapi_url=_with_root_path(request, DOCUMENT),
         title=request.app.title,
         swagger_js_url=_with_root_path(request, f"{ASSETS}/swagger-ui-bundle.js"),
         swagger_css_url=_with_root_path(request, f"{ASSETS}/swagger-ui.css"),
@@ -48,11 +71,12 @@ async def swagger_ui(request: Request) -> HTMLResponse:
     return page
 
 
+@router.head("/redoc")
 @router.get("/redoc")
 async def redoc(request: Request) -> HTMLResponse:
     """Return the OpenAPI document as a page for reading."""
     page = get_redoc_html(
-        openapi_url=_with_root_path(request, "/openapi.json"),
+        openapi_url=_with_root_path(request, DOCUMENT),
         title=request.app.title,
         redoc_js_url=_with_root_path(request, f"{ASSETS}/redoc.standalone.js"),
         redoc_favicon_url=_with_root_path(request, f"{ASSETS}/favicon.png"),
@@ -62,12 +86,26 @@ async def redoc(request: Request) -> HTMLResponse:
     return page
 
 
+router.head(DOCUMENT)(openapi_json_of_pages)
+router.get(DOCUMENT)(openapi_json_of_pages)
+
+
+@router.head(ASSETS + "/swagger-ui-bundle.js")
+@router.get(ASSETS + "/swagger-ui-bundle.js")
+async def swagger_ui_script() -> Response:
+    """Return Swagger UI's script with our additions, which need it to be loaded."""
+    script = (STATIC / "swagger-ui-bundle.js").read_bytes() + b"\n" + ADDITIONS.read_bytes()
+    return Response(script, headers=CACHED, media_type="text/javascript")
+
+
+@router.head(ASSETS + "/redoc.standalone.js")
 @router.get(ASSETS + "/redoc.standalone.js")
 async def redoc_script() -> Response:
     """Return ReDoc's script without the address of the logo, which is on its vendor's host."""
     return Response(_redoc_without_logo(), headers=CACHED, media_type="text/javascript")
 
 
+@router.head(ASSETS + "/{name}")
 @router.get(ASSETS + "/{name}")
 async def asset(name: Annotated[str, Path()]) -> Response:
     """Return one of the other files of the two pages."""

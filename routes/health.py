@@ -18,6 +18,11 @@ NO_TOKEN: dict[str, Any] = {"security": []}
 ALWAYS = error_responses(
     errors.InvalidInput, errors.RequestTimeout, errors.HeadersTooLarge, errors.InternalError
 )
+STATES = {
+    errors.DatabaseUnavailable: "disconnected",
+    errors.DatabaseUnusable: "disconnected",
+    errors.DatabaseNotMigrated: "not migrated",
+}
 
 
 @router.head("", include_in_schema=False)
@@ -28,7 +33,7 @@ ALWAYS = error_responses(
     | {
         503: {
             "model": UnhealthyResponse,
-            "description": "`DATABASE_UNAVAILABLE`",
+            "description": "`DATABASE_UNAVAILABLE`, `DATABASE_NOT_MIGRATED`",
             "headers": {"Retry-After": {"schema": {"type": "string"}}},
         }
     },
@@ -37,14 +42,18 @@ ALWAYS = error_responses(
     summary="Check the service and its database",
 )
 async def health(request: Request) -> Response:
-    """Query the database on a separate connection, and respond within 2 seconds."""
+    """Query the database on a separate connection, and respond within 2 seconds.
+
+    A database that lacks a migration or rights, or that takes no changes, is unhealthy; one that a
+    newer release has migrated is not.
+    """
     database: Database = request.app.state.database
     body: dict[str, Any] = {"status": "healthy", "database": "connected"}
     status, headers = 200, None
     try:
-        await database.check()
-    except errors.DatabaseUnavailable as error:
-        body = {"status": "unhealthy", "database": "disconnected", **error.body()}
+        await database.condition.check()
+    except (errors.DatabaseUnavailable, errors.DatabaseNotMigrated) as error:
+        body = {"status": "unhealthy", "database": STATES[type(error)], **error.body()}
         status, headers = error.status, error.headers
     body["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return JSONResponse(body, status, headers)

@@ -1,4 +1,4 @@
-"""The six operations on tasks."""
+"""The operations on tasks."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -7,28 +7,39 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import MISSING
 
 import errors
 from auth import CurrentUser
 from database import SessionDep
+from errors import InvalidInput
+from errors.faults import Fault
+from memory import RESPONSE_PART
 from middleware.security_headers import RawHeader
 from routing.openapi import error_responses
 from routing.route import TaskRoute
-from schemas import TaskCreate, TaskId, TaskListResponse, TaskQuery, TaskResponse, TaskUpdate
-from tasks import queries
-from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch
-from tasks.idempotency import create_once
-from tasks.pagination import (
-    CHUNK,
-    decode_cursor,
-    first_chunk,
-    is_small,
-    list_json,
-    page_json,
-    read_page,
+from schemas import (
+    DeletionQuery,
+    StatsQuery,
+    TaskCompletion,
+    TaskCreate,
+    TaskId,
+    TaskListResponse,
+    TaskQuery,
+    TaskResponse,
+    TasksDeletedResponse,
+    TaskStatsResponse,
+    TaskUpdate,
 )
+from tasks import queries
+from tasks.deletion import Deletion, LargeDeletion, check_bare, delete_batch
+from tasks.headers import IdempotencyKey, IfMatch, IfNoneMatch, precondition_failed
+from tasks.idempotency import create_once
+from tasks.large_lists import large_lists
+from tasks.pagination import decode_cursor, json_size, list_json, page_json, read_page
+from tasks.query_string import check_query_string
 from tasks.repository import fetch_task, modify_task
-from tasks.serialization import Task, to_json, to_task
+from tasks.serialization import Task, TaskStats, to_json, to_task
 
 # The errors that every operation can return. Each decorator adds its own.
 ALWAYS = (
@@ -43,9 +54,12 @@ ALWAYS = (
     errors.HeadersTooLarge,
     errors.InternalError,
     errors.DatabaseUnavailable,
+    errors.DatabaseNotMigrated,
     errors.Overloaded,
     errors.AuthUnavailable,
 )
+# Those of the operations that take a body.
+BODY = error_responses(errors.UnsupportedMediaType)
 COLLECTION = error_responses(*ALWAYS)
 ONE_TASK = error_responses(*ALWAYS, errors.TaskNotFound)
 CHANGE = error_responses(*ALWAYS, errors.TaskNotFound, errors.PreconditionFailed)
@@ -64,6 +78,8 @@ CREATED_HEADERS = {
         "schema": {"type": "string", "const": "true"},
     },
 }
+
+TOGGLE = TaskCompletion()
 
 router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=TaskRoute)
 
@@ -93,6 +109,7 @@ def task_response(task: Task, status: int = 200, headers: Iterable[RawHeader] = 
     return BodyResponse(to_json(task), status, ((b"etag", task.etag.encode()), *headers))
 
 
+@router.head("", include_in_schema=False)
 @router.get(
     "",
     response_model=TaskListResponse,
@@ -107,12 +124,20 @@ async def list_tasks(
     query: Annotated[TaskQuery, Query()],
 ) -> Response:
     """Return all tasks of the user, or one page of them with `limit`."""
+    check_query_string(request, query, user_id)
     after = decode_cursor(query)
-    size, large = first_chunk(query.limit)
-    page = await read_page(session, user_id, query, after, size)
+    chunk, large = large_lists.first_chunk(query.limit)
+    page = await read_page(session, user_id, query, after, chunk)
+    size = json_size(page.tasks)
+    if large:
+        large.settle(size)
     is_whole = page.next is None or len(page.tasks) == query.limit
-    if is_whole and (len(page.tasks) <= CHUNK or is_small(page.tasks)):
+    if is_whole and size <= RESPONSE_PART:
         return BodyResponse(page_json(page, query))
+    if request.method == "HEAD":  # the length is only known after every task was read
+        response = Response(media_type="application/json")
+        del response.headers["content-length"]
+        return response
     admission = request.app.state.admission
     parts = list_json(session, admission, user_id, query, page, large)
     return StreamingResponse(parts, media_type="application/json")
@@ -123,6 +148,7 @@ async def list_tasks(
     response_model=TaskResponse,
     status_code=201,
     responses=COLLECTION
+    | BODY
     | error_responses(errors.TaskNotFound, errors.IdempotencyKeyReused)
     | {201: {"headers": CREATED_HEADERS | ETAG}},
     operation_id="createTask",
@@ -135,7 +161,7 @@ async def create_task(
     task: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Create a task, which is not completed yet.
+    """Create a task, which is not completed unless the body says so.
 
     With an `Idempotency-Key`, the client may send the request again until it gets a response. The
     first request creates the task. The others return the same task in its current state, or 404
@@ -148,6 +174,7 @@ async def create_task(
         created = to_task(row)
     else:
         created, replayed = await create_once(session, user_id, task, idempotency_key)
+        request.app.state.expired_keys.key_arrived()
         headers = [(b"idempotency-replayed", b"true")] if replayed else []
     root_path = request.scope.get("root_path", "")
     path = f"{root_path}/api/{_quoted(user_id)}/tasks/{created.id}"
@@ -155,8 +182,62 @@ async def create_task(
     return task_response(created, 201, headers)
 
 
+@router.delete(
+    "",
+    response_model=TasksDeletedResponse,
+    responses=COLLECTION,
+    operation_id="clearTasks",
+    summary="Clear completed tasks, or erase all",
+)
+async def clear_tasks(
+    request: Request,
+    user_id: CurrentUser,
+    session: SessionDep,
+    query: Annotated[DeletionQuery, Query()],
+) -> Response:
+    """Delete the completed tasks of the user permanently, or everything of the user.
+
+    A deletion of more than 10,000 tasks is not of one moment: if it fails halfway, the error says
+    how many tasks are deleted, and the same request deletes the rest. It goes on if the client
+    disconnects.
+    """
+    check_query_string(request, query, user_id)
+    check_bare(request)
+    deleted, has_more = await delete_batch(session, user_id, query.status)
+    if not has_more:
+        return BodyResponse(to_json(Deletion(deleted)))
+    return LargeDeletion(session, request.app.state.admission, user_id, query.status, deleted)
+
+
+@router.delete("/", include_in_schema=False)
+async def refuse_empty_task_id(user_id: CurrentUser) -> Response:
+    """Refuse the path of one task whose id is empty: it must not delete several."""
+    raise InvalidInput(Fault("path.task_id", "is missing: the path ends with a slash"))
+
+
+@router.head("/stats", include_in_schema=False)
 @router.get(
-    "/{task_id}",
+    "/stats",
+    response_model=TaskStatsResponse,
+    responses=COLLECTION,
+    operation_id="getTaskStats",
+    summary="Count tasks",
+)
+async def get_task_stats(
+    request: Request,
+    user_id: CurrentUser,
+    session: SessionDep,
+    query: Annotated[StatsQuery, Query()],
+) -> Response:
+    """Return how many tasks the user has, and how many of them are pending and completed."""
+    check_query_string(request, query, user_id)
+    [(pending, completed)] = await session.fetch(queries.STATS, {"user_id": user_id}, retry=True)
+    return BodyResponse(to_json(TaskStats(pending + completed, pending, completed)))
+
+
+@router.head("/{task_id:task}", include_in_schema=False)
+@router.get(
+    "/{task_id:task}",
     response_model=TaskResponse,
     responses=ONE_TASK
     | {
@@ -176,10 +257,17 @@ async def get_task(
     return task_response(task)
 
 
-@router.put(
-    "/{task_id}",
+@router.patch(
+    "/{task_id:task}",
     response_model=TaskResponse,
-    responses=CHANGE | {200: {"headers": ETAG}},
+    responses=CHANGE | BODY | {200: {"headers": ETAG}},
+    operation_id="patchTask",
+    summary="Update a task (the same as PUT)",
+)
+@router.put(
+    "/{task_id:task}",
+    response_model=TaskResponse,
+    responses=CHANGE | BODY | {200: {"headers": ETAG}},
     operation_id="updateTask",
     summary="Update a task",
 )
@@ -195,7 +283,7 @@ async def update_task(
     if not changes:
         unchanged = await fetch_task(queries.GET, user_id, task_id, session, retry=True)
         if if_match is not None and unchanged.etag not in if_match:
-            raise errors.PreconditionFailed
+            raise precondition_failed(if_match)
         return task_response(unchanged)
     values = queries.update_values(changes)
     return task_response(
@@ -204,7 +292,7 @@ async def update_task(
 
 
 @router.delete(
-    "/{task_id}",
+    "/{task_id:task}",
     status_code=204,
     responses=CHANGE,
     operation_id="deleteTask",
@@ -219,14 +307,28 @@ async def delete_task(
 
 
 @router.patch(
-    "/{task_id}/complete",
+    "/{task_id:task}/complete",
     response_model=TaskResponse,
-    responses=CHANGE | {200: {"headers": ETAG}},
+    responses=CHANGE | BODY | {200: {"headers": ETAG}},
     operation_id="toggleTask",
-    summary="Toggle completion",
+    summary="Set or toggle completion",
 )
 async def toggle_task(
-    user_id: CurrentUser, task_id: TaskId, session: SessionDep, if_match: IfMatch = None
+    user_id: CurrentUser,
+    task_id: TaskId,
+    session: SessionDep,
+    completion: TaskCompletion = TOGGLE,
+    if_match: IfMatch = None,
 ) -> Response:
-    """Complete a pending task, or make a completed task pending."""
-    return task_response(await modify_task(queries.TOGGLE, user_id, task_id, session, if_match))
+    """Set `completed` to the value that is sent, which can be repeated safely.
+
+    Without a body, or without `completed` in it, complete a pending task, or make a completed task
+    pending. A task that already has the value that is sent stays unchanged, `updated_at` too.
+    """
+    if completion.completed is MISSING:
+        toggled = await modify_task(queries.TOGGLE, user_id, task_id, session, if_match)
+        return task_response(toggled)
+    values = {"completed": completion.completed}
+    return task_response(
+        await modify_task(queries.SET_COMPLETED, user_id, task_id, session, if_match, values)
+    )

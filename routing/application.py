@@ -25,6 +25,7 @@ from middleware.errors import ErrorsMiddleware, OutermostMiddleware
 from routing import openapi
 from routing.body import BodyLimit
 from routing.fast_routes import FastRoutes
+from routing.served_document import openapi_json
 
 DEFAULT_HANDLERS = (
     http_exception_handler,
@@ -68,7 +69,7 @@ class Application(FastAPI):
             settings.slow_request_ms or inf,
             routes.response if app is routes else None,
         )
-        return CORSMiddleware(app, allow_origins=settings.allowed_origins)
+        return CORSMiddleware(app, settings.allowed_origins, settings.origin_pattern)
 
     def _added_handlers(self) -> tuple[dict[Any, ExceptionHandler], ExceptionHandler | None]:
         """The exception handlers that are not FastAPI's own, and of these the one for Exception."""
@@ -100,6 +101,12 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         return openapi.document(self)
+
+    def setup(self) -> None:
+        """Add the path of the document before FastAPI's own, which is then never reached."""
+        if self.openapi_url:
+            self.add_route(self.openapi_url, openapi_json, include_in_schema=False)
+        super().setup()
 
     # Where routes are added, WebSocket routes are refused at once.
 

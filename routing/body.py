@@ -132,6 +132,7 @@ class LateRequest(BoundedRequest):
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
         self.late = LateBody()
+        self.body_is_optional = False
         self._asked_for: set[str] = set()
 
     async def body(self) -> bytes:

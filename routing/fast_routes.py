@@ -155,9 +155,12 @@ def _candidate(context: RouteContext) -> Candidate:
         return Candidate(None, route.path_regex, set(), {}, context.matches)
     if not isinstance(route, Route):
         return Candidate(None, None, set(), {}, context.matches)
+    pattern: re.Pattern[str] = context.path_regex
+    if route.slash_is_optional:
+        pattern = re.compile(pattern.pattern.removesuffix("$") + "/?$")
     return Candidate(
         route if route.is_fast(context) else None,
-        context.path_regex,
+        pattern,
         context.methods or set(),
         {
             name: convertor

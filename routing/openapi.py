@@ -1,24 +1,24 @@
 """The OpenAPI document: FastAPI's own with our errors, without responses that are never sent."""
 
+import json
+import re
 from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 
 from errors import APIError, InvalidInput
+from routing.openapi_examples import add_example
 from schemas import ErrorResponse, ValidationErrorResponse
 
 TITLE = "Task Management API"
 VERSION = "1.0.0"
 DESCRIPTION = """\
-A multi-user task service. Send the token that Better Auth gave your frontend as
+A multi-user task service. Send the token of your frontend's Better Auth as
 `Authorization: Bearer <token>`; the path names the same user. Every error is
 `{"detail": "<sentence>", "code": "<CONSTANT>"}`.
 """
-# Replace these with your own.
-CONTACT = {"name": "API support", "url": "https://example.com/support"}
-LICENSE = {"name": "Proprietary", "url": "https://example.com/license"}
-SERVERS = [{"url": "/", "description": "This service"}]
+LICENSE = {"name": "MIT", "identifier": "MIT"}
 TAGS = [
     {"name": "tasks", "description": "The tasks of one user."},
     {"name": "health", "description": "For platforms and people who watch the service."},
@@ -54,11 +54,8 @@ def error_responses(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
             {"model": error.model, "description": "", "content": {"application/json": {}}},
         )
         response["description"] += f"{', ' if response['description'] else ''}`{error.code}`"
-        example = {"detail": error.detail, "code": error.code}
-        if error is InvalidInput:
-            example["errors"] = [{"field": "body.title", "message": "Field required"}]  # type: ignore[assignment]
         examples = response["content"]["application/json"].setdefault("examples", {})
-        examples[error.code] = {"value": example}
+        examples[error.code] = {"value": error.example()}
         response.setdefault("headers", {}).update(
             {name: {"schema": {"type": "string"}} for name in error.headers}
         )
@@ -71,9 +68,9 @@ def document(app: FastAPI) -> dict[str, Any]:
     components = schema.setdefault("components", {})
     if "X-Request-ID" in components.get("headers", {}):
         return schema
-    for paths in (schema["paths"], schema.get("webhooks", {})):
-        _amend(paths)
     models = components.setdefault("schemas", {})
+    for paths in (schema["paths"], schema.get("webhooks", {})):
+        _amend(paths, models)
     components["headers"] = {"X-Request-ID": REQUEST_ID}
     for name in ("HTTPValidationError", "ValidationError"):
         models.pop(name, None)
@@ -82,8 +79,10 @@ def document(app: FastAPI) -> dict[str, Any]:
     return schema
 
 
-def _amend(paths: dict[str, Any]) -> None:
-    for path in paths.values():
+def _amend(paths: dict[str, Any], models: dict[str, Any]) -> None:
+    returned = _references([each["responses"] for path in paths.values() for each in path.values()])
+    requested = {name: models[name] for name in models.keys() - returned}
+    for template, path in paths.items():
         for operation in path.values():
             responses = operation["responses"]
             if responses.get("422") == _FASTAPIS_422:
@@ -91,15 +90,51 @@ def _amend(paths: dict[str, Any]) -> None:
                 responses.setdefault("400", deepcopy(_INVALID_INPUT))
             for response in responses.values():
                 response.setdefault("headers", {})["X-Request-ID"] = REQUEST_ID_REFERENCE
-            for parameter in operation.get("parameters", ()):
+            _describe_defaults(operation.get("requestBody", {}), requested)
+            for body in (operation.get("requestBody", {}), *responses.values()):
+                add_example(body, models)
+            parameters = operation.get("parameters", [])
+            _sort_as_in_path(template, parameters)
+            for parameter in parameters:
                 _without_null(parameter)
             for callback in operation.get("callbacks", {}).values():
-                _amend(callback)
+                _amend(callback, models)
+
+
+def _sort_as_in_path(template: str, parameters: list[dict[str, Any]]) -> None:
+    """Put the parts of the path first, in its order, which generated functions keep.
+
+    FastAPI puts those of a dependency, such as `user_id`, after the endpoint's own.
+    """
+    places = {name: place for place, name in enumerate(re.findall(r"{(\w+)}", template))}
+    parameters.sort(
+        key=lambda each: places.get(
+            each.get("name") if each.get("in") == "path" else None, len(places)
+        )
+    )
+
+
+def _references(part: Any) -> set[str]:
+    """Return the names of the models that a part of the document refers to."""
+    return set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(part)))
+
+
+def _describe_defaults(body: dict[str, Any], models: dict[str, Any]) -> None:
+    """Move the defaults of a request's fields into words, unless `models` lacks its model.
+
+    openapi-typescript makes a field with a default required, so that adding one breaks clients.
+    """
+    schema = body.get("content", {}).get("application/json", {}).get("schema", {})
+    model = models.get(schema.get("$ref", "").rpartition("/")[2], {})
+    for field in model.get("properties", {}).values():
+        if "default" in field:
+            words = f"Default: {json.dumps(field.pop('default'))}."
+            field["description"] = f"{field.get('description', '')} {words}".lstrip()
 
 
 def _without_null(parameter: dict[str, Any]) -> None:
     """Remove null from the schema: a parameter may be absent, but a URL can't contain null."""
-    schema = parameter["schema"]
+    schema = parameter.get("schema", {})
     values = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(values) == 1:
         del schema["anyOf"]

@@ -6,10 +6,15 @@ from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 from fastapi import Request, Response, params
 from pydantic import BaseModel, PlainValidator, TypeAdapter, ValidationError
-from pydantic_core import from_json
 
-from errors import InvalidInput, field_errors
-from schemas import FieldError
+from errors import InvalidInput
+from errors.faults import Fault
+from errors.wording import faults_of
+from routing.json_body import is_empty, parse_json
+
+# Of a query. To parse thousands, and to say what is wrong with each, takes 150 ms.
+MAX_PARAMETERS = 200
+TOO_MANY = f"must have at most {MAX_PARAMETERS} parameters"
 
 Dependency = Callable[[Request], Awaitable[Any]]
 
@@ -49,37 +54,30 @@ class QueryParameter:
         self._without_query: Any = None
 
     def value(self, request: Request, body: bytes) -> Any:
-        if not request.scope["query_string"]:
+        text = request.scope["query_string"]
+        if not text:
             self._without_query = self._without_query or self._validate({})
             return self._without_query
+        if text.count(b"&") >= MAX_PARAMETERS:
+            raise InvalidInput(Fault("query", TOO_MANY))
         return self._validate(dict(request.query_params))
 
 
 class BodyParameter:
-    """The body, which is JSON in the strict sense: no NaN and no lone surrogate (RFC 8259)."""
+    """The body, which is JSON (routing/json_body.py)."""
 
     location: tuple[str, ...] = ("body",)
 
-    def __init__(self, annotation: Any) -> None:
+    def __init__(self, annotation: Any, default: BaseModel | None = None) -> None:
         self._validate = TypeAdapter(annotation).validator.validate_python
+        self.default = default  # for no body, or null as FastAPI has it; None: it must have one
 
     def value(self, request: Request, body: bytes) -> Any:
-        return self._validate(parse_json(request, body))
-
-
-def parse_json(request: Request, body: bytes) -> Any:
-    """Return the value of a body. Raises InvalidInput."""
-    media_type = ""
-    for name, value in request.scope["headers"]:
-        if name == b"content-type":
-            media_type = value.decode("latin-1").partition(";")[0].strip().lower()
-            break
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise _malformed("must be sent with Content-Type: application/json")
-    try:
-        return from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise _malformed(f"must be JSON: {error}") from None
+        if self.default is None:
+            return self._validate(parse_json(request, body))
+        if is_empty(body) or (value := parse_json(request, body)) is None:
+            return self.default
+        return self._validate(value)
 
 
 class HeaderParameter:
@@ -98,11 +96,12 @@ class HeaderParameter:
 
 
 class ParameterSolver:
-    """Makes the arguments of `operation` as FastAPI would, but for one kind of signature.
+    """Makes the arguments of `operation` as FastAPI would, except for one kind of signature.
 
     FastAPI's general solver of dependencies takes as long as the whole statement. Known here are
-    the request, parts of the path, one model for the query, one for the body, optional headers, and
-    dependencies on the request and on parts of the path. Raises Unsupported for anything else.
+    the request, parts of the path, one model for the query, one for the body (which may have a
+    frozen model without any field as its default), optional headers, and dependencies on the
+    request and on parts of the path. Raises Unsupported for anything else.
     """
 
     def __init__(self, operation: Callable[..., Any], parts: Collection[str]) -> None:
@@ -117,12 +116,13 @@ class ParameterSolver:
         for name, parameter in inspect.signature(operation).parameters.items():
             _require(name in hints and parameter.kind not in _VARIADIC)
             self._add(name, hints[name], parameter.default)
+        bodies = [each for each in self._arguments.values() if isinstance(each, BodyParameter)]
+        self.body_is_optional = any(each.default is not None for each in bodies)
         kinds = [type(argument) for argument in self._arguments.values()]
         _require(kinds.count(BodyParameter) <= 1 and kinds.count(QueryParameter) <= 1)
         functions = [function for function, _ in self._dependencies.values()]
         _require(len(functions) == len(set(functions)))  # FastAPI would call it once
         self.takes_body = BodyParameter in kinds
-        self.takes_query = QueryParameter in kinds
 
     def _add(self, name: str, annotation: Any, default: Any) -> None:
         marker = _marker(annotation)
@@ -131,6 +131,10 @@ class ParameterSolver:
             assert marker.alias is not None
             self._arguments[name] = HeaderParameter(marker.alias, annotation)
             self.headers |= {marker.alias.lower().encode()}
+            return
+        if isinstance(default, BaseModel):
+            _require(marker is None and _is_model(annotation) and _is_empty(default, annotation))
+            self._arguments[name] = BodyParameter(annotation, default)
             return
         _require(default is inspect.Parameter.empty)
         if annotation is Request:
@@ -163,12 +167,12 @@ class ParameterSolver:
             else:
                 values[name] = await dependency(request)
         body = await request.body() if self.takes_body else b""
-        wrong: list[FieldError] = []
+        wrong: list[Fault] = []
         for name, argument in self._arguments.items():
             try:
                 values[name] = argument.value(request, body)
             except ValidationError as error:
-                wrong += field_errors(error, argument.location)
+                wrong += faults_of(error, argument.location)
         if wrong:
             raise InvalidInput(*wrong)
         return values
@@ -209,6 +213,12 @@ def _plain(annotation: Any) -> Any:
 def _is_model(annotation: Any) -> bool:
     plain = _plain(annotation)
     return isinstance(plain, type) and issubclass(plain, BaseModel)
+
+
+def _is_empty(default: BaseModel, annotation: Any) -> bool:
+    """Whether `default` is what an empty object is validated to, and can be shared by requests."""
+    is_frozen = bool(default.model_config.get("frozen"))
+    return type(default) is _plain(annotation) and is_frozen and not default.model_fields_set
 
 
 def _has_lists(annotation: Any) -> bool:
@@ -269,7 +279,3 @@ def _is_text(annotation: Any) -> bool:
 
 async def _the_request(request: Request) -> Request:
     return request
-
-
-def _malformed(message: str) -> InvalidInput:
-    return InvalidInput(FieldError(field="body", message=message))

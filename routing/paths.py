@@ -3,6 +3,7 @@
 import re
 from urllib.parse import unquote
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.types import Scope
 
 # Bytes, without ROOT_PATH. The longest path of a task has about 3,100: a user id has up to 255
@@ -13,6 +14,19 @@ MAX_PATH = 8 * 1024
 # two parts, and `$` also matches before a newline at the end.
 _SPECIAL = re.compile(r"%(2F|0A)", re.IGNORECASE)
 _KEY = "path_to_match"
+
+
+class TaskIdConvertor(StringConvertor):
+    """A part of the path that names a task: any text, because the operation says what is wrong.
+
+    `stats` is the path of another operation. Otherwise a DELETE of it would be one of a task, and
+    not a 405.
+    """
+
+    regex = "(?!stats/?$)[^/]+"
+
+
+register_url_convertor("task", TaskIdConvertor())
 
 
 def path_to_match(scope: Scope) -> str | None:

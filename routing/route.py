@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import cached_property
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -14,13 +15,17 @@ from starlette.types import Receive, Scope, Send
 
 from auth import CurrentUser, get_current_user
 from errors import InvalidInput
+from errors.faults import Fault
+from errors.wording import TEXTS
 from memory import RESPONSE_PART
 from middleware.errors import has_hung_up
 from observability.timing import RequestTiming
 from routing.admission import Admission
 from routing.body import BoundedRequest, LateRequest
-from routing.parameters import ParameterSolver, Unsupported, parse_json
+from routing.json_body import is_empty, parse_json
+from routing.parameters import ParameterSolver, Unsupported
 from routing.paths import path_to_match, restored
+from schemas import TaskListResponse
 from serving.memory_budget import MemoryBudget
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -61,11 +66,18 @@ class Route(APIRoute):
             and getattr(strict, "value", strict) is True
         )
 
+    @property
+    def slash_is_optional(self) -> bool:
+        """Whether the path may end with one more slash."""
+        return False
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match the path as it was sent, where `%2F` is a character of a part, not a separator."""
         path = path_to_match(scope)
         if path is None:
             return Match.NONE, {}
+        if self.slash_is_optional:
+            path = path.removesuffix("/")
         if path is scope["path"]:
             return super().matches(scope)
         match, found = super().matches({**scope, "path": path})
@@ -108,9 +120,22 @@ class TaskRoute(Route):
     """Asks for the token first of all, then takes in the body, then waits for its turn.
 
     FastAPI by itself reads and parses a body before it asks a dependency anything, and would tell
-    an anonymous caller what is wrong with it. What waits here, and that may be a thousand requests,
-    has none of the objects yet that an operation needs.
+    an anonymous caller what is wrong with it. The requests that wait here, perhaps a thousand,
+    have none of the objects yet that an operation needs.
     """
+
+    @property
+    def slash_is_optional(self) -> bool:
+        """True, except for the DELETE of a collection.
+
+        A client that sends an empty id means to delete one task, and must not delete all.
+        """
+        return "DELETE" not in (self.methods or ()) or self.path.endswith("}")
+
+    @cached_property
+    def returns_list(self) -> bool:
+        """Whether the response has as many tasks as the client asks for."""
+        return self.response_model is TaskListResponse
 
     async def respond(self, request: BoundedRequest) -> Response:
         """Call the operation, on the fast path.
@@ -119,12 +144,14 @@ class TaskRoute(Route):
         """
         assert self.arguments is not None
         user_id = await get_current_user(request, request.scope["path_params"]["user_id"])
-        if self.arguments.takes_body or request.declares_body:
-            await _receive(request, self.arguments.takes_body)
+        if self.arguments.takes_body:
+            await request.body()
+        elif request.declares_body:
+            await _receive_unused(request)
         admission: Admission = request.app.state.admission
         await _enter(admission, request, user_id)
-        if self.arguments.takes_query and _is_short_of_memory(request, user_id):
-            # It returns a list, which may be large. The slot is for others meanwhile.
+        if self.returns_list and _is_short_of_memory(request, user_id):
+            # The list may be large. The slot is for others meanwhile.
             admission.release(user_id)
             with await _memory(request).acquire(user_id, RESPONSE_PART):
                 await _enter(admission, request, user_id)
@@ -147,7 +174,9 @@ class TaskRoute(Route):
             if self.arguments is not None:
                 join_lines(request.scope, self.arguments.headers)
                 if self.arguments.takes_body:
-                    return await handle(LateRequest(request.scope, request.receive))
+                    late = LateRequest(request.scope, request.receive)
+                    late.body_is_optional = self.arguments.body_is_optional
+                    return await handle(late)
             elif self.body_field and get_current_user not in request.app.dependency_overrides:
                 # FastAPI reads a body of this kind before it asks the same dependency again.
                 await get_current_user(request, request.path_params["user_id"])
@@ -205,8 +234,9 @@ def _is_short_of_memory(request: Request, user_id: str) -> bool:
     )
 
 
-async def _receive(request: BoundedRequest, takes_body: bool = False) -> None:
-    if takes_body or "transfer-encoding" in request.headers:
+async def _receive_unused(request: BoundedRequest) -> None:
+    """Receive a body that the operation does not take, or check the length that it declares."""
+    if "transfer-encoding" in request.headers:
         await request.body()
     else:
         request.check_length()
@@ -215,19 +245,30 @@ async def _receive(request: BoundedRequest, takes_body: bool = False) -> None:
 async def _body(request: Request) -> None:
     if not isinstance(request, LateRequest):
         assert isinstance(request, BoundedRequest)
-        await _receive(request)
+        await _receive_unused(request)
+        return
+    body = await request.body()
+    if request.body_is_optional and is_empty(body):
         return
     try:
-        value = parse_json(request, await request.body())
+        value = parse_json(request, body)
     except InvalidInput as malformed:
-        raise _invalid_body("json_malformed", malformed.errors[0].message) from None
+        raise _as_fastapi_would(*malformed.faults) from None
+    if value is None and request.body_is_optional:
+        return
     if not isinstance(value, dict):
-        raise _invalid_body("model_type", "Input should be an object")
+        raise _as_fastapi_would(Fault("body", TEXTS["model_type"]))
     request.late.update(value)
 
 
-def _invalid_body(kind: str, message: str) -> RequestValidationError:
-    return RequestValidationError([{"type": kind, "loc": ("body",), "msg": message, "input": None}])
+def _as_fastapi_would(*faults: Fault) -> RequestValidationError:
+    """Return the exception that a handler for it expects, with the same faults."""
+    return RequestValidationError(
+        [
+            {"type": "body", "loc": tuple(field.split(".")), "msg": text, "input": None}
+            for field, text in faults
+        ]
+    )
 
 
 async def _slot(request: Request, user_id: CurrentUser) -> AsyncIterator[None]:

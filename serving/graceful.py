@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 from types import FrameType
@@ -23,6 +23,7 @@ import uvicorn
 
 from observability.logs import logger
 from serving.balance import Share
+from serving.orphans import Orphans
 from serving.protocol import Protocol
 
 DRAIN_TIME = 1.0  # seconds for which an idle connection may still bring a request
@@ -36,11 +37,27 @@ DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 
 
 
 class Server(uvicorn.Server):
-    """A server that announces its stop to clients. `share` is its part if there are workers."""
+    """A server that announces its stop to clients. `share` is its part if there are workers.
 
-    def __init__(self, config: uvicorn.Config, share: Share | None = None) -> None:
+    It calls `on_start` when clients can reach it.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        share: Share | None = None,
+        on_start: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(config)
         self._share = share
+        self._on_start = on_start
+        self._orphans = Orphans()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and report it unless the application failed to start."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop once: a second signal must not interrupt the stop."""
@@ -48,7 +65,11 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """Once a second, close connections that are more than this worker's share."""
+        """Once a second, close connections that are more than this worker's share.
+
+        On each tick, reap an orphan if this is the first process of a container.
+        """
+        self._orphans.reap()
         if self._share is not None and counter % 10 == 0:
             self._rebalance(self._share)
         return await super().on_tick(counter)

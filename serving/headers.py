@@ -1,7 +1,7 @@
 """The header lines of a request, and what they say about its body and its connection.
 
 httptools reads the lines, with a parser of its own for each head: that costs 0.4 µs, and nothing of
-one message can leak into the next. What the lines mean for the body is decided here, because
+one message can leak into the next. The meaning of the lines for the body is decided here, because
 httptools ends a message at an `Upgrade` that the server does not take
 (https://github.com/MagicStack/httptools/issues/124).
 """
@@ -19,7 +19,7 @@ from errors import (
     MethodNotImplemented,
     TransferEncodingNotImplemented,
 )
-from schemas import FieldError
+from errors.faults import Fault
 
 MAX_LINES = 100  # of headers
 TOO_MANY_LINES = MAX_LINES + 2  # the request line is one
@@ -81,9 +81,9 @@ def _parse_lines(data: bytes, version: str) -> HeaderLines:
 _cached_lines = lru_cache(CACHED_LINES)(_parse_lines)
 
 
-def malformed(message: str) -> InvalidInput:
+def malformed(text: str) -> InvalidInput:
     """Return the error of a request that breaks the rules of HTTP."""
-    return InvalidInput(FieldError(field="request", message=message))
+    return InvalidInput(Fault("request", text))
 
 
 def header_parser(lines: object) -> httptools.HttpRequestParser:

@@ -14,7 +14,7 @@ FREE = 2 * 1024  # bytes of a request, or of an unread response, that need no re
 MAX_WAIT = 2.0  # seconds
 MAX_WAITING = 200  # requests; each takes some 12 KB while it waits
 LARGEST = 64 * 1024  # bytes that a request may ask for
-CHECK = 0.25  # seconds between two looks at those who wait
+CHECK = 0.25  # seconds between two looks at the clients that wait
 STALLED = 1.0  # seconds in which a client must send or read PROGRESS while others wait for memory
 PROGRESS = 8 * 1024  # bytes
 
@@ -208,7 +208,7 @@ class MemoryBudget:
         return best
 
     def _check(self) -> None:
-        """Refuse those who have waited too long, and make room for the others."""
+        """Refuse requests that have waited too long, and make room for the others."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._cut_off_stalled(now)

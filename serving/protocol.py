@@ -19,6 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
+from addresses import unmapped
 from errors import APIError, RequestTimeout
 from middleware.security_headers import RawHeader
 from serving.body import Body, MalformedBody
@@ -90,7 +91,7 @@ class Protocol(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._server = get_local_addr(transport)
-        self._client = get_remote_addr(transport)
+        self._client = unmapped(get_remote_addr(transport))
         self._scheme = "https" if is_ssl(transport) else "http"
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         self._set_deadline(REQUEST_TIMEOUT)
@@ -133,6 +134,11 @@ class Protocol(Connection):
         if not self._buffer:  # a request that was sent ahead is served too
             exchange.keep_alive = False
 
+    def resume_reading(self) -> None:
+        # Requests that were sent ahead wait in the kernel while so many bytes of them are here.
+        if len(self._buffer) < FREE or self.reserved:
+            super().resume_reading()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         # The client has read the response before, so there is memory for the next one.
@@ -158,8 +164,7 @@ class Protocol(Connection):
     def _proceed(self) -> None:
         """Start the next request, if the one before is done and the next one's head is here."""
         if self._exchange is not None or self._held or self.writing_paused:
-            if len(self._buffer) >= FREE:
-                self.pause_reading()
+            self._bound_buffer()
             return
         try:
             head = self._buffer.take_head()
@@ -168,10 +173,15 @@ class Protocol(Connection):
             return
         if head is None:
             self._expect_more()
+            self.resume_reading()
             if len(self._buffer) >= FREE and self._head_memory is None:
                 self._reserve_head()
         else:
             self._start(head)
+
+    def _bound_buffer(self) -> None:
+        if len(self._buffer) >= FREE:
+            self.pause_reading()
 
     def _reserve_head(self) -> None:
         """Stop reading until there is memory for the rest of a large head.
@@ -195,10 +205,10 @@ class Protocol(Connection):
         else:
             self._memory_task = None
             self._read_head(hold)
-            self.resume_reading()
 
     def _read_head(self, hold: Hold) -> None:
         self._head_memory, self.reserved = hold, True
+        self.resume_reading()
         hold.watch(lambda: MAX_HEAD - len(self._buffer), lambda: self.refuse(RequestTimeout()))
 
     def _release_head_memory(self) -> None:
@@ -223,8 +233,10 @@ class Protocol(Connection):
         if self._body is None:
             self._request_received()
         elif self._buffer:
-            rest = self._receive_body(self._body, self._buffer.take_all())
-            self._buffer.append(rest)
+            arrived = self._buffer.take_all()
+            self.resume_reading()  # the rest of the body
+            self._buffer.append(self._receive_body(self._body, arrived))
+            self._bound_buffer()
         else:
             self._expect_more()
         if self.closing:

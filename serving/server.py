@@ -1,6 +1,7 @@
 """Serve the application until it is told to stop."""
 
 import asyncio
+import errno
 import resource
 import signal
 import socket
@@ -13,7 +14,7 @@ from config import Settings
 from development.database import database_url
 from development.migrate import migrate_within_timeout
 from memory import block_imports, trim_memory
-from observability.logs import logger
+from serving.greeting import Greeting, log_mode
 from serving.workers import Workers
 
 with block_imports("watchfiles", "yaml"):  # only for uvicorn's reloader and configuration files
@@ -23,7 +24,6 @@ with block_imports("watchfiles", "yaml"):  # only for uvicorn's reloader and con
     from serving.protocol import Protocol
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-ANY_OR_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
 BACKLOG = 2048  # connections that may wait to be accepted
 # Seconds. A proxy's own limit, usually 60, must be shorter. Otherwise the proxy sends a request on
 # a connection that is just being closed here, and returns 502.
@@ -44,7 +44,7 @@ def run(app: FastAPI) -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup(1) has it ignored
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with _listen(settings) as listener:
-        _greet(settings, listener.getsockname()[1])
+        log_mode(settings)
         with database_url(settings) as app.state.database_url:
             _serve(app, settings, listener)
 
@@ -59,13 +59,22 @@ def _stop(*_: object) -> None:
 def _listen(settings: Settings) -> socket.socket:
     host = settings.listen_host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    serves_both = host == "::"  # IPv4 too, whose addresses protocol.py shows as IPv4
     try:
         if settings.reuse_port:
             return _bind(host, settings.port, family)
-        return socket.create_server((host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server(
+            (host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=serves_both
+        )
     except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0]
-        sys.exit(f"Configuration error: HOST {host}, PORT {settings.port}: {reason}.")
+        sys.exit(f"Configuration error: {_why_not(host, settings.port, error)}")
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"PORT {port} of {host} is in use. Stop the program that uses it, or set another."
+    reason = (error.strerror or str(error)).partition(" (")[0]
+    return f"HOST {host}, PORT {port}: {reason}."
 
 
 def _bind(host: str, port: int, family: int) -> socket.socket:
@@ -77,6 +86,8 @@ def _bind(host: str, port: int, family: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
         listener.bind((host, port))
     except OSError:
         listener.close()
@@ -86,13 +97,14 @@ def _bind(host: str, port: int, family: int) -> socket.socket:
 
 def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
     serving = config(app, settings)
+    greeting = Greeting(settings, listener.getsockname()[1])
     if settings.web_concurrency == 1:
-        Server(serving).run([listener])
+        Server(serving, on_start=greeting).run([listener])
         return
     if settings.environment == "development":
         app.state.migrated = asyncio.run(migrate_within_timeout(app.state.database_url, settings))
     workers = Workers(
-        lambda listener, share: Server(serving, share).run([listener]),
+        lambda listener, share: Server(serving, share, greeting).run([listener]),
         settings.web_concurrency,
         settings.shutdown_timeout + 2,  # statements that still run are cancelled then
     )
@@ -127,11 +139,3 @@ def _allow_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS allows less than it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _greet(settings: Settings, port: int) -> None:
-    host = settings.listen_host
-    address = "localhost" if host in ANY_OR_LOCAL else f"[{host}]" if ":" in host else host
-    logger.info("Documentation: http://%s:%d/docs", address, port)
-    if settings.environment == "development":
-        logger.info("A token to try it with: uv run auth.py user_123")

@@ -1,15 +1,20 @@
 """The request headers that the task routes read, except the token's."""
 
 import re
+from collections.abc import Collection
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Header
 from pydantic import PlainValidator, WithJsonSchema
 
+from errors import ETagChangedByProxy, PreconditionFailed
 from models import IDEMPOTENCY_KEY_LENGTH
 
 # RFC 9110, sections 8.8.3 (an entity tag) and 5.6.1 (a list may have empty elements).
 ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+# What a proxy that compresses makes of an entity tag.
+CHANGED_BY_PROXY = r'W/.*|"[^"]*-(?:gzip|br|zstd|deflate)"'
 ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}(?:[ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
 
 
@@ -30,21 +35,49 @@ def _strong(value: str | list[str]) -> frozenset[str] | None:
     return None if tags == ["*"] else frozenset(tags)
 
 
+def updated_at_in(if_match: Collection[str]) -> str:
+    """Return the times of these entity tags as an array for Postgres, such as `{…,…}`.
+
+    A tag that the service would write otherwise, or never writes, equals none of its own: a strong
+    comparison is by character. Postgres would read more, or refuse what is not a time.
+    """
+    times = (tag[1:-1] for tag in if_match)
+    return f"{{{','.join(time for time in times if _is_as_we_write_it(time))}}}"
+
+
+def _is_as_we_write_it(time: str) -> bool:
+    """Return whether `time` has the one form of serialization.rfc3339."""
+    try:
+        moment = datetime.fromisoformat(time).replace(tzinfo=None)
+    except ValueError:
+        return False
+    return f"{moment.isoformat(timespec='microseconds')}Z" == time
+
+
+def precondition_failed(if_match: Collection[str]) -> PreconditionFailed:
+    """Return the error for a task whose ETag is not in `if_match`.
+
+    A proxy that compresses makes an ETag weak (nginx), or adds to it (Apache's mod_deflate and
+    mod_brotli: https://httpd.apache.org/docs/2.4/mod/mod_brotli.html#brotlialteretag). Then it
+    never matches, whether the task has changed or not.
+    """
+    is_changed = all(re.fullmatch(CHANGED_BY_PROXY, tag) for tag in if_match)
+    return ETagChangedByProxy() if is_changed else PreconditionFailed()
+
+
 def _weak(value: str | list[str]) -> frozenset[str]:
     """Return the tags for a weak comparison. `*` stands for itself."""
     return frozenset(tag.removeprefix("W/") for tag in _entity_tags(value))
 
 
-_SCHEMA = WithJsonSchema(
-    {
-        "type": "string",
-        "pattern": f"^(?:{ENTITY_TAGS})$",
-        "examples": ['"2026-01-09T12:30:45.123456Z"'],
-    }
-)
+def _schema(example: str) -> WithJsonSchema:
+    """Return the schema of a list of tags. Postman sends `example`, so a request must accept it."""
+    pattern = f"^(?:{ENTITY_TAGS})$"
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
 
 IfMatch = Annotated[
-    Annotated[frozenset[str], PlainValidator(_strong), _SCHEMA] | None,
+    Annotated[frozenset[str], PlainValidator(_strong), _schema("*")] | None,
     Header(
         alias="If-Match",
         description="Do it only if the task's `ETag` is one of these, which is to say: if nobody "
@@ -52,7 +85,8 @@ IfMatch = Annotated[
     ),
 ]
 IfNoneMatch = Annotated[
-    Annotated[frozenset[str], PlainValidator(_weak), _SCHEMA] | None,
+    Annotated[frozenset[str], PlainValidator(_weak), _schema('"2026-01-09T12:30:45.123456Z"')]
+    | None,
     Header(
         alias="If-None-Match",
         description="Answer 304 without a body if the task's `ETag` is one of these.",
@@ -70,7 +104,7 @@ _KEY_SCHEMA = {
     "type": "string",
     "pattern": "^[!-~]+$",
     "maxLength": IDEMPOTENCY_KEY_LENGTH,
-    "examples": ["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    "examples": ["{{$guid}}"],  # in Postman, a new UUID for every request
 }
 
 IdempotencyKey = Annotated[

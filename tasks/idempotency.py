@@ -13,12 +13,14 @@ from schemas import TaskCreate
 from tasks.queries import FIELDS, GET, NEW
 from tasks.serialization import Task, to_task
 
-_EXPIRED = "{0}.created_at < now() - interval '24 hours'"
+# Both times are the database's. The difference of two is IMMUTABLE, as Citus requires; `now()` and
+# a time less an interval are not.
+_EXPIRED = "excluded.created_at - kept.created_at > interval '24 hours'"
 _FIELDS = ", ".join(compile_sql(field) for field in FIELDS)
 _NEW_COLUMNS = ", ".join(map(driver.DIALECT.identifier_preparer.format_column, NEW))
 _NEW_VALUES = ", ".join(map(compile_sql, NEW.values()))
 _AS_NEW_IF_EXPIRED = ", ".join(
-    f"{name} = CASE WHEN {_EXPIRED.format('kept')} THEN excluded.{name} ELSE kept.{name} END"
+    f"{name} = CASE WHEN {_EXPIRED} THEN excluded.{name} ELSE kept.{name} END"
     for name in ("fingerprint", "task_id", "created_at")
 )
 
@@ -26,10 +28,8 @@ _AS_NEW_IF_EXPIRED = ", ".join(
 # then gets that id instead of its own. DO NOTHING would neither wait nor return the id. Only a
 # request that gets its own id creates the task. Of a body, only the digest is stored.
 #
-# The statement also deletes some expired keys of any user. It deletes more than it adds, so that
-# the table stays as small as the requests of a day. EXISTS makes it delete them after it has
-# claimed its key, and SKIP LOCKED skips keys that another transaction holds. So a request never
-# waits while others wait for it.
+# Citus runs the parts of a WITH one after another, and each sees the rows that earlier parts wrote.
+# Without NOT EXISTS it would find a new task as an earlier one too, and return two rows.
 #
 # In SQL, because SQLAlchemy has no OVERRIDING SYSTEM VALUE.
 CREATE_ONCE = f"""\
@@ -44,19 +44,13 @@ WITH next AS (
     INSERT INTO tasks (id, user_id, {_NEW_COLUMNS}) OVERRIDING SYSTEM VALUE
     SELECT id, %(user_id)s, {_NEW_VALUES} FROM next JOIN claim ON id = task_id
     RETURNING {_FIELDS}
-), forgotten AS (
-    DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-        SELECT user_id, key FROM idempotency_keys
-        WHERE {_EXPIRED.format("idempotency_keys")} AND EXISTS (SELECT FROM claim)
-            AND (user_id, key) <> (%(user_id)s, %(key)s)
-        ORDER BY created_at LIMIT 10 FOR UPDATE SKIP LOCKED
-    )
 )
 SELECT claim.task_id, claim.fingerprint = %(fingerprint)s, answered.*
 FROM claim LEFT JOIN LATERAL (
     SELECT false, task.* FROM task
     UNION ALL
     SELECT true, {_FIELDS} FROM tasks WHERE id = claim.task_id AND user_id = %(user_id)s
+        AND NOT EXISTS (SELECT FROM task)
 ) AS answered ON true
 """  # noqa: S608
 

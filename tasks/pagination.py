@@ -4,46 +4,21 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import ClassVar, NamedTuple, Protocol
-from weakref import WeakSet
+from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import from_json
 
 from database import Session
 from errors import InvalidInput
+from errors.faults import Fault
 from memory import RESPONSE_PART
 from models import TITLE_LENGTH
-from schemas import MAX_ID, FieldError, TaskQuery
+from schemas import CURSOR, MAX_ID, TaskQuery
 from tasks import queries
+from tasks.large_lists import CHUNK, MAX_CHUNK, LargeList
 from tasks.serialization import Task, TaskList, to_json, to_tasks
 
 PART = 50  # tasks to send at once
-CHUNK = 100  # tasks to read at once if memory is short
-MAX_CHUNK = 1000  # tasks to read at once otherwise
-MAX_LARGE_LISTS = 2  # lists of more than CHUNK tasks in memory at once: about 2 MB each
-
-
-class LargeList:
-    """A list that may have more than CHUNK tasks, as long as some of them are in memory."""
-
-    alive: ClassVar[WeakSet["LargeList"]] = WeakSet()
-
-    def __init__(self) -> None:
-        self.alive.add(self)
-
-
-def first_chunk(limit: int | None) -> tuple[int, LargeList | None]:
-    """Return how many tasks to read for a list, and what to keep until they have been sent.
-
-    All of a page is read at once, and up to MAX_CHUNK of a whole list. When MAX_LARGE_LISTS are in
-    memory already, more than CHUNK tasks of one user are read in several statements.
-    """
-    wanted = limit or MAX_CHUNK
-    if wanted <= CHUNK:
-        return wanted, None
-    if len(LargeList.alive) < MAX_LARGE_LISTS:
-        return wanted, LargeList()
-    return CHUNK, None
 
 
 class Slots(Protocol):
@@ -80,8 +55,7 @@ def decode_cursor(query: TaskQuery) -> Position | None:
     try:
         return _decoded(query.cursor, query)
     except (ValueError, TypeError):
-        message = "is not a next_cursor of a list in this sort and order"
-        raise InvalidInput(FieldError(field="query.cursor", message=message)) from None
+        raise InvalidInput(Fault("query.cursor", CURSOR)) from None
 
 
 def _decoded(cursor: str, query: TaskQuery) -> Position:
@@ -106,11 +80,21 @@ async def read_page(
 ) -> Page:
     """Return at most `limit` tasks. One more is read to find out whether there is a next page."""
     is_after = after is not None
-    statement = queries.list_tasks(query.status, query.sort, query.direction, after=is_after)
-    parameters = {"user_id": user_id, "limit": limit + 1}
+    statement = queries.list_tasks(
+        query.status_or_completed,
+        query.sort,
+        query.direction,
+        after=is_after,
+        search=query.q is not None,
+    )
+    parameters: dict[str, Any] = {"user_id": user_id, "limit": limit + 1}
+    if query.q is not None:
+        parameters["q"] = queries.pattern(query.q)
     if after is not None:
         parameters |= after._asdict()
-    tasks = to_tasks(await session.fetch(statement, parameters, retry=True))
+    # Postgres plans a search for its own words (queries.list_tasks).
+    message = statement if query.q is None else statement.sql
+    tasks = to_tasks(await session.fetch(message, parameters, retry=True))
     if len(tasks) <= limit:
         return Page(tasks, None)
     del tasks[limit:]
@@ -124,9 +108,12 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
     return to_json(TaskList(page.tasks, len(page.tasks), cursor))
 
 
-def is_small(tasks: list[Task]) -> bool:
-    """Return whether the JSON of `tasks` is no more than RESPONSE_PART, judged by the first."""
-    return len(to_json(tasks[:PART])) * len(tasks) <= RESPONSE_PART * len(tasks[:PART])
+def json_size(tasks: list[Task]) -> float:
+    """Return about how many bytes the JSON of `tasks` has, judged by the first PART.
+
+    It is 0 for up to CHUNK tasks, which is not worth the measuring.
+    """
+    return len(to_json(tasks[:PART])) * len(tasks) / PART if len(tasks) > CHUNK else 0.0
 
 
 async def list_json(
@@ -139,7 +126,7 @@ async def list_json(
 ) -> AsyncIterator[bytes]:
     """Yield the TaskListResponse of `page` and what follows it, up to the limit of `query`.
 
-    What follows is read by statements of their own, which wait for a slot like a request. No slot
+    The other parts are read by their own statements, which wait for a slot like a request. No slot
     is held while a part is sent, and the next part is made when the client has read the last one,
     so a slow client costs the other clients nothing. If a statement gets no slot in time, or fails,
     the response is cut off.

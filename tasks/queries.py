@@ -3,10 +3,13 @@
 A row has the fields of TaskResponse, in the same order. The service converts it to JSON, not
 Postgres, because there can be several services but only one Postgres. A client can set the fields
 of TaskCreate and TaskUpdate. A field that is added to the model and to these is in every statement.
+
+Each statement also runs on a table that Citus distributed by `user_id`. There SET, RETURNING and DO
+UPDATE may use IMMUTABLE functions only, and the WHERE of a change no STABLE function of a column:
+docs/scaling.md.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -48,12 +51,6 @@ RESERVED = {
 }
 
 
-def _rfc3339(time: ColumnElement[datetime]) -> ColumnElement[str]:
-    """Format `time` in UTC with a fixed width, so that later times sort after earlier ones."""
-    utc = func.timezone(literal_column("'UTC'"), time)
-    return func.to_char(utc, literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""))
-
-
 def _columns_of(schema: type[BaseModel]) -> list[Column[Any]]:
     """Return the column of each field. Raises TypeError if the table lacks one."""
     if missing := [name for name in schema.model_fields if name not in columns]:
@@ -75,21 +72,18 @@ def _settable(schema: type[BaseModel]) -> list[Column[Any]]:
 
 FIELDS = tuple(_columns_of(TaskResponse))
 
-
-# The same ETag that serialization.py makes from a row.
-ETAG = func.concat(literal_column("'\"'"), _rfc3339(columns.updated_at), literal_column("'\"'"))
-
+TIMES = ARRAY(DateTime(timezone=True))
 USER_ID = bindparam("user_id", type_=Text)
 OWN_TASK = (columns.id == bindparam("task_id"), columns.user_id == USER_ID)
 
-# Later than every earlier change, even within one microsecond or after the clock was set back.
-NEXT_UPDATE = func.greatest(
-    func.clock_timestamp(), columns.updated_at + literal_column("interval '1 microsecond'")
-)
+NEXT_UPDATE = func.tasks_next_update(columns.updated_at)  # see models.py
 
 
 class ConditionalStatement(NamedTuple):
-    """A statement that changes a task, and one that also requires its ETag to be in `if_match`."""
+    """A statement that changes a task, and one that also requires `updated_at` to be in `if_match`.
+
+    `if_match` is an array as Postgres writes it (headers.updated_at_in).
+    """
 
     always: Statement
     if_match: Statement
@@ -101,13 +95,13 @@ def _returning(change: Insert | Update | Delete) -> Statement:
 
 
 def _conditional(statement: Update | Delete) -> ConditionalStatement:
-    """Return `statement` without and with the condition on the ETag.
+    """Return `statement` without and with the condition on `updated_at`, which is the ETag.
 
     Postgres checks a condition again on a row that another statement changed meanwhile, so only
     one can win.
     (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED)
     """
-    is_current = any_(bindparam("if_match", type_=ARRAY(Text))) == ETAG
+    is_current = columns.updated_at == any_(bindparam("if_match", type_=TIMES))
     return ConditionalStatement(_returning(statement), _returning(statement.where(is_current)))
 
 
@@ -153,7 +147,30 @@ TOGGLE = _conditional(
     update(tasks).where(*OWN_TASK).values(completed=~columns.completed, updated_at=NEXT_UPDATE)
 )
 
+# A task that is as it should be keeps its `updated_at`, so that setting it again changes nothing.
+SET_COMPLETED = _conditional(
+    update(tasks)
+    .where(*OWN_TASK)
+    .values(
+        completed=_sent(columns.completed),
+        updated_at=case(
+            (columns.completed != _sent(columns.completed), NEXT_UPDATE), else_=columns.updated_at
+        ),
+    )
+)
+
 DELETE = _conditional(delete(tasks).where(*OWN_TASK))
+
+
+def _count(status: Status) -> ColumnElement[int]:
+    counted = select(func.count()).select_from(tasks)
+    return counted.where(columns.user_id == USER_ID, FILTERS[status]).scalar_subquery()
+
+
+# The numbers of pending and of completed tasks. Each is read from a partial index alone. One count
+# of all tasks by `completed` would have to read every task of the user, because no index of all
+# tasks holds that column.
+STATS = prepare(select(_count("pending"), _count("completed")))
 
 # Runs only after one of the above found nothing, and checks whether another user has the task.
 TASK_BELONGS_TO_OTHER = prepare(
@@ -169,12 +186,42 @@ TASK_BELONGS_TO_OTHER = prepare(
 ALWAYS = func.to_tsvector(literal_column("'simple'"), columns.title).is_not(None)
 
 
+def _folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return `text` in a form that ignores case, as far as the database's locale knows case.
+
+    Either function alone leaves pairs apart: a Greek word ends with a small sigma of its own, which
+    only `upper` unites with the other, and the sign for Kelvin is a K to `lower` only.
+    """
+    return func.upper(func.lower(text))
+
+
+CONTAINS_Q = or_(
+    *(
+        _folded(column).like(_folded(bindparam("q", type_=Text)))
+        for column in (columns.title, columns.description)
+    )
+)
+
+
+_LITERAL = str.maketrans({special: f"\\{special}" for special in "\\%_"})
+
+
+def pattern(q: str) -> str:
+    """Return the pattern of LIKE for a text that contains `q`, in which no character is special."""
+    return f"%{q.translate(_LITERAL)}%"
+
+
 @lru_cache
-def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> Statement:
+def list_tasks(
+    status: Status, sort: Sort, order: Order, *, after: bool, search: bool = False
+) -> Statement:
     """Return the statement of a page: `limit` tasks from the start, or `after` (`key`, `id`).
 
     That position is the sort key and the id of the last task of the page before. They are compared
-    as a row, because an index supports that at every depth.
+    as a row, because an index supports that at every depth. With `search`, only tasks that match
+    the pattern `q` are on the page. Its SQL must be executed without being prepared: a plan that
+    has to fit every pattern may read the whole of a trigram index, with the tasks of all users, for
+    a pattern that is too short for one.
     """
     statement = select(*FIELDS).where(columns.user_id == USER_ID)
     if status != "all":
@@ -187,6 +234,8 @@ def list_tasks(status: Status, sort: Sort, order: Order, *, after: bool) -> Stat
         here, there = tuple_(key, columns.id), tuple_(position, bindparam("id"))
         statement = statement.where(here > there if order == "asc" else here < there)
     ordering = (key.asc(), columns.id.asc()) if order == "asc" else (key.desc(), columns.id.desc())
+    if search:
+        statement = statement.where(CONTAINS_Q)
     # Hide the limit from the planner. If Postgres knew that a page is most of a user's tasks, it
     # would read all of them in any order and sort them, and its estimate of them would be wrong.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()

@@ -7,6 +7,7 @@ import errors
 from database import Session
 from postgres.prepared import Statement
 from tasks import queries
+from tasks.headers import precondition_failed, updated_at_in
 from tasks.serialization import Task, to_task
 
 
@@ -17,15 +18,18 @@ async def fetch_task(
     session: Session,
     others: Mapping[str, Any] | None = None,
     *,
+    if_match: frozenset[str] | None = None,
     retry: bool = False,
 ) -> Task:
     """Return the user's task that `statement` selects or changes.
 
-    `others` are the statement's other parameters. Every statement checks the task, its owner and
-    its condition at once. Only if it finds nothing, a second one finds out why. Raises
-    TaskNotFound, Forbidden or PreconditionFailed.
+    `others` are the statement's other parameters, besides the condition `if_match`. Every statement
+    checks the task, its owner and its condition at once. Only if it finds nothing, a second one
+    finds out why. Raises TaskNotFound, Forbidden or PreconditionFailed.
     """
     values = {**(others or {}), "user_id": user_id, "task_id": task_id}
+    if if_match is not None:
+        values["if_match"] = updated_at_in(if_match)
     for row in await session.fetch(statement, values, retry=retry):
         return to_task(row)
     for (belongs_to_other,) in await session.fetch(
@@ -33,8 +37,8 @@ async def fetch_task(
     ):
         if belongs_to_other:
             raise errors.Forbidden("the task is another user's")
-        if "if_match" in values:
-            raise errors.PreconditionFailed
+        if if_match is not None:
+            raise precondition_failed(if_match)
     raise errors.TaskNotFound
 
 
@@ -47,7 +51,5 @@ async def modify_task(
     others: Mapping[str, Any] | None = None,
 ) -> Task:
     """Return the user's task after `statement`. Raises what `fetch_task` raises."""
-    if if_match is None:
-        return await fetch_task(statement.always, user_id, task_id, session, others)
-    others = {**(others or {}), "if_match": list(if_match)}
-    return await fetch_task(statement.if_match, user_id, task_id, session, others)
+    chosen = statement.always if if_match is None else statement.if_match
+    return await fetch_task(chosen, user_id, task_id, session, others, if_match=if_match)

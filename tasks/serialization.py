@@ -95,4 +95,12 @@ class TaskList(msgspec.Struct, gc=False):
     next_cursor: str | None
 
 
+class TaskStats(msgspec.Struct, gc=False):
+    """How many tasks a user has. The fields are those of TaskStatsResponse."""
+
+    total: int
+    pending: int
+    completed: int
+
+
 to_json = msgspec.json.Encoder().encode

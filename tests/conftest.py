@@ -27,8 +27,21 @@ from tests.support.serving import TLS, bearer, connect, make_settings, serving
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--partitioned", metavar="DSN", help="use this database, see tests/test_partitions.py"
+        "--partitioned",
+        metavar="DSN",
+        help="use this database, as tests/test_partitions.py and test_citus.py do",
     )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run the tests. Each has a Postgres and a service of its own.
+
+    Two take half of the time, because tests wait as much as they compute. A part of the tests is
+    done sooner in one process, which collects them once.
+    """
+    options = config.option
+    is_part = config.args_source is pytest.Config.ArgsSource.ARGS or options.keyword
+    return 0 if is_part or options.partitioned or options.capture == "no" else 2
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Who gets in. test_tokens.py has what is wrong with a token, this file all around it."""
+"""Access. tokens/ has what is wrong with a token, this file all around it."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from tests.support.serving import SECRET, bearer
 from tokens.verifier import TokenVerifier, make_token
 
 NOT_AUTHENTICATED = {
-    "detail": "Send a token: Authorization: Bearer <token>.",
+    "detail": "Log in first: the request has no token (Authorization: Bearer <token>).",
     "code": "NOT_AUTHENTICATED",
 }
 
@@ -214,8 +214,9 @@ def test_issuer_and_audience_are_ignored_unless_they_are_configured(
 
 @pytest.fixture(scope="module")
 def choosy() -> Iterator[httpx.Client]:
-    """A service that wants an issuer and an audience. 503 says that it took the token."""
-    with unreachable(jwt_issuer="https://us.example", jwt_audience="tasks") as client:
+    """A service that wants one of two issuers and audiences. 503 says that it took the token."""
+    settings = {"jwt_issuer": "https://us.example, https://preview.us.example"}
+    with unreachable(**settings, jwt_audience="tasks,chores") as client:
         yield client
 
 
@@ -224,6 +225,13 @@ def choosy() -> Iterator[httpx.Client]:
     [
         ({"iss": "https://us.example", "aud": "tasks"}, 503),
         ({"iss": "https://us.example", "aud": ["else", "tasks"]}, 503),
+        ({"iss": "https://preview.us.example", "aud": "chores"}, 503),
+        ({"iss": "https://us.example", "aud": ["chores", "tasks"]}, 503),
+        ({"iss": "https://us.example, https://preview.us.example", "aud": "tasks"}, 401),
+        ({"iss": "https://us.example", "aud": "tasks,chores"}, 401),
+        ({"iss": "https://us", "aud": "tasks"}, 401),
+        ({"iss": "tasks", "aud": "https://us.example"}, 401),
+        ({"iss": "", "aud": ""}, 401),
         ({"iss": "https://us.example"}, 401),
         ({"iss": "https://us.example", "aud": "tasks2"}, 401),
         ({"iss": "https://us.example", "aud": ["else"]}, 401),
@@ -266,11 +274,11 @@ def test_the_command_makes_a_token_for_the_service_as_it_is_set(
     settings = Settings(
         _env_file=None,
         better_auth_secret=SECRET,
-        jwt_issuer="https://us.example",
+        jwt_issuer="https://us.example,https://preview.us.example",
         jwt_audience="us",
     )
     auth.main(["user_123"], settings)
-    verifier = TokenVerifier(SECRET, "https://us.example", "us")
+    verifier = TokenVerifier(SECRET, ("https://us.example",), ("us",))
     assert verifier.user_id(capsys.readouterr().out.strip()) == "user_123"
 
 

@@ -241,20 +241,30 @@ def test_under_a_path_of_the_proxy_s_everything_leads_back_there(serve: Serve) -
         response = front.https.post(f"/backend{TASKS}", json={"title": "Buy milk"})
         assert response.headers["location"] == f"/backend{TASKS}/{response.json()['id']}"
         assert front.https.get(response.headers["location"]).json() == response.json()
-        assert front.https.put(f"/backend{TASKS}").headers["allow"] == "GET, POST"
+        assert front.https.put(f"/backend{TASKS}").headers["allow"] == "DELETE, GET, HEAD, POST"
+        assert front.https.get("/backend/").headers["location"] == "/backend/docs"
         page = front.https.get("/backend/docs").text
-        for asset in ("/backend/docs/assets/swagger-ui-bundle.js", "/backend/openapi.json"):
+        document = "/backend/docs/openapi.json"
+        for asset in ("/backend/docs/assets/swagger-ui-bundle.js", document):
             assert asset in page
             assert front.https.get(asset).status_code == 200
-        servers = front.https.get("/backend/openapi.json").json()["servers"]
-        assert servers[0] == {"url": "/backend"}
+        assert front.https.get(document).json()["servers"] == [{"url": "/backend"}]
+
+
+def test_the_document_names_the_address_that_the_client_used(serve: Serve) -> None:
+    """Unless the proxy is not trusted: its X-Forwarded-Proto shows that the address is another."""
+    for trusted, expected in (("127.0.0.1", "{address}/backend"), ("", "/backend")):
+        with serve(root_path="/backend", forwarded_allow_ips=trusted) as front:
+            address = str(front.https.base_url).rstrip("/")
+            servers = front.https.get("/backend/openapi.json").json()["servers"]
+            assert servers == [{"url": expected.format(address=address)}]
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/docs/", "/redoc/", f"{TASKS}/", "//api/alice/tasks", "/health/", "/openapi.json/"],
+    ["/docs/", "/redoc/", "//api/alice/tasks", "/health/", "/openapi.json/"],
 )
-def test_nothing_is_redirected(front: Front, path: str) -> None:
+def test_no_path_but_the_root_is_redirected(front: Front, path: str) -> None:
     for client in front:
         response = client.get(path)
         assert response.status_code == 404
@@ -280,7 +290,7 @@ def test_a_body_that_is_too_large_is_refused_and_the_proxy_hears_why(front: Fron
 def test_an_idle_connection_stays_open_for_longer_than_a_proxy_keeps_it(front: Front) -> None:
     with closing(HTTPConnection("127.0.0.1", front.direct.base_url.port)) as connection:
         connection.connect()
-        connection.auto_open = 0  # it is not to connect anew
+        connection.auto_open = 0  # it must not connect again
         for _ in range(2):
             connection.request("GET", "/health/live")
             assert connection.getresponse().read() == b'{"status":"alive"}'

@@ -63,3 +63,49 @@ def test_a_contender_without_its_packages_is_left_out_with_a_sentence(
         "Go + pgx did not run: it needs Debian's golang-go, golang-github-jackc-pgx-v4-dev, "
         "golang-github-golang-jwt-jwt-dev, golang-github-go-chi-chi-dev, golang-github-rs-cors-dev."
     ]
+
+
+def test_the_searched_tasks_have_the_stated_lengths_and_matches() -> None:
+    import search_data
+
+    tasks = list(search_data.rows(search_data.Texts(), 200, (10,)))
+    assert len(tasks) == 200 + 2 * 10
+    for kind, length in search_data.LENGTHS.items():
+        own = [row for row in tasks if row[0] == search_data.user_id(kind, 10)]
+        assert {len(description) for _, _, description, *_ in own} == {length}
+        assert sum(search_data.RARE in title for _, title, *_ in own) == search_data.RARE_TASKS
+    others = "".join(title + text for owner, title, text, *_ in tasks if owner.startswith("other"))
+    assert "q" not in others
+    assert "z" not in others
+
+
+def test_the_rows_that_a_plan_read_include_those_that_it_discarded() -> None:
+    import search_costs
+
+    scan = {"Relation Name": "tasks", "Actual Rows": 2, "Actual Loops": 3}
+    filtered = scan | {"Rows Removed by Filter": 5, "Plans": [{"Index Name": "tasks_search"}]}
+    plan = {"Actual Rows": 51, "Actual Loops": 1, "Plans": [filtered]}
+    nodes = list(search_costs.plan_nodes(plan))
+    assert search_costs.rows_read(filtered) == 21
+    assert [node.get("Index Name") for node in nodes] == [None, None, "tasks_search"]
+
+
+def test_the_report_of_a_search_has_a_row_for_each_case(tmp_path: Path) -> None:
+    import search_report
+
+    figures = {"ms": 2.0, "rows": 1000, "used": False}
+    run = {"kind": "short", "case": "no match"}
+    runs = [
+        run | {"size": size, "search_without": figures, "search_with": figures | {"used": True}}
+        for size in (1000, 10_000)
+    ]
+    change = {"short": {"toggle": {"search_without": 100.0, "search_with": 250.0}}}
+    sizes = {"s": 5.0, "index": 1e6, "table": 2e6, "others": 3e6, "rows": 1000}
+    results = {"machine": {}, "others": 1, "rounds": 1, "quick": False, "load after": "0"}
+    results |= {"reads": runs, "writes": change, "index": sizes}
+    search_report.write(results, tmp_path)
+    text = (tmp_path / "search.md").read_text()
+    assert "| no match | 80 | 1,000 | 2 | 2 | 1,000 | 1,000 | yes |" in text
+    assert "| toggle | 80 | 100 | 250 | 2.5 |" in text
+    assert "The user has 1,000 tasks." in text.replace("\n", " ")
+    assert "without the index" in (tmp_path / "search.svg").read_text()

@@ -12,17 +12,20 @@ from tests.support.serving import ORIGIN, bearer
 
 NOT_FOUND = {"detail": "There is nothing at this path.", "code": "NOT_FOUND"}
 METHOD_NOT_ALLOWED = {
-    "detail": "This path does not know this method; see the Allow header.",
+    "detail": "This path does not accept this method; the Allow header lists the others.",
     "code": "METHOD_NOT_ALLOWED",
 }
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 ALLOWED = {
-    "/api/alice/tasks": {"GET", "POST"},
-    "/api/alice/tasks/1": {"DELETE", "GET", "PUT"},
-    "/api/ali%2Fce/tasks": {"GET", "POST"},
-    "/api/alice/tasks/not-an-id": {"DELETE", "GET", "PUT"},
+    "/api/alice/tasks": {"DELETE", "GET", "HEAD", "POST"},
+    "/api/alice/tasks/": {"DELETE", "GET", "HEAD", "POST"},
+    "/api/alice/tasks/1": {"DELETE", "GET", "HEAD", "PATCH", "PUT"},
+    "/api/alice/tasks/1/": {"DELETE", "GET", "HEAD", "PATCH", "PUT"},
+    "/api/ali%2Fce/tasks": {"DELETE", "GET", "HEAD", "POST"},
+    "/api/alice/tasks/not-an-id": {"DELETE", "GET", "HEAD", "PATCH", "PUT"},
     "/api/alice/tasks/1/complete": {"PATCH"},
+    "/api/alice/tasks/1/complete/": {"PATCH"},
     "/health": {"GET", "HEAD"},
     "/health/live": {"GET", "HEAD"},
 }
@@ -42,28 +45,22 @@ def test_a_method_that_a_path_does_not_know(
     assert method == "HEAD" or response.json() == METHOD_NOT_ALLOWED
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [("/docs", {"GET"}), ("/redoc", {"GET"}), ("/openapi.json", {"GET", "HEAD"})],
-)
-def test_the_documentation_can_only_be_read(
-    anonymous: httpx.Client, path: str, allowed: set[str]
-) -> None:
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/assets/favicon.png"])
+def test_the_documentation_can_only_be_read(anonymous: httpx.Client, path: str) -> None:
     response = anonymous.delete(path)
     assert (response.status_code, response.json()) == (405, METHOD_NOT_ALLOWED)
-    assert set(response.headers["allow"].split(", ")) == allowed
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/api",
         "/api/alice",
-        "/api/alice/tasks/",
-        "/api/alice/tasks/1/",
-        "/api/alice/tasks/1/complete/",
+        "/api/alice/tasks//",
+        "/api/alice/tasks/1//",
+        "/api/alice/tasks/1/complete//",
         "/api/alice/tasks/1/complete/2",
         "/API/alice/tasks",
         "/api//tasks",
@@ -99,14 +96,13 @@ def test_each_error_of_a_task_has_its_own_body(
         "PAYLOAD_TOO_LARGE": client.post(path, content=b" " * 65_537),
     }
     bodies = {code: (answer.status_code, answer.json()) for code, answer in answers.items()}
-    message = bodies["VALIDATION_ERROR"][1].get("errors", [{}])[0].get("message")
     assert bodies == {
         "VALIDATION_ERROR": (
             400,
             {
-                "detail": "The request breaks a rule; see errors.",
+                "detail": "title must not be blank.",
                 "code": "VALIDATION_ERROR",
-                "errors": [{"field": "body.title", "message": message}],
+                "errors": [{"field": "body.title", "message": "title must not be blank."}],
             },
         ),
         "FORBIDDEN": (403, {"detail": "These are not your tasks.", "code": "FORBIDDEN"}),
@@ -116,7 +112,6 @@ def test_each_error_of_a_task_has_its_own_body(
             {"detail": "The body is larger than 64 KiB.", "code": "PAYLOAD_TOO_LARGE"},
         ),
     }
-    assert isinstance(message, str)
     assert answers["PAYLOAD_TOO_LARGE"].headers["connection"] == "close"
 
 
@@ -154,13 +149,6 @@ def test_a_bug_in_an_update_says_nothing_either(broken: tuple[httpx.Client, URL]
     assert (response.status_code, response.json()) == (500, INTERNAL_ERROR)
     assert "Secret" not in log.getvalue()
     assert client.get(path).json() == task
-
-
-def test_a_table_that_is_not_there_is_a_bug_and_no_outage(postgres: URL) -> None:
-    with database_of_its_own(postgres, tables=False) as url, service(url) as client:
-        response = client.get("/api/alice/tasks")
-        assert (response.status_code, response.json()) == (500, INTERNAL_ERROR)
-        assert "retry-after" not in response.headers
 
 
 def test_after_a_bug_the_service_goes_on(broken: tuple[httpx.Client, URL]) -> None:

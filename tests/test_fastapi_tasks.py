@@ -13,24 +13,28 @@ from sqlalchemy.engine import URL
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import errors
-from auth import get_current_user
+from auth import CurrentUser, get_current_user
 from database import get_session
 from routes import tasks
 from routing.application import Application
+from routing.route import TaskRoute
 from tests.support.fastapi_application import client_of, new_app
 from tests.support.serving import ORIGIN, bearer
 
 TASKS = "/api/alice/tasks"
 OPERATIONS = [
     ("GET", TASKS),
+    ("GET", f"{TASKS}/stats"),
     ("POST", TASKS),
+    ("DELETE", f"{TASKS}?status=all"),
     ("GET", f"{TASKS}/1"),
     ("PUT", f"{TASKS}/1"),
+    ("PATCH", f"{TASKS}/1"),
     ("DELETE", f"{TASKS}/1"),
     ("PATCH", f"{TASKS}/1/complete"),
 ]
 NOT_AUTHENTICATED = {
-    "detail": "Send a token: Authorization: Bearer <token>.",
+    "detail": "Log in first: the request has no token (Authorization: Bearer <token>).",
     "code": "NOT_AUTHENTICATED",
 }
 TOO_LARGE = {"detail": "The body is larger than 64 KiB.", "code": "PAYLOAD_TOO_LARGE"}
@@ -98,7 +102,41 @@ LARGE = "x" * (64 * 1024 + 1)
 REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "list": ("GET", TASKS, {}),
     "page": ("GET", f"{TASKS}?limit=1&sort=title&order=desc", {}),
+    "search": ("GET", f"{TASKS}?q=%25MILK", {}),
+    "blank search": ("GET", f"{TASKS}?q=%20", {}),
+    "search of half a character": ("GET", f"{TASKS}?q=%ED%A0%80", {}),
+    "stats": ("GET", f"{TASKS}/stats", {}),
+    "stats with a parameter": ("GET", f"{TASKS}/stats?status=all", {}),
+    "stats, wrong method": ("DELETE", f"{TASKS}/stats", {}),
+    "stats, slash at the end": ("HEAD", f"{TASKS}/stats/", {}),
+    "clear completed": ("DELETE", f"{TASKS}?status=completed", {}),
+    "clear without a status": ("DELETE", TASKS, {}),
+    "clear, several faults": ("DELETE", f"{TASKS}?status=x&status=y&completed=true", {}),
+    "clear, slash at the end": ("DELETE", f"{TASKS}/?status=all", {}),
+    "clear, foreign": ("DELETE", "/api/bob/tasks?status=all", {}),
     "repeated parameter": ("GET", f"{TASKS}?limit=0&limit=1", {}),
+    "parameters with several faults": (
+        "GET", f"{TASKS}?limit=0&page=1&page=2&a%20b=1&status=x&user_id=bob", {},
+    ),
+    "tolerated parameters": ("GET", f"{TASKS}?_=1&user_id=alice&limit=1", {}),
+    "another user as parameter": ("GET", f"{TASKS}?user_id=alice&user_id=bob", {}),
+    "slash at the end": ("GET", f"{TASKS}/", {}),
+    "slash after an id": ("PUT", f"{TASKS}/x/", {"json": {}}),
+    "slash after complete": ("PATCH", f"{TASKS}/999999999/complete/", {}),
+    "encoded slash at the end": ("GET", f"{TASKS}/1%2F", {}),
+    "two slashes at the end": ("GET", f"{TASKS}//", {}),
+    "slash, wrong method": ("DELETE", f"{TASKS}/", {}),
+    "encoded user, slash at the end": ("GET", "/api/a%2Fb/tasks/", {"headers": bearer("a/b")}),
+    "head of the list": ("HEAD", TASKS, {}),
+    "head of an absent task": ("HEAD", f"{TASKS}/999999999", {}),
+    "byte order mark": ("POST", TASKS, {"headers": JSON, "content": b"\xef\xbb\xbf{}"}),
+    "compressed": (
+        "POST", TASKS, {"headers": {"Content-Encoding": "gzip", **JSON}, "content": "{}"},
+    ),
+    "compressed, in a way without a name": (
+        "PATCH", f"{TASKS}/1", {"headers": {"Content-Encoding": "a b", **JSON}, "content": "{}"},
+    ),
+    "form": ("POST", TASKS, {"data": {"title": "x"}}),
     "bad limit": ("GET", f"{TASKS}?limit=x", {}),
     "bad cursor": ("GET", f"{TASKS}?cursor=x", {}),
     "absent": ("GET", f"{TASKS}/999999999", {}),
@@ -117,6 +155,10 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "malformed, bad id": ("PUT", f"{TASKS}/x", {"headers": JSON, "content": "{"}),
     "NaN": ("POST", TASKS, {"headers": JSON, "content": '{"title": "x", "more": NaN}'}),
     "surrogate": ("POST", TASKS, {"headers": JSON, "content": '{"title": "\\ud800"}'}),
+    "surrogates": (
+        "POST", TASKS,
+        {"headers": JSON, "content": '{"title": "\\ud800", "description": "\\udc00"}'},
+    ),
     "no JSON": ("POST", TASKS, {"content": "title=x"}),
     "text": ("POST", TASKS, {"headers": {"Content-Type": "text/plain"}, "content": "{}"}),
     "merge patch": (
@@ -144,7 +186,16 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "wrong method": ("PATCH", TASKS, {}),
     "no such path": ("GET", f"{TASKS}/1/2", {}),
+    "partial update": ("PATCH", f"{TASKS}/999999999", {"json": {"title": "x"}}),
     "toggle": ("PATCH", f"{TASKS}/999999999/complete", {}),
+    "complete": ("PATCH", f"{TASKS}/999999999/complete", {"json": {"completed": True}}),
+    "complete, without a value": ("PATCH", f"{TASKS}/999999999/complete", {"json": {}}),
+    "complete, null": ("PATCH", f"{TASKS}/1/complete", {"headers": JSON, "content": "null"}),
+    "complete, bad value": ("PATCH", f"{TASKS}/1/complete", {"json": {"completed": 1}}),
+    "complete, malformed": ("PATCH", f"{TASKS}/1/complete", {"headers": JSON, "content": "{"}),
+    "complete, no JSON": ("PATCH", f"{TASKS}/1/complete", {"content": "completed=true"}),
+    "completed or pending": ("GET", f"{TASKS}?completed=true&status=pending", {}),
+    "completed": ("GET", f"{TASKS}?completed=true&sort=created_at", {}),
     "liveness": ("HEAD", "/health/live", {}),
     "docs": ("GET", "/docs", {}),
 }  # fmt: skip
@@ -163,6 +214,26 @@ def without_ids(response: Any) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name != "x-request-id"}
 
 
+@pytest.mark.parametrize("overrides", [{}, {nothing: nothing}], ids=["fast", "FastAPI"])
+def test_a_slash_at_the_end_does_not_make_a_delete_one_of_all(
+    overrides: dict[Any, Any], postgres: URL
+) -> None:
+    router = APIRouter(prefix="/api/{user_id}/words", route_class=TaskRoute)
+
+    @router.delete("")
+    @router.delete("/{word}")
+    async def delete(user_id: CurrentUser) -> Response:
+        return Response(status_code=204)
+
+    app = new_app(postgres)
+    app.include_router(router)
+    app.dependency_overrides |= overrides
+    with client_of(app) as client:
+        paths = ("/api/alice/words", "/api/alice/words/x", "/api/alice/words/x/")
+        assert [client.delete(path).status_code for path in paths] == [204] * 3
+        assert client.delete("/api/alice/words/").json()["code"] == "NOT_FOUND"
+
+
 def test_all_six_operations_work_on_both_paths(both_paths: tuple[TestClient, TestClient]) -> None:
     for client in both_paths:
         created = client.post(TASKS, json={"title": "Buy milk"})
@@ -173,7 +244,11 @@ def test_all_six_operations_work_on_both_paths(both_paths: tuple[TestClient, Tes
         updated = client.put(path, json={"title": "Tea"}, headers={"If-Match": etag})
         assert updated.json()["title"] == "Tea"
         assert client.put(path, json={}, headers={"If-Match": etag}).status_code == 412
+        assert client.patch(path, json={"title": "Oolong"}).json()["title"] == "Oolong"
         assert client.patch(f"{path}/complete").json()["completed"] is True
+        for completed in (True, True, False):
+            complete = client.patch(f"{path}/complete", json={"completed": completed})
+            assert complete.json()["completed"] is completed
         assert created.json()["id"] in [task["id"] for task in client.get(TASKS).json()["tasks"]]
         assert client.delete(path).status_code == 204
         assert client.get(path).status_code == 404

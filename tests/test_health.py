@@ -175,8 +175,8 @@ def test_concurrent_health_checks_share_one_query(
     async def work() -> None:
         database = Database(postgres, 1)
         for _ in range(2):
-            await asyncio.gather(*(database.check() for _ in range(300)))
+            await asyncio.gather(*(database.condition.check() for _ in range(300)))
         await database.close()
 
     asyncio.run(work())
-    assert asked == ["SELECT 1"] * 2
+    assert len(asked) == 2

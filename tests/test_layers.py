@@ -1,63 +1,10 @@
 """Imports go down, package by package, and never in a circle. Prints the layers."""
 
 import ast
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 from config import ROOT
-
-LAYERS = (
-    ("postgres", "origins", "memory", "models", "secret_rules"),
-    ("observability", "config", "schemas"),
-    ("development", "errors"),
-    ("database", "tokens", "middleware"),
-    ("serving", "tasks", "auth"),
-    ("routing",),
-    ("routes",),
-    ("main",),
-)
-LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
-# What is not part of the service.
-OTHERS = {"tests", "benchmarks", "migrations"}
-
-
-def modules() -> dict[str, Path]:
-    """The service's modules, by their dotted names."""
-    paths = [*ROOT.glob("*.py"), *ROOT.glob("[a-z]*/*.py")]
-    relative = {path.relative_to(ROOT).with_suffix(""): path for path in paths}
-    return {
-        ".".join(part for part in name.parts if part != "__init__"): path
-        for name, path in relative.items()
-        if name.parts[0] not in OTHERS
-    }
-
-
-MODULES = modules()
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """The names that a module imports, at its top or anywhere else, except for types alone."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        else:
-            yield from imported(node)
-
-
-def module_of(name: str) -> str | None:
-    """The module of ours that `name`, itself a module or a thing in one, belongs to."""
-    return next((each for each in (name, name.rpartition(".")[0]) if each in MODULES), None)
-
-
-IMPORTS = {
-    name: {module_of(each) for each in imported(ast.parse(path.read_text()))} - {None, name}
-    for name, path in MODULES.items()
-}
+from tests.support.layers import IMPORTS, LAYERS, LEVELS, MODULES, imported
 
 
 def test_every_module_has_a_layer() -> None:

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says about a new field is all that it takes."""
+"""What CONTRIBUTING.md says about a new field is everything that it takes."""
 
 import ast
 import re

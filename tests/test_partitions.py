@@ -2,9 +2,9 @@
 way there, on the oldest and the newest Postgres at hand."""
 
 import re
-import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import product
@@ -18,14 +18,15 @@ from config import ROOT
 from postgres.prepared import Statement
 from schemas import Order, Sort, Status
 from tasks import queries
+from tasks.deletion import STATEMENTS
 from tests.support.plans import PLANS, plan_of
 from tests.support.postgres_servers import postgres_versions, temporary_postgres
 from tests.support.processes import environment, sources
+from tests.support.psql import run_script
 from tests.support.services import connect, database_of_its_own, sql
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = ROOT / "migrations/partition.sql"
 CORE = (
     "test_tasks.py",
     "tasks/test_pagination.py",
@@ -36,6 +37,8 @@ CORE = (
     "routing/test_body_limit.py",
     "tasks/test_conditional.py",
     "tasks/test_idempotency.py",
+    "tasks/test_stats.py",
+    "tasks/test_deletion.py",
 )
 ROWS = "SELECT * FROM tasks ORDER BY id"
 FILL = """
@@ -99,12 +102,7 @@ def partitioned(server: URL) -> Iterator[URL]:
 
 
 def partition(url: URL) -> None:
-    """As the script's own first lines say."""
-    psql = shutil.which("psql")
-    assert psql, "psql is missing: apt-get install postgresql-client"
-    options = ["--set", "ON_ERROR_STOP=1", "--single-transaction", "--quiet", "--file", str(SCRIPT)]
-    connection = [f"--host={url.query['host']}", "--username=postgres", f"--dbname={url.database}"]
-    subprocess.run([psql, "-X", "--output=/dev/null", *connection, *options], check=True)
+    run_script(url, "partition.sql").check_returncode()
 
 
 def test_the_core_of_the_suite_passes_on_it(migrated: URL) -> None:
@@ -195,12 +193,33 @@ def test_a_page_is_read_from_an_index_of_one_partition_in_order(cursor: Cursor, 
             assert ("Append" in plan) == (kind == "generic"), plan
 
 
+def test_a_batch_is_deleted_from_one_partition(cursor: Cursor) -> None:
+    for text, user_id in product(STATEMENTS.values(), ("user_0", "user_7")):
+        statement = Statement(text, defaultdict(lambda: "unknown"))
+        plan = plan_of(cursor, statement, {"user_id": user_id}, "custom")
+        assert len(set(re.findall(r" on (tasks_\d+)", plan))) == 1, plan
+        # The DELETE itself may scan a partition in which the batch is a large part.
+        chosen = plan[plan.index("CTE chosen") : plan.index("CTE deleted")]
+        assert re.search(r"Index (Only )?Scan using tasks_\d+_", chosen), plan
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_tasks_are_counted_in_indexes_of_one_partition(cursor: Cursor, kind: str) -> None:
+    for user_id in ("user_0", "user_7"):
+        plan = plan_of(cursor, queries.STATS, {"user_id": user_id}, kind)
+        used = re.findall(r"Index Only Scan using (tasks_\d+)_\S+ on (tasks_\d+)", plan)
+        assert len(used) == 2, plan
+        assert len({name for pair in used for name in pair}) == 1, plan
+        assert plan.count("Scan") == 2, plan
+
+
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
         (queries.GET, {}),
         (queries.TOGGLE.always, {}),
+        (queries.SET_COMPLETED.always, {"completed": True}),
         (queries.DELETE.always, {}),
         (queries.UPDATE.always, queries.update_values({"title": "x"})),
     ],

@@ -36,6 +36,7 @@ DOCUMENTED = {
         "sqlalchemy.engine",
         "sqlalchemy.engine.URL",
         "sqlalchemy.engine.Dialect",
+        "sqlalchemy.engine.ExceptionContext",
         "sqlalchemy.exc",
     ),
     *("sqlalchemy.ext.asyncio", "sqlalchemy.ext.asyncio.session.AsyncSession", "sqlalchemy.pool"),

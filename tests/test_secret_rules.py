@@ -83,7 +83,9 @@ REASONS = [
 ]
 
 
-@pytest.mark.parametrize(("secret", "reason"), REASONS)
+@pytest.mark.parametrize(
+    ("secret", "reason"), REASONS, ids=lambda text: text.replace(RANDOM, "RANDOM")
+)
 def test_production_refuses_a_secret_that_can_be_known_and_says_why(
     environment: pytest.MonkeyPatch, secret: str, reason: str
 ) -> None:

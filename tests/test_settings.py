@@ -13,10 +13,11 @@ import pytest
 from pydantic import ValidationError
 
 import main
-from config import ROOT, Settings, get_settings
+from config import NEVER_BLANK, ROOT, Settings, get_settings
 from database import Database
 from development.signing_secret import signing_secret
 from errors import DatabaseUnavailable
+from mcp_server.settings import HttpSettings, StdioSettings
 from postgres import driver
 from postgres.url import postgres_url
 from tests.support.environment import ENV_FILE
@@ -33,8 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "better_auth_secret": None,
     "better_auth_url": None,
     "jwks_url": None,
-    "jwt_issuer": None,
-    "jwt_audience": None,
+    "jwt_issuer": (),
+    "jwt_audience": (),
     "allowed_origins": ("http://localhost:3000",),
     "host": "",
     "port": 8000,
@@ -50,7 +51,10 @@ DEFAULTS: dict[str, Any] = {
     "reuse_port": False,
     "web_concurrency": 1,
     "shutdown_timeout": 6,
+    "docs_enabled": True,
+    "contact_url": None,
     "data_dir": ROOT / ".data",
+    "dev_db_port": None,
 }
 
 
@@ -68,8 +72,9 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
     [
         ("ENVIRONMENT", "development", "development"),
         ("ENVIRONMENT", " Development ", "development"),
-        ("JWT_ISSUER", "https://auth.example", "https://auth.example"),
-        ("JWT_AUDIENCE", "tasks", "tasks"),
+        ("JWT_ISSUER", " https://auth.example ", ("https://auth.example",)),
+        ("JWT_ISSUER", "https://a.example, b,", ("https://a.example", "b")),
+        ("JWT_AUDIENCE", "tasks", ("tasks",)),
         ("BETTER_AUTH_URL", "http://app.example.com/auth", "http://app.example.com/auth"),
         ("REUSE_PORT", "true", True),
         ("WEB_CONCURRENCY", "4", 4),
@@ -78,6 +83,11 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
             "ALLOWED_ORIGINS",
             "http://localhost:3000, https://b.example ,http://[::1]:8080,",
             ("http://localhost:3000", "https://b.example", "http://[::1]:8080"),
+        ),
+        (
+            "ALLOWED_ORIGINS",
+            "capacitor://localhost,https://app-*-team.example.app",
+            ("capacitor://localhost", "https://app-*-team.example.app"),
         ),
         ("HOST", "::", "::"),
         ("PORT", "1", 1),
@@ -95,7 +105,9 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("DB_PREPARED_STATEMENTS", "false", False),
         ("MAX_WAITING", "0", 0),
         ("SHUTDOWN_TIMEOUT", "1", 1),
+        ("DOCS_ENABLED", "false", False),
         ("DATA_DIR", "/somewhere", Path("/somewhere")),
+        ("DEV_DB_PORT", "5433", 5433),
     ],
 )
 def test_a_good_setting_is_taken(
@@ -121,7 +133,6 @@ WRONG_WEB_URLS = [
     "https://frontend example",
     "https://frontend.example/pass-word here",
     "https://frontend.example/\npass-word",
-    "https://frontend.example\n",
     "https://[::1",
     "https://b\u00fccher.example",
 ]
@@ -146,18 +157,25 @@ WRONG: list[tuple[str, list[str]]] = [
         "BETTER_AUTH_SECRET",
         ["pass-word" + "x" * 22, "x", "é" * 31, " " * 40, "pass-word\udcff" + "x" * 32],
     ),
-    *((name, WRONG_WEB_URLS) for name in ("BETTER_AUTH_URL", "JWKS_URL")),
+    *((name, WRONG_WEB_URLS) for name in ("BETTER_AUTH_URL", "JWKS_URL", "CONTACT_URL")),
     (
         "ALLOWED_ORIGINS",
         [
             "*",
             "https://a.example,*",
             "https://*.example",
+            "https://*.team.example",
+            "https://app-*.example",
+            "https://app-*-*.team.example",
+            "https://app.*.team.example",
+            "capacitor://*",
             "https://a.example/",
             "https://a.example/path",
             "https://a.example?x",
             "a.example",
             "ftp://a.example",
+            "file://",
+            "capacitor:localhost",
             "null",
             "https://owner:pass-word@a.example",
             "https://A.example",
@@ -168,7 +186,10 @@ WRONG: list[tuple[str, list[str]]] = [
             "http://a.example:0",
         ],
     ),
-    ("PORT", ["-1", "65536", "http", "80.5"]),
+    *((name, [",", " , ", "  "]) for name in ("JWT_ISSUER", "JWT_AUDIENCE")),
+    ("HOST", ["[::1]", "0.0.0.0:8000", "http://a.example", "a b", "\udcff"]),
+    ("PORT", ["-1", "65536", "http", "80.5", "80a", "8 0", "8000\n9000"]),
+    ("DATA_DIR", ["'/data'"]),
     ("ROOT_PATH", ["/", "backend", "/backend/", "/a//b", "/a?b", "/a b", "https://a.example"]),
     ("FORWARDED_ALLOW_IPS", ["proxy", "10.0.0.1/8", "300.1.1.1", "127.0.0.1 ::1"]),
     ("LOG_LEVEL", ["loud", "20"]),
@@ -181,6 +202,8 @@ WRONG: list[tuple[str, list[str]]] = [
     ("DB_PREPARED_STATEMENTS", ["perhaps"]),
     ("MAX_WAITING", ["-1", "100001", "ten"]),
     ("SHUTDOWN_TIMEOUT", ["0", "301", "ten"]),
+    ("DOCS_ENABLED", ["perhaps"]),
+    ("DEV_DB_PORT", ["0", "65536", "postgres"]),
 ]
 
 
@@ -197,6 +220,80 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(
     assert "pass-word" not in sentence
     assert "db.example" not in sentence
     assert len(text) < 5 or text not in sentence
+
+
+LIBRARY = re.compile("[Ii]nput should|valid (integer|boolean|string)|unable to|pydantic|unicode")
+# Any text without quotes and surrogates names a folder.
+NEVER_WRONG = {"DATA_DIR"}
+ODD = ["80a", "''", '"x"', "-1", "9" * 30, "é", "a\nb", "\udcff", "\0", "[]", "{}", "null", "NaN"]
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_no_sentence_about_any_setting_is_a_librarys(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    texts = [*ODD, *dict(WRONG).get(name, ())]
+    sentences = [said for text in texts if (said := sentence_about(environment, name, text))]
+    for sentence in sentences:
+        assert re.fullmatch(rf"Configuration error: {name} [^\n]+[^.]\.", sentence)
+        assert not LIBRARY.search(sentence)
+    assert len(sentences) > 2 or name in NEVER_WRONG
+
+
+def sentence_about(environment: pytest.MonkeyPatch, name: str, text: str) -> str | None:
+    environment.setattr(os, "environ", {name: text})
+    try:
+        get_settings.__wrapped__()
+    except SystemExit as exit_:
+        return str(exit_)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("PORT", "80a", "must be a whole number from 0 to 65535"),
+        ("PORT", "70000", "must be a whole number from 0 to 65535"),
+        ("DEV_DB_PORT", "0", "must be a whole number from 1 to 65535"),
+        ("REUSE_PORT", "perhaps", "must be true or false"),
+        ("ACCESS_LOG", "perhaps", "must be true or false"),
+        ("ENVIRONMENT", "staging", "must be development or production"),
+        ("LOG_LEVEL", "'info'", "is in quotes, which would be a part of it: remove them"),
+        ("DATABASE_URL", f'"{URL}"', "is in quotes, which would be a part of it: remove them"),
+    ],
+)
+def test_a_sentence_says_what_the_value_must_be(
+    environment: pytest.MonkeyPatch, name: str, text: str, sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        read(environment, **{name: text})
+    assert str(exit_.value) == f"Configuration error: {name} {sentence}."
+
+
+def test_white_space_around_each_value_is_removed(environment: pytest.MonkeyPatch) -> None:
+    good = {
+        **PRODUCTION,
+        "BETTER_AUTH_URL": "https://app.example.com",
+        "ALLOWED_ORIGINS": "https://a.example",
+        "HOST": "::",
+        "PORT": "80",
+        "ROOT_PATH": "/backend",
+        "ACCESS_LOG": "true",
+        "DATA_DIR": "/data",
+        "JWT_ISSUER": "a",
+    }
+    plain = read(environment, **good)
+    assert read(environment, **{name: f" \t{text}\r\n" for name, text in good.items()}) == plain
+
+
+def test_a_value_that_is_false_is_no_blank() -> None:
+    settings = Settings(_env_file=None, db_max_overflow=0, db_prepared_statements=False)
+    assert (settings.db_max_overflow, settings.db_prepared_statements) == (0, False)
+
+
+def test_a_blank_value_is_as_none(environment: pytest.MonkeyPatch) -> None:
+    blank = {name.upper(): " \n" for name in Settings.model_fields if name not in NEVER_BLANK}
+    assert read(environment, **blank).model_dump() == DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -349,6 +446,7 @@ def test_production_listens_to_all_and_leaves_the_request_log_to_others(
     assert (development.log_requests, production.log_requests) == (True, False)
     chosen = read(environment, HOST="::1", ACCESS_LOG="yes")
     assert (chosen.listen_host, chosen.log_requests) == ("::1", True)
+    assert (development.is_public, production.is_public, chosen.is_public) == (False, True, False)
 
 
 @pytest.mark.parametrize(
@@ -377,6 +475,14 @@ def test_settings_come_from_a_file_and_the_environment_wins(
     (tmp_path / ".env").write_text(text)
     settings = read(environment, PORT="9001")
     assert (settings.port, settings.log_level, signing_secret(settings)) == (9001, "error", SECRET)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=9000\r\nHOST=::1\r\n")
+    settings = read(environment)
+    assert (settings.port, settings.host) == (9000, "::1")
 
 
 def test_a_wrong_setting_in_the_file_is_named_too(
@@ -464,7 +570,7 @@ def libpq(url: str) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patch, suppress(DatabaseUnavailable):
         patch.setattr(driver, "connect", connect)
-        asyncio.run(Database(postgres_url(url), 1).check())
+        asyncio.run(Database(postgres_url(url), 1).condition.check())
     return taken
 
 
@@ -514,7 +620,8 @@ def test_each_setting_is_explained_in_the_example() -> None:
     text = (ROOT / ".env.example").read_text()
     names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE)
     ours = [name for name in names if not name.startswith("OTEL_")]
-    assert sorted(ours) == sorted(name.upper() for name in Settings.model_fields)
+    settings = {*Settings.model_fields, *StdioSettings.model_fields, *HttpSettings.model_fields}
+    assert sorted(ours) == sorted(name.upper() for name in settings)
     paragraphs = [
         block for block in text.split("\n\n") if re.search(r"^#?[A-Z0-9_]+=", block, re.M)
     ]

@@ -1,4 +1,4 @@
-"""What the table itself keeps out, whoever writes to it, and what it fills in."""
+"""What the table itself keeps out, and what it fills in."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ STRANGE = {
     "owner": "bob",
 }
 NOT_AUTHENTICATED = {
-    "detail": "Send a token: Authorization: Bearer <token>.",
+    "detail": "Log in first: the request has no token (Authorization: Bearer <token>).",
     "code": "NOT_AUTHENTICATED",
 }
 NOT_FOUND = {"detail": "There is no such task.", "code": "TASK_NOT_FOUND"}
@@ -45,17 +45,21 @@ class Operation(NamedTuple):
 
 
 LIST = Operation("GET", "/api/{user}/tasks", None, 200)
+STATS = Operation("GET", "/api/{user}/tasks/stats", None, 200)
+CLEAR = Operation("DELETE", "/api/{user}/tasks?status=completed", None, 200)
+ERASE = Operation("DELETE", "/api/{user}/tasks?status=all", None, 200)
 CREATE = Operation("POST", "/api/{user}/tasks", {"title": "Another"}, 201)
 GET = Operation("GET", "/api/{user}/tasks/{task}", None, 200)
 UPDATE = Operation("PUT", "/api/{user}/tasks/{task}", {"title": "Changed"}, 200)
+PATCH = Operation("PATCH", "/api/{user}/tasks/{task}", {"title": "Changed"}, 200)
 NO_CHANGE = Operation("PUT", "/api/{user}/tasks/{task}", {}, 200)
 DELETE = Operation("DELETE", "/api/{user}/tasks/{task}", None, 204)
 TOGGLE = Operation("PATCH", "/api/{user}/tasks/{task}/complete", None, 200)
+COMPLETE = Operation("PATCH", "/api/{user}/tasks/{task}/complete", {"completed": True}, 200)
 
-on_one_task = pytest.mark.parametrize("operation", [GET, UPDATE, NO_CHANGE, DELETE, TOGGLE])
-on_all = pytest.mark.parametrize(
-    "operation", [LIST, CREATE, GET, UPDATE, NO_CHANGE, DELETE, TOGGLE]
-)
+ON_ONE_TASK = [GET, UPDATE, PATCH, NO_CHANGE, DELETE, TOGGLE, COMPLETE]
+on_one_task = pytest.mark.parametrize("operation", ON_ONE_TASK)
+on_all = pytest.mark.parametrize("operation", [LIST, STATS, CLEAR, ERASE, CREATE, *ON_ONE_TASK])
 
 
 def rows_of(database: Connection, user_id: str) -> list[tuple[Any, ...]]:
@@ -141,8 +145,12 @@ def test_the_owner_is_served(
         ({"title": "Buy milk", "description": ""}, {"title": "Buy milk", "description": ""}),
         ({"title": "Buy milk", "description": None}, {"title": "Buy milk", "description": None}),
         (
-            {**STRANGE, "title": "Buy milk", "completed": True},
+            {**STRANGE, "title": "Buy milk"},
             {"title": "Buy milk", "description": None},
+        ),
+        (
+            {"title": "Buy milk", "completed": True},
+            {"title": "Buy milk", "description": None, "completed": True},
         ),
     ],
 )
@@ -217,6 +225,7 @@ def test_text_comes_back_as_it_was_sent(
     assert client.get(path).json() == changed
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize("completed", [False, True])
 @pytest.mark.parametrize(
     "changes",
@@ -232,13 +241,11 @@ def test_text_comes_back_as_it_was_sent(
     ],
 )
 def test_an_update_changes_the_fields_sent_and_no_others(
-    changes: Task, completed: bool, client: httpx.Client, alice: str, create: Create
+    method: str, changes: Task, completed: bool, client: httpx.Client, alice: str, create: Create
 ) -> None:
-    task = create(description="2 l")
+    task = create(description="2 l", completed=completed)
     path = f"/api/{alice}/tasks/{task['id']}"
-    if completed:
-        task = client.patch(f"{path}/complete").json()
-    response = client.put(path, json={**STRANGE, **changes})
+    response = client.request(method, path, json={**STRANGE, **changes})
     changed: Task = response.json()
     assert response.status_code == 200
     assert changed == {**task, **changes, "updated_at": changed["updated_at"]}
@@ -276,6 +283,44 @@ def test_each_toggle_turns_completion_round(
         task = toggled
 
 
+@pytest.mark.parametrize("completed", [True, False])
+@pytest.mark.parametrize("body", [{}, STRANGE, {"title": " ", "description": 5}])
+def test_a_body_sets_completion_and_nothing_else(
+    body: Task, completed: bool, client: httpx.Client, alice: str, create: Create
+) -> None:
+    task = create(completed=not completed)
+    path = f"/api/{alice}/tasks/{task['id']}"
+    response = client.patch(f"{path}/complete", json={**body, "completed": completed})
+    changed: Task = response.json()
+    assert response.status_code == 200
+    assert changed == {**task, "completed": completed, "updated_at": changed["updated_at"]}
+    assert changed["updated_at"] > task["updated_at"]
+    assert client.get(path).json() == changed
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_setting_what_is_set_already_changes_nothing(
+    completed: bool, client: httpx.Client, alice: str, create: Create, database: Connection
+) -> None:
+    task = create(completed=completed)
+    before = rows_of(database, alice)
+    for _ in range(2):
+        path = f"/api/{alice}/tasks/{task['id']}/complete"
+        response = client.patch(path, json={"completed": completed})
+        assert (response.status_code, response.json()) == (200, task)
+    assert rows_of(database, alice) == before
+
+
+@pytest.mark.parametrize("body", [{}, STRANGE, {"title": "x"}, {"status": "completed"}])
+def test_a_body_without_completion_toggles(
+    body: Task, client: httpx.Client, alice: str, create: Create
+) -> None:
+    path = f"/api/{alice}/tasks/{create()['id']}/complete"
+    for completed in (True, False):
+        response = client.patch(path, json=body)
+        assert (response.status_code, response.json()["completed"]) == (200, completed)
+
+
 def test_a_change_is_later_even_if_the_clock_was_set_back(
     client: httpx.Client, alice: str, create: Create, database: Connection
 ) -> None:
@@ -286,7 +331,8 @@ def test_a_change_is_later_even_if_the_clock_was_set_back(
         )
     toggled = client.patch(f"{path}/complete").json()["updated_at"]
     updated = client.put(path, json={"title": "Tea"}).json()["updated_at"]
-    assert (toggled, updated) == ("2100-01-01T00:00:00.000001Z", "2100-01-01T00:00:00.000002Z")
+    set_ = client.patch(f"{path}/complete", json={"completed": False}).json()["updated_at"]
+    assert [toggled, updated, set_] == [f"2100-01-01T00:00:00.00000{n}Z" for n in (1, 2, 3)]
 
 
 def test_a_deleted_task_is_gone_for_good_and_no_other(

@@ -135,4 +135,4 @@ def test_a_missing_database_is_a_503_at_once(postgres: URL) -> None:
 def test_connections_are_open_before_the_first_request(postgres: URL) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
     with database_of_its_own(postgres) as url, service(url, db_pool_size=3):
-        eventually(lambda: sql(url, count, url.database) == [(3,)])
+        eventually(lambda: sql(url, count, url.database) == [(4,)])  # and the health check's

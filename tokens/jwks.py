@@ -136,7 +136,7 @@ class KeySet:
             self._failure = str(error)
             if not self._keys:
                 self._next_fetch = time.monotonic() + FIRST_INTERVAL
-            logger.warning("The issuer's keys can't be had: %s", error)
+            logger.warning("The issuer's keys are not available: %s", error)
         finally:
             self._fetch = None
 
@@ -178,7 +178,7 @@ def _parsed(body: bytes) -> list[Any]:
     try:
         jwks = from_json(body)["keys"]
     except (ValueError, TypeError, LookupError):
-        raise http_get.FetchError("the answer is no key set") from None
+        raise http_get.FetchError("the answer is not a key set") from None
     if not isinstance(jwks, list) or len(jwks) > MAX_KEYS:
         raise http_get.FetchError(f"the answer has no list of {MAX_KEYS} keys at most")
     return jwks

@@ -2,10 +2,12 @@
 
 import math
 import re
+import sys
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from functools import lru_cache
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -13,10 +15,16 @@ from pydantic_core import from_json
 from errors import InvalidToken, TokenExpired
 from memory import block_imports
 from models import USER_ID_LENGTH
+from observability.redaction import excerpt
 from tokens.jwks import KeySet
 
 # HS256 needs only the standard library's hmac. The other modules take 8 MB.
-with block_imports("cryptography", "rsa"):
+# For EC keys python-jose would fall back to ecdsa, which is open to a timing attack
+# (CVE-2024-23342). public_keys.py has a class for them that uses cryptography.
+_no_ecdsa = ModuleType("jose.backends.ecdsa_backend")
+_no_ecdsa.ECDSAECKey = None  # type: ignore[attr-defined]
+sys.modules[_no_ecdsa.__name__] = _no_ecdsa
+with block_imports("cryptography.hazmat", "rsa"):
     from jose import jwk, jws, jwt
     from jose.backends.base import Key
 
@@ -50,21 +58,22 @@ class Claims(NamedTuple):
 class TokenVerifier:
     """Verify tokens: HS256 with `secret`, its raw UTF-8 bytes, and others with an issuer's `keys`.
 
-    `issuer` and `audience` are the required values of `iss` and `aud`. Without them, HS256 tokens
-    may have any values, and the issuer's tokens must have the values that Better Auth sets.
+    A token must have one of `issuers` as its `iss`, and one of `audiences` in its `aud`. Without
+    them, HS256 tokens may have any values, and the issuer's tokens must have the values that Better
+    Auth sets.
     """
 
     def __init__(
         self,
         secret: str | None,
-        issuer: str | None = None,
-        audience: str | None = None,
+        issuers: tuple[str, ...] = (),
+        audiences: tuple[str, ...] = (),
         keys: KeySet | None = None,
     ) -> None:
         self.keys = keys
         self._key = None if secret is None else hmac_key(secret)
-        self._issuer = issuer
-        self._audience = audience
+        self._issuers = issuers
+        self._audiences = audiences
         # A client sends the same token again and again, so its signature is checked once, and the
         # time on every call. Tokens that fail are not kept.
         self._cached_claims = lru_cache(CACHED_TOKENS)(self._claims)
@@ -84,24 +93,27 @@ class TokenVerifier:
 
     def _claims(self, token: str) -> Claims:
         header = _header(token)
-        keys, issuer, audience = self._trusted(header)
+        keys, issuers, audiences = self._trusted(header)
         claims = _payload(token, keys, header["alg"])
-        _check_recipient(claims, issuer, audience)
+        _check_recipient(claims, issuers, audiences)
         return Claims(_subject(claims), _time(claims, "exp"), _time(claims, "nbf", default=0.0))
 
-    def _trusted(self, header: dict[str, Any]) -> tuple[Sequence[Key], str | None, str | None]:
-        """Return the keys, one of which must have signed the token, and its `iss` and `aud`.
+    def _trusted(
+        self, header: dict[str, Any]
+    ) -> tuple[Sequence[Key], tuple[str, ...], tuple[str, ...]]:
+        """Return the keys, one of which must have signed the token, and its good `iss` and `aud`.
 
         The algorithm selects the secret or the issuer's keys. A key is valid only for its own
         algorithm, because the public keys, which everybody has, must not be secrets of HS256.
         """
         algorithm = header.get("alg")
         if algorithm == ALGORITHM and self._key is not None:
-            return [self._key], self._issuer, self._audience
+            return [self._key], self._issuers, self._audiences
         if self.keys is None or algorithm not in ISSUER_ALGORITHMS:
             raise InvalidToken("alg is none of ours")
         keys = self.keys.named(header.get("kid"), algorithm)
-        return keys, self._issuer or self.keys.issuer, self._audience or self.keys.issuer
+        of_better_auth = (self.keys.issuer,)
+        return keys, self._issuers or of_better_auth, self._audiences or of_better_auth
 
 
 def hmac_key(secret: str) -> Key:
@@ -149,13 +161,16 @@ def _payload(token: str, keys: Sequence[Key], algorithm: str) -> dict[str, Any]:
     return claims
 
 
-def _check_recipient(claims: dict[str, Any], issuer: str | None, audience: str | None) -> None:
-    if issuer is not None and claims.get("iss") != issuer:
-        raise InvalidToken("another iss")
-    if audience is not None:
-        given = claims.get("aud")
-        if audience not in (given if isinstance(given, list) else [given]):
-            raise InvalidToken("another aud")
+def _check_recipient(
+    claims: dict[str, Any], issuers: tuple[str, ...], audiences: tuple[str, ...]
+) -> None:
+    """Raise InvalidToken unless the claims name one of each. None of a kind: any will do."""
+    if issuers and claims.get("iss") not in issuers:
+        raise InvalidToken(f"another iss: {excerpt(str(claims.get('iss')))}")
+    given = claims.get("aud")
+    named = given if isinstance(given, list) else [given]
+    if audiences and not any(audience in named for audience in audiences):
+        raise InvalidToken(f"another aud: {excerpt(str(given))}")
 
 
 def _subject(claims: dict[str, Any]) -> str:

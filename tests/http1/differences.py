@@ -19,7 +19,7 @@ STRICTER = {
         r"header '([ \\].?[X:].*|(X|Content-Length):.*\\r\\n( |\\t).*)'"
     ),
     "RFC 9110, section 5.5: no control characters in a value": r"header 'X: .*\\x(01|08|1f|7f).*'",
-    "RFC 9112, section 2.2: a line ends with CRLF, and a bare LF is no end": (
+    "RFC 9112, section 2.2: a line ends with CRLF, and a bare LF does not end one": (
         r"bare LF .*|header '.*\\n.*'|end '0\\r\\n\\n'|trailers '.*\\n.*'"
     ),
     "RFC 9112, section 2.2: a bare CR is invalid": r"extension .*\\r.*",

@@ -138,7 +138,7 @@ def test_an_id_that_was_made_is_the_same_in_the_log_and_the_answer(postgres: URL
 
 
 def test_no_id_forges_a_line(base_url: str) -> None:
-    """Sent as bytes, for a client would refuse to."""
+    """Sent as bytes, because a client would refuse to."""
     host, port = httpx.URL(base_url).host, httpx.URL(base_url).port
     assert port is not None
     request = b"GET /api/x/tasks HTTP/1.1\r\nHost: x\r\nX-Request-ID: x\x85] [forged\r\n\r\n"

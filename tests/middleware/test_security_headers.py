@@ -1,4 +1,4 @@
-"""The headers that stand on every answer, whoever gives it."""
+"""The headers that stand on every response, from every layer."""
 
 from collections.abc import Iterator
 

@@ -52,4 +52,25 @@ MUTATIONS = [
         "JSONResponse(error.body(), error.status)",
         ("test_a_database_that_goes_and_comes_back", "test_every_operation_requires_a_token"),
     ),
+    Mutation(
+        "text-of-what-a-validator-calls",
+        "A client would read Python's words, which repeat what was sent.",
+        'return instruction == "RAISE_VARARGS" and module not in _LIBRARIES',
+        "return True",
+        ("test_the_text_of_what_a_validator_calls_does_not",),
+    ),
+    Mutation(
+        "words-of-a-later-pydantic",
+        "A client would read pydantic's words once a version has a new kind of error.",
+        'return NOT_VALID if kind in _PYDANTIC else str(detail["msg"])',
+        'return str(detail["msg"])',
+        ("test_a_kind_of_a_later_version_is_not_quoted",),
+    ),
+    Mutation(
+        "as-many-errors-as-faults",
+        "A small body could ask for a response of megabytes.",
+        "for fault in self.faults[:MAX_ERRORS]",
+        "for fault in self.faults",
+        ("test_errors_are_bounded_and_the_detail_says_so",),
+    ),
 ]

@@ -70,7 +70,7 @@ FRAMING = [
     ),
     Mutation(
         "malformed-host",
-        "A Host that is no host could get into a URL.",
+        "An invalid Host could get into a URL.",
         'raise malformed("must have a valid Host header")',
         "pass",
         case("Host 'a/b'"),

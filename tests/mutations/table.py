@@ -1,6 +1,6 @@
 """All mutations."""
 
-from tests.mutations import access, database, hostile, http, load, tasks, tokens
+from tests.mutations import access, assistants, database, hostile, http, load, tasks, tokens
 
 MUTATIONS = [
     *access.MUTATIONS,
@@ -10,4 +10,5 @@ MUTATIONS = [
     *hostile.MUTATIONS,
     *load.MUTATIONS,
     *database.MUTATIONS,
+    *assistants.MUTATIONS,
 ]

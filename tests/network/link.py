@@ -35,8 +35,8 @@ def missing() -> str | None:
 class Link:
     """The network, while it is entered.
 
-    `inside` moves the thread that calls it to one side, and all that the thread starts there stays
-    there. `set` changes the network while it runs.
+    `inside` moves the thread that calls it to one side, and everything that the thread starts there
+    stays there. `set` changes the network while it runs.
     """
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from tests.parts.parts import need
 
 CHROMIUM = "/usr/bin/chromium"
 DOMAIN = "tasks.example.com"  # Swagger UI behaves otherwise on localhost
+PREVIEWS = "previews.example.com"  # hosts below it serve previews of a frontend
 SCREENSHOTS = ROOT / "docs/screenshots"
 
 
@@ -18,7 +19,8 @@ SCREENSHOTS = ROOT / "docs/screenshots"
 def chromium() -> Iterator[Any]:
     need("Chromium", "Playwright")
     playwright = importlib.import_module("playwright.sync_api")
-    rules = f"--host-resolver-rules=MAP {DOMAIN} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    hosts = ", ".join(f"MAP {host} 127.0.0.1" for host in (DOMAIN, f"*.{PREVIEWS}"))
+    rules = f"--host-resolver-rules={hosts}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=CHROMIUM, args=[rules, "--no-sandbox", "--disable-gpu"]

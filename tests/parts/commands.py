@@ -1,6 +1,6 @@
 """The commands that the documentation tells people to type, and how a test runs each.
 
-A rule covers the lines that its pattern matches. What goes on for long it makes end by itself: a
+A rule covers the lines that its pattern matches. Long commands are made to end by themselves: a
 service is stopped once it has served, and of a suite or a benchmark the smallest piece is run.
 """
 
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from config import ROOT
 from tests.parts.neon import Neon
+from tests.parts.parts import CLIENTS
 from tests.support.serving import SECRET
 
 FENCE = re.compile(r"^```(?:sh|bash|shell|zsh|console)[^\n]*\n(.*?)^```$", re.M | re.S)
@@ -22,26 +23,59 @@ SERVED = """ & server=$!
 curl --retry 60 --retry-delay 1 --retry-all-errors --output /dev/null localhost:$PORT/health
 kill -TERM $server
 wait $server"""
+API = "TASKS_API_URL=http://localhost:$PORT"
+ISSUER = "MCP_ISSUER=https://app.example.com/api/auth"
+METADATA = "localhost:$PORT/.well-known/oauth-protected-resource"
+# It ends by the signal that it was sent.
+MCP_SERVED = SERVED.replace("localhost:$PORT/health", METADATA) + " || test $? -eq 143"
 
 RULES = {
-    # tests/better_auth runs that file; here it is whether the program comes with the project.
-    r"npx tsx migrate\.ts": (
-        "npm ci --prefix tests/better_auth --no-audit --no-fund\n"
-        "npm exec --prefix tests/better_auth -- tsx --version"
+    # tests/frontends takes these steps, with the packages of its lock file.
+    r"npm create .*|npx create-next-app.*|npx tsx .*|npm run dev": "true",
+    r"echo \.env >> \.gitignore": r"\g<0>",
+    r"(cp docs/frontend|mkdir -p '\.\./tasks-web)/.*": (
+        r"mkdir -p ../tasks-web/src ../tasks-web/app; \g<0>"
     ),
+    r"npx --yes newman (.*)": rf"{CLIENTS}/node_modules/.bin/newman \1",
+    r"npm install (better-auth pg|better-auth@1\.7\.5 .*|--save-dev tsx @types/pg|jose)": "true",
+    # tests/example starts and stops this one; tests/deploying takes the steps of compose.yaml.
+    r"uv run -m examples( --help)?": "uv run -m examples --help",
+    r"docker compose up --build|VITE_API_URL=\S+ npm run build": "true",
+    r"echo \"BETTER_AUTH_SECRET=.*": r"\g<0>",
     r"export .*|curl .*|cp .*|uv sync .*|npx .*": r"\g<0>",
     r"npm (install|ci) .*": r"\g<0> --no-audit --no-fund",
     r"uv run auth\.py \w+": r"\g<0>",
+    r"uv run -m development\.tcp_url": r"DATABASE_URL= DEV_DB_PORT=5433 \g<0>",
     r"(\w+=\S+ )*uv run (--no-dev )?alembic upgrade head": r"\g<0>",
+    r"uv run alembic downgrade -1": r"uv run alembic upgrade head; \g<0>",
+    r"pg_dump .*": r"uv run alembic upgrade head; \g<0>",
+    r"pg_restore .*": r"\g<0>",
+    r"MIGRATION_DATABASE_URL=\"\$RESTORED_DATABASE_URL\" uv run .*": r"\g<0>",
     r"uv run alembic revision .*": r"uv run alembic upgrade head; \g<0>",
     r"(\w+=\S+ )*uv run (--no-dev )?(--extra telemetry )?main\.py": rf"\g<0>{SERVED}",
+    r"(\w+=\S+ )?uv run --extra mcp -m mcp_server http": (
+        rf"{ISSUER} MCP_PORT=$PORT \g<0>{MCP_SERVED}"
+    ),
+    r"uv run --extra mcp -m mcp_server": r"TASKS_TOKEN=$(uv run auth.py alice) \g<0> </dev/null",
+    r"TASKS_TOKEN=… (uv run --extra mcp -m mcp_server\.transcript)": (
+        rf"uv run main.py{SERVED}".replace(
+            "kill", f"{API} TASKS_TOKEN=$(uv run auth.py alice) \\1\nkill"
+        )
+    ),
     r"uv run pytest": rf"\g<0> -q {ONE_FILE}",
     r"scripts/check": r"\g<0>",
+    r"uv audit": r"\g<0> --help",  # as scripts/audit calls it
+    r"scripts/audit": r"\g<0> || test $? -eq 3",  # not everywhere is there a way to osv.dev
+    r"uv export .*": r"\g<0>",
     r"scripts/test": rf"\g<0> -q {ONE_FILE} --cov-fail-under=0",
     r"scripts/test-slow": r"\g<0> -q tests/serving/test_workers.py -k two_workers",
+    r"uvx pre-commit install": r"git init --quiet; \g<0>",
+    r"scripts/postman": r"\g<0>",
+    r"scripts/architecture": r"\g<0>",
     r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
-    r"scripts/test-parts tests/better_auth": r"\g<0> -q -k sound_typescript",
+    r"scripts/test-parts tests/better_auth tests/frontends": r"\g<0> -q -k sound_typescript",
     r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k toggles",
+    r"scripts/setups": r"\g<0> --only password",
     r"scripts/test-network": r"\g<0> -q -k bandwidth",
     r"scripts/test-fuzz( \d+)?": r"FUZZ_SECONDS=5 scripts/test-fuzz",
     r"scripts/test-mutations( [\w-]+)?": r"scripts/test-mutations toggle-ignores-the-owner",
@@ -57,6 +91,9 @@ RULES = {
     ),
     r"uv run --group bench benchmarks/fairness\.py( .*)?": (
         "uv run --group bench benchmarks/fairness.py --quick"
+    ),
+    r"uv run --group bench benchmarks/search\.py( .*)?": (
+        "uv run --group bench benchmarks/search.py --quick --output $(mktemp -d)"
     ),
     r"uv run --group bench benchmarks/pool_sizes\.py": r"\g<0> --quick",
     r"uv run (--with \S+ )+benchmarks/(alternatives|worker_models)\.py": r"\g<0> --quick",
@@ -102,6 +139,7 @@ def documents() -> list[Path]:
     return [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "AGENTS.md",
         ROOT / ".env.example",
         ROOT / "benchmarks/README.md",
         *sorted((ROOT / "docs").rglob("*.md")),

@@ -1,16 +1,19 @@
 """What the tests of these parts share, and the table of what they used."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from config import ROOT
 from tests.parts import browser
 from tests.parts import neon as neons
 from tests.parts.neon import Neon
-from tests.parts.parts import BY_NAME, need, table, used
+from tests.parts.parts import BY_NAME, CLIENTS, need, table, used
 
 PAGE = ROOT / "docs/real-parts.md"
 
@@ -26,6 +29,18 @@ def neon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neon]:
 def chromium() -> Iterator[Any]:
     with browser.chromium() as chromium:
         yield chromium
+
+
+@pytest.fixture
+def folder(anonymous: httpx.Client, tmp_path: Path) -> Path:
+    """A frontend's folder: the packages, our sources, and the document as it is served."""
+    need("Node.js")
+    folder = tmp_path / "frontend"
+    ignored = shutil.ignore_patterns("node_modules", "package-lock.json")
+    shutil.copytree(CLIENTS, folder, ignore=ignored)
+    (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+    (folder / "openapi.json").write_text(anonymous.get("/openapi.json").text)
+    return folder
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

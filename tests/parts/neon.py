@@ -1,6 +1,5 @@
 """Postgres as Neon offers it: TLS, SCRAM, and a pooled string beside the direct one."""
 
-import os
 import secrets
 import socket
 import subprocess
@@ -14,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from development import database as development
 from tests.parts.parts import POSTGRES
-from tests.support.postgres_servers import temporary_postgres
+from tests.support.postgres_servers import give, temporary_postgres
 from tests.support.processes import free_port, until
 from tests.support.services import sql
 
@@ -22,7 +21,7 @@ USER = "neondb_owner"
 DATABASE = "neondb"
 POOL = 20  # PgBouncer's connections to Postgres, for all of its clients
 
-# Whoever comes by TCP comes with TLS and a password.
+# A client on TCP needs TLS and a password.
 HBA = """\
 local   all postgres              trust
 hostssl all all      127.0.0.1/32 scram-sha-256
@@ -73,13 +72,13 @@ def neon(folder: Path) -> Iterator[Neon]:
         sql(superuser, f"CREATE ROLE {USER} LOGIN PASSWORD '{password}'")
         sql(superuser, f"CREATE DATABASE {DATABASE} OWNER {USER}")
         [(secret,)] = sql(superuser, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", USER)
-        _give(files / "users", f'"{USER}" "{secret}"\n')
+        give(files / "users", f'"{USER}" "{secret}"\n')
         with _pgbouncer(files, pooler_port, port):
             pooled, direct = (
                 f"postgresql://{USER}:{password}@localhost:{each}/{DATABASE}"
                 for each in (pooler_port, port)
             )
-            _give(folder / "ca.pem", (files / "ca.pem").read_text())
+            give(folder / "ca.pem", (files / "ca.pem").read_text())
             yield Neon(pooled, direct, folder / "ca.pem", superuser.set(database=DATABASE))
 
 
@@ -87,18 +86,10 @@ def _certify(folder: Path) -> None:
     authority = trustme.CA()
     server = authority.issue_cert("localhost")  # and not for 127.0.0.1
     chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
-    _give(folder / "ca.pem", authority.cert_pem.bytes().decode())
-    _give(folder / "server.pem", chain.decode())
-    _give(folder / "server.key", server.private_key_pem.bytes().decode())
-    _give(folder / "hba", HBA)
-
-
-def _give(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read: us, or whom Postgres runs as."""
-    path.write_text(text)
-    path.chmod(0o600)
-    if (owner := development._owner()) is not None:
-        os.chown(path, owner.pw_uid, owner.pw_gid)
+    give(folder / "ca.pem", authority.cert_pem.bytes().decode())
+    give(folder / "server.pem", chain.decode())
+    give(folder / "server.key", server.private_key_pem.bytes().decode())
+    give(folder / "hba", HBA)
 
 
 @contextmanager
@@ -123,7 +114,7 @@ def _pgbouncer(folder: Path, port: int, target: int) -> Iterator[None]:
     settings = PGBOUNCER.format(
         database=DATABASE, target=target, port=port, pool=POOL, folder=folder
     )
-    _give(folder / "pgbouncer.ini", settings)
+    give(folder / "pgbouncer.ini", settings)
     command = ["pgbouncer", "--quiet", str(folder / "pgbouncer.ini")]
     with subprocess.Popen([*development._setpriv_prefix(), *command]) as process:
         try:

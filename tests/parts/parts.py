@@ -17,6 +17,9 @@ from config import ROOT
 
 CLIENTS = ROOT / "tests/clients"
 BETTER_AUTH = ROOT / "tests/better_auth"
+FRONTENDS = ROOT / "tests/frontends"
+ASSISTANTS = ROOT / "tests/mcp_server"
+EXAMPLES = ROOT / "examples"
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql/bin"))
 
 
@@ -104,22 +107,82 @@ PARTS = [
         "sign-ups, and tokens under its key set (five algorithms) and under the shared secret",
     ),
     Part(
+        "Better Auth MCP plugin",
+        _package("@better-auth/mcp", ASSISTANTS),
+        "npm ci --prefix tests/mcp_server",
+        "[an assistant](assistants.md#signing-in-with-better-auth) signs a user in",
+    ),
+    Part(
+        "MCP inspector",
+        _package("@modelcontextprotocol/inspector", ASSISTANTS),
+        "npm ci --prefix tests/mcp_server, and Node.js 22.19 or later",
+        "its command line calls tools over both transports, and checks their schemas",
+    ),
+    Part(
+        "Vite",
+        _package("vite", FRONTENDS),
+        "npm ci --prefix tests/frontends",
+        "a frontend as [the page](better-auth.md#step-by-step) builds it, used in Chromium",
+    ),
+    Part(
+        "Next.js",
+        _package("next", FRONTENDS),
+        "npm ci --prefix tests/frontends",
+        "the same frontend",
+    ),
+    Part(
+        "the example's auth server",
+        _package("better-auth", EXAMPLES / "auth"),
+        "npm ci --prefix examples/auth",
+        "Better Auth, for the example's frontend",
+    ),
+    Part(
+        "the example's frontend",
+        _package("vite", EXAMPLES / "frontend"),
+        "npm ci --prefix examples/frontend",
+        "React and Vite: two users, and faults, in Chromium",
+    ),
+    Part(
+        "axe-core",
+        _package("axe-core", EXAMPLES / "frontend"),
+        "npm ci --prefix examples/frontend",
+        "each state of that frontend, for people with disabilities",
+    ),
+    Part(
         "openapi-typescript",
         _package("openapi-typescript"),
         NPM_CI,
-        "types made from `/openapi.json`",
-    ),
-    Part(
-        "openapi-fetch",
-        _package("openapi-fetch"),
-        NPM_CI,
-        "all six operations, and their errors, by those types",
+        "types made from `/openapi.json`, which are those of `tasks.ts`",
     ),
     Part(
         "TypeScript",
         _package("typescript"),
         NPM_CI,
         "`tsc --strict` on them, and on mistakes that it must find",
+    ),
+    Part(
+        "hey-api",
+        _package("@hey-api/openapi-ts"),
+        NPM_CI,
+        "a client by its default settings and a Zod schema, compiled; every operation",
+    ),
+    Part(
+        "orval",
+        _package("orval"),
+        NPM_CI,
+        "the same: functions with `fetch`, and a Zod schema",
+    ),
+    Part(
+        "Zod",
+        _package("zod"),
+        NPM_CI,
+        "checks what was returned by both schemas",
+    ),
+    Part(
+        "openapi-python-client",
+        _distribution("openapi-python-client"),
+        "uv sync --group parts",
+        "a client by its default settings, checked by mypy; every operation",
     ),
     Part(
         "Redocly CLI",

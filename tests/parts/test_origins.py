@@ -1,15 +1,17 @@
 """Pages of an allowed and of another origin, which call the service with `fetch` in a browser."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from sqlalchemy.engine import URL
 
 from main import create_app
+from middleware.cors import REQUEST_HEADERS
+from tests.parts.browser import PREVIEWS
 from tests.support.services import (
     DATABASE_UNAVAILABLE,
     INTERNAL_ERROR,
@@ -91,16 +93,19 @@ class Frontend:
         return answer
 
 
-Visit = Callable[[str, URL], Frontend]
+class Visit(Protocol):
+    def __call__(self, origin: str, url: URL, allowed: str = "") -> Frontend:
+        """Open a page of `origin`, beside a service on the database that allows `allowed`."""
 
 
 @pytest.fixture
 def visit(chromium: Any, origins: tuple[str, str]) -> Iterator[Visit]:
-    """Opens a page of an origin, beside a service that allows the first."""
+    """Opens a page of an origin, beside a service that allows the first unless it is told."""
     with ExitStack() as stack:
 
-        def visit(origin: str, url: URL) -> Frontend:
-            settings = make_settings(url, environment="production", allowed_origins=origins[0])
+        def visit(origin: str, url: URL, allowed: str = "") -> Frontend:
+            allowed = allowed or origins[0]
+            settings = make_settings(url, environment="production", allowed_origins=allowed)
             base_url = stack.enter_context(serving(create_app(settings)))
             context = stack.enter_context(closing(chromium.new_context()))
             page = context.new_page()
@@ -163,9 +168,9 @@ def test_a_page_of_an_allowed_origin_reads_every_error(
         assert code(answer) == (404, "TASK_NOT_FOUND")
     assert code(page.call("GET", "/nothing")) == (404, "NOT_FOUND")
 
-    wrong = page.call("DELETE", tasks, token)
+    wrong = page.call("PUT", tasks, token, "{}")
     assert code(wrong) == (405, "METHOD_NOT_ALLOWED")
-    assert wrong["headers"]["allow"] == "GET, POST"
+    assert wrong["headers"]["allow"] == "DELETE, GET, HEAD, POST"
 
     large = '{"title": "' + "x" * 70_000 + '"}'
     assert code(page.call("POST", tasks, token, large)) == (413, "PAYLOAD_TOO_LARGE")
@@ -191,12 +196,48 @@ def test_a_page_of_an_allowed_origin_repeats_and_compares(
     assert code(late) == (412, "PRECONDITION_FAILED")
 
 
+def test_a_page_of_an_allowed_origin_sends_what_its_libraries_add(
+    visit: Visit, origins: tuple[str, str], database: URL
+) -> None:
+    page, token = visit(origins[0], database), make_token("alice", SECRET)
+    own = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key")
+    names = [name.replace("-", "_") for name in REQUEST_HEADERS if name not in own]
+    others = dict.fromkeys(names, "1")
+    assert page.call("GET", "/api/alice/tasks", token, None, **others)["status"] == 200
+    assert page.call("GET", "/api/alice/tasks", token, None, X_New="1") == BLOCKED
+    assert "status" in page.call("HEAD", "/health/live", token)
+
+
+def test_a_page_of_a_preview_calls_the_service_and_others_of_that_domain_do_not(
+    visit: Visit, origins: tuple[str, str], database: URL
+) -> None:
+    port, token = origins[0].rpartition(":")[2], make_token("alice", SECRET)
+    allowed = f"http://app-*-team.{PREVIEWS}:{port}"
+    for host, is_allowed in (
+        ("app-pr-7-team", True),
+        ("app-pr-7-others", False),
+        ("app-pr.7-team", False),
+    ):
+        page = visit(f"http://{host}.{PREVIEWS}:{port}", database, allowed)
+        answer = page.call("GET", "/api/alice/tasks", token)
+        assert (answer.get("status") == 200) == is_allowed, host
+        assert is_allowed or answer == BLOCKED
+
+
+FAILING_TRIGGER = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a bug'; END $$;
+CREATE TRIGGER fails BEFORE INSERT ON tasks EXECUTE FUNCTION fail()
+"""
+
+
 def test_a_page_of_an_allowed_origin_reads_what_is_wrong_on_our_side(
     visit: Visit, origins: tuple[str, str], postgres: URL
 ) -> None:
     token = make_token("alice", SECRET)
-    with database_of_its_own(postgres, tables=False) as url:
-        answer = visit(origins[0], url).call("GET", "/api/alice/tasks", token)
+    with database_of_its_own(postgres) as url:
+        sql(url, FAILING_TRIGGER)
+        page = visit(origins[0], url)
+        answer = page.call("POST", "/api/alice/tasks", token, '{"title": "Buy milk"}')
         assert (answer["status"], answer["body"]) == (500, INTERNAL_ERROR)
     with proxy(postgres) as closed:
         answer = visit(origins[0], closed.url).call("GET", "/api/alice/tasks", token)

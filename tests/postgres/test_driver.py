@@ -192,7 +192,7 @@ def test_a_wrong_password_or_database_is_an_error(run: Run, url: URL) -> None:
                 with pytest.raises(DatabaseUnavailable):
                     await fetch(pool.session(), "SELECT 1")
                 with pytest.raises(DatabaseUnavailable):
-                    await pool.check()
+                    await pool.condition.check()
             await pool.close()
 
     run(work())

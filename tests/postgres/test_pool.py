@@ -87,7 +87,7 @@ def test_what_was_lent_when_all_were_closed_is_closed_when_it_comes_back(
 ) -> None:
     async def work() -> None:
         database = Database(url, 2)
-        await database.check()
+        await database.condition.check()
         lent = await database.pool.acquire()
         database.close_connections()
         assert not lent.closed
@@ -96,7 +96,7 @@ def test_what_was_lent_when_all_were_closed_is_closed_when_it_comes_back(
         again = await database.pool.acquire()
         database.pool.release(again)
         assert (again.closed, database.pool.idle) == (0, 1)
-        await database.check()
+        await database.condition.check()
         await database.close()
         assert again.closed
 
@@ -317,7 +317,10 @@ def test_a_pool_that_can_not_warm_up_logs_it_once(
         database = Database(url.set(database="absent"), 6)
         await database.warm_up()
         await asyncio.sleep(0.3)
-        assert caplog.messages == ["no connection to the database yet: ConnectError"]
+        said = [text for text in caplog.messages if text.startswith("The database can't be used")]
+        assert [text.partition(": ")[0] for text in said] == [
+            "The database can't be used (no such database)"
+        ]
         await database.close()
 
     run(work())

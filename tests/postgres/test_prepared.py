@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import psycopg2
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -11,8 +10,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from psycopg2 import errors
 from sqlalchemy.engine import URL
 
+from errors import DatabaseNotMigrated
 from observability.instruments import traced_connection
 from postgres.prepared import Statement
+from schemas import TaskCreate
 from tasks import queries
 from tests.postgres.recording import (
     DEALLOCATE,
@@ -30,13 +31,19 @@ Surprise = Callable[[Recorded], Awaitable[None]]
 
 # Each statement, and the titles and completion of the rows that are gone and new afterwards.
 EFFECTS: dict[str, tuple[Statement, list[Any], list[Any]]] = {
-    "create": (queries.CREATE, [], [("Oolong", False)]),
-    "update": (queries.UPDATE.always, [("Tea", False)], [("Oolong", False)]),
+    "create": (queries.CREATE, [], [("Oolong", True)]),
+    "update": (queries.UPDATE.always, [("Tea", False)], [("Oolong", True)]),
     "toggle": (queries.TOGGLE.always, [("Tea", False)], [("Tea", True)]),
+    "complete": (queries.SET_COMPLETED.always, [("Tea", False)], [("Tea", True)]),
     "delete": (queries.DELETE.always, [("Tea", False)], []),
     "get": (queries.GET, [], []),
     "list": (LIST, [], []),
 }
+
+
+def a_new_task(**fields: Any) -> dict[str, Any]:
+    """The parameters of CREATE."""
+    return {"user_id": "alice", **TaskCreate(title="Tea").model_dump(), **fields}
 
 
 def rows_of(url: URL) -> set[tuple[Any, ...]]:
@@ -161,13 +168,13 @@ def test_a_third_message_prepares_nothing(url: URL) -> None:
 
 
 def fails_when_executed(scene: Recorded) -> Awaitable[list[Any]]:
-    return scene.fetch(queries.CREATE, user_id="alice", title="", description=None)
+    return scene.fetch(queries.CREATE, **a_new_task(title=""))
 
 
 async def fails_when_prepared(scene: Recorded) -> None:
     await scene.fetch("ALTER TABLE tasks RENAME TO hidden")
     try:
-        await scene.fetch(queries.CREATE, user_id="alice", title="Tea", description=None)
+        await scene.fetch(queries.CREATE, **a_new_task())
     finally:
         await scene.fetch("ALTER TABLE hidden RENAME TO tasks")
 
@@ -176,12 +183,12 @@ async def fails_when_prepared(scene: Recorded) -> None:
     ("fails", "error", "sent"),
     [
         (fails_when_executed, errors.CheckViolation, [PREPARE, EXECUTE, EXECUTE]),
-        (fails_when_prepared, errors.UndefinedTable, [PREPARE, EXECUTE]),
+        (fails_when_prepared, DatabaseNotMigrated, [PREPARE, EXECUTE]),
     ],
 )
 def test_another_error_is_not_taken_for_a_pooler(
     fails: Callable[[Recorded], Awaitable[Any]],
-    error: type[psycopg2.Error],
+    error: type[Exception],
     sent: list[str],
     url: URL,
 ) -> None:
@@ -192,7 +199,7 @@ def test_another_error_is_not_taken_for_a_pooler(
             await fails(scene)
         scene.commands()
         for _ in range(2):
-            await scene.fetch(queries.CREATE, user_id="alice", title="Tea", description=None)
+            await scene.fetch(queries.CREATE, **a_new_task())
         assert scene.commands() == sent
         assert not scene.is_pooled
 

@@ -70,6 +70,8 @@ def test_a_title_that_is_too_long_is_refused_and_not_cut_off(url: URL, enabled: 
     async def scenario(scene: Recorded) -> None:
         for _ in range(2):
             with pytest.raises((errors.StringDataRightTruncation, errors.CheckViolation)):
-                await scene.fetch(queries.CREATE, user_id="a", title="x" * 201, description=None)
+                await scene.fetch(
+                    queries.CREATE, user_id="a", title="x" * 201, description=None, completed=False
+                )
 
     run(url, scenario, prepared_statements=enabled)

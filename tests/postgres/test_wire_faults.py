@@ -30,9 +30,8 @@ def proxy(url: URL, tls: bool) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def spoiled(url: URL, proxy: FaultProxy, tls: bool, monkeypatch: pytest.MonkeyPatch) -> URL:
-    """The URL of the way through the proxy; time limits are short meanwhile."""
-    short_time_limits(monkeypatch)
+def spoiled(url: URL, proxy: FaultProxy, tls: bool) -> URL:
+    """The URL of the way through the proxy."""
     return url_of(proxy, url, tls=tls)
 
 
@@ -90,14 +89,16 @@ def test_a_read_is_repeated_and_a_write_is_not_when_the_response_is_cut_off(
 
 @pytest.mark.parametrize("fault", ["garbage", "silence"])
 def test_a_response_that_cannot_be_read_ends_in_time_with_its_connection(
-    run: Run, proxy: FaultProxy, spoiled: URL, fault: str
+    run: Run, proxy: FaultProxy, spoiled: URL, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> None:
         client = Client(spoiled)
         await client.read()
         proxy.spoil(fault, 60)
-        async with asyncio.timeout(2):
-            await client.read()
+        with monkeypatch.context() as meanwhile:
+            short_time_limits(meanwhile)
+            async with asyncio.timeout(2):
+                await client.read()
         assert await client.read()
         await client.close()
 

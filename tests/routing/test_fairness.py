@@ -97,7 +97,7 @@ def test_requests_of_a_small_user_do_not_wait_for_those_of_a_greedy_one(postgres
         users.send("alice", 2)
         users.until_waiting(22)
         assert {response.status_code for _, response in users.responses()} == {200}
-        eventually(lambda: log.getvalue().count("200 in") == 23)
+        eventually(lambda: log.getvalue().count("[200 in") == 23)
     served = re.findall(r"\[INFO\] \[(greedy|alice)\]", log.getvalue())
     assert served[:5] == ["greedy", "greedy", "alice", "greedy", "alice"]
 

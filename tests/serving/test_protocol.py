@@ -14,6 +14,9 @@ from sqlalchemy.engine import URL
 
 from routing import body
 from serving import protocol
+from serving.buffer import RequestBuffer
+from serving.memory_budget import FREE
+from tests.support.responses import invalid_input
 from tests.support.services import (
     backends_that_wait,
     database_of_its_own,
@@ -26,12 +29,11 @@ from tests.support.services import (
 from tests.support.serving import bearer
 
 TASKS = "/api/alice/tasks"
-REQUEST_TIMEOUT = {"detail": "The request did not arrive in time.", "code": "REQUEST_TIMEOUT"}
-NO_HTTP = {
-    "detail": "The request breaks a rule; see errors.",
-    "code": "VALIDATION_ERROR",
-    "errors": [{"field": "request", "message": "must be HTTP/1.1"}],
+REQUEST_TIMEOUT = {
+    "detail": "The request did not arrive in time; send it again.",
+    "code": "REQUEST_TIMEOUT",
 }
+NO_HTTP = invalid_input(("request", "The request must be HTTP/1.1."))
 HEAD = "\r\n".join(
     (
         f"POST {TASKS} HTTP/1.1",
@@ -60,7 +62,7 @@ def connection(base_url: str, impatient: None) -> Iterator[socket.socket]:
 
 
 def trickle(connection: socket.socket, text: bytes) -> bytes:
-    """Sends a byte every 50 ms until the service hangs up; gives all that it answered."""
+    """Sends a byte every 50 ms until the service disconnects; returns everything that it sent."""
     connection.settimeout(0.05)
     answered = b""
     started = time.monotonic()
@@ -167,6 +169,30 @@ def test_a_head_that_is_too_large_is_refused_after_the_response_before_it(postgr
         assert second.startswith(b"431 ")
 
 
+@pytest.mark.parametrize("body", [b"", BODY, b" " * 3000 + BODY])
+def test_requests_that_are_sent_far_ahead_wait_in_the_kernel(
+    connection: socket.socket, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    lengths = []
+    append = RequestBuffer.append
+
+    def measured(self: RequestBuffer, data: bytes) -> None:
+        append(self, data)
+        lengths.append(len(self))
+
+    monkeypatch.setattr(RequestBuffer, "append", measured)
+    length = b"Content-Length: %d\r\n" % len(body) if body else b""
+    asked = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n" + length
+    with ThreadPoolExecutor() as threads:
+        threads.submit(
+            connection.sendall,
+            (asked + b"\r\n" + body) * 499 + asked + b"Connection: close\r\n\r\n" + body,
+        )
+        received = everything(connection)
+    assert received.count(b"HTTP/1.1 200 ") == 500
+    assert max(lengths) < 2 * FREE
+
+
 def test_requests_that_are_sent_far_ahead_are_all_served(connection: socket.socket) -> None:
     asked = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
     with ThreadPoolExecutor() as threads:
@@ -187,8 +213,8 @@ def test_some_may_be_sent_ahead(connection: socket.socket) -> None:
 
 def test_a_body_that_is_not_chunked_is_refused(connection: socket.socket) -> None:
     connection.sendall(HEAD.replace(b"Content-Length: 16", b"Transfer-Encoding: chunked") + b"x")
-    message = "must have chunks that begin with their size"
-    error = {**NO_HTTP, "errors": [{"field": "request", "message": message}]}
+    message = "The request must have chunks that begin with their size."
+    error = invalid_input(("request", message))
     assert told(connection.recv(65536)) == (400, error)
 
 

@@ -23,6 +23,7 @@ from tests.support.processes import (
     PATIENCE,
     free_port,
     frozen,
+    kill_all,
     postmaster,
     processes_of,
     run,
@@ -69,12 +70,19 @@ def own_url(data: Path) -> URL:
     return development._Server((data / "postgres").resolve()).url
 
 
-def test_its_first_lines_say_where_the_docs_are_and_how_to_get_a_token(data: Path) -> None:
-    with started(data, better_auth_secret="") as service:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_once_it_serves_it_says_where_the_docs_are_and_how_to_get_a_token(
+    data: Path, workers: int
+) -> None:
+    with started(data, better_auth_secret="", web_concurrency=workers) as service:
         service.starts()
-        documentation, token = service.lines[:2]
-        assert documentation.endswith(f"[Documentation: http://localhost:{service.port}/docs]")
-        assert token.endswith("[A token to try it with: uv run auth.py user_123]")
+        until(lambda: str(service.lines).count("startup complete") == workers, "the workers")
+        until(lambda: "Get a token" in str(service.lines), "the greeting")
+        said = [line.split("] [")[-1].rstrip("]") for line in service.lines]
+        documentation = said.index(f"Documentation: http://localhost:{service.port}/docs")
+        token = said.index("Get a token to try it with: uv run auth.py user_123")
+        assert said.index("Application startup complete.") < documentation < token
+        assert str(said).count("Documentation") == str(said).count("Get a token") == 1
         printed = run("auth.py", "user_123", data_dir=data).stdout.strip()
         with service.client() as client:
             assert client.get("/docs").status_code == 200
@@ -158,8 +166,7 @@ def test_what_was_acknowledged_is_there_after_kill_9_of_everything(data: Path) -
         assert postgres is not None
         victims = processes_of(postgres)
         service.process.kill()
-        for victim in victims:
-            victim.kill()
+        kill_all(victims)
     with started(data) as service:
         with service.starts().client() as client:
             assert client.get(location).json()["title"] == "Buy milk"
@@ -226,7 +233,8 @@ def test_a_port_that_is_taken_ends_it_with_one_sentence() -> None:
         ended = run("main.py", port=port)
     assert ended.returncode == 1
     assert (ended.stdout + ended.stderr).splitlines() == [
-        f"Configuration error: HOST 127.0.0.1, PORT {port}: Address already in use."
+        f"Configuration error: PORT {port} of 127.0.0.1 is in use. "
+        "Stop the program that uses it, or set another."
     ]
 
 

@@ -16,7 +16,7 @@ import pytest
 from config import ROOT
 from tests.support.processes import Service, postmaster, started, until
 
-# Workers that say their pid to whoever connects; a stubborn one does not heed SIGTERM.
+# Workers that say their pid to each client; a stubborn one does not heed SIGTERM.
 PROGRAM = """
 import os, signal, socket, sys
 from serving.workers import Workers

@@ -214,7 +214,7 @@ def conflict() -> None:
 
 
 class Case(NamedTuple):
-    """A route, a request to it, and the response. `body` of INVALID is the field that is wrong."""
+    """A route, a request to it, and the response. `body` of INVALID is the fault."""
 
     endpoint: Callable[..., Any]
     path: str = "/x"
@@ -329,19 +329,35 @@ CASES = {
 }
 
 JSON = {"Content-Type": "application/json"}
+WORD = ("path.number", "number must be a whole number.")
+NO_NAME = ("body.name", "name is required.")
 INVALID = {
-    "path": Case(path_parameter, "/x/{number}", "/x/word", body="path.number"),
-    "path, response": Case(
-        path_parameter_of_response, "/x/{number}", "/x/word", body="path.number"
+    "path": Case(path_parameter, "/x/{number}", "/x/word", body=WORD),
+    "path, response": Case(path_parameter_of_response, "/x/{number}", "/x/word", body=WORD),
+    "query": Case(query_model, url="/x?limit=0", body=("query.limit", "limit must be at least 1.")),
+    "query, missing": Case(query_of_response, body=("query.q", "q is required.")),
+    "header": Case(nested, body=("header.x", "x is required.")),
+    "body": Case(body, method="POST", request={"json": {}}, body=NO_NAME),
+    "body, response": Case(body_of_response, method="POST", request={"json": {}}, body=NO_NAME),
+    "malformed": Case(
+        body,
+        method="POST",
+        request={"content": '{"name":\n nil}', "headers": JSON},
+        body=("body", "The body is not valid JSON (line 2, column 2)."),
     ),
-    "query": Case(query_model, url="/x?limit=0", body="query.limit"),
-    "query, missing": Case(query_of_response, body="query.q"),
-    "header": Case(nested, body="header.x"),
-    "body": Case(body, method="POST", request={"json": {}}, body="body.name"),
-    "body, response": Case(body_of_response, method="POST", request={"json": {}}, body="body.name"),
-    "malformed": Case(body, method="POST", request={"content": "{", "headers": JSON}, body="body"),
     "not UTF-8": Case(
-        body, method="POST", request={"content": b"\xff", "headers": JSON}, body="body"
+        body,
+        method="POST",
+        request={"content": b"\xff", "headers": JSON},
+        body=("body", "The body must be JSON in UTF-8."),
     ),
-    "not an object": Case(body, method="POST", request={"json": 1}, body="body"),
+    "too deep": Case(
+        body,
+        method="POST",
+        request={"content": "[" * 50_000, "headers": JSON},
+        body=("body", "The body is nested too deeply."),
+    ),
+    "not an object": Case(
+        body, method="POST", request={"json": 1}, body=("body", "The body must be a JSON object.")
+    ),
 }

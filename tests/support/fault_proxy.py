@@ -29,7 +29,7 @@ class Spoiled(Exception):
 
 
 class FaultProxy:
-    """Forwards everything, but for one fault that is set with `spoil`."""
+    """Forwards everything, except for one fault that is set with `spoil`."""
 
     def __init__(self, target: URL, *, tls: bool) -> None:
         self._path = f"{target.query['host']}/.s.PGSQL.5432"
@@ -67,7 +67,10 @@ class FaultProxy:
             if self._context is None:
                 self._exchange(client, server, lambda data: data, lambda data: data)
                 return
-            assert client.recv(8, socket.MSG_WAITALL) == SSL_REQUEST
+            asked = client.recv(8, socket.MSG_WAITALL)
+            if len(asked) < len(SSL_REQUEST):  # the client left
+                return
+            assert asked == SSL_REQUEST
             self._deliver(client, b"S")
             self._exchange(client, server, *self._handshake(client, self._context))
 

@@ -65,3 +65,11 @@ def temporary_postgres(programs: Path, folder: Path, *options: str) -> Iterator[
     finally:
         control("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
         shutil.rmtree(socket_folder)
+
+
+def give(path: Path, text: str) -> None:
+    """Write a file that only its owner may read: us, or whom Postgres runs as."""
+    path.write_text(text)
+    path.chmod(0o600)
+    if (owner := development._owner()) is not None:
+        os.chown(path, owner.pw_uid, owner.pw_gid)

@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 from development.database import running_postgres
 
-with running_postgres(Path(sys.argv[1])) as url:
+with running_postgres(Path(sys.argv[1]), *map(int, sys.argv[2:])) as url:
     print(url, flush=True)
     sys.stdin.read()
 """
@@ -99,6 +99,13 @@ def processes_of(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+def kill_all(processes: list[psutil.Process]) -> None:
+    """Kill each that hasn't ended yet, as children do when their parent is killed."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 @contextmanager
 def frozen(folder: Path) -> Iterator[None]:
     """Suspend the whole server of `folder`."""
@@ -106,7 +113,8 @@ def frozen(folder: Path) -> Iterator[None]:
     assert server is not None
     members = processes_of(server)
     for member in members:
-        member.suspend()
+        with suppress(psutil.NoSuchProcess):  # a connection that was just closed
+            member.suspend()
     try:
         yield
     finally:
@@ -122,9 +130,7 @@ def nothing_left_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         if (server := postmaster(folder)) is not None:
-            for member in processes_of(server):
-                with suppress(psutil.NoSuchProcess):
-                    member.kill()
+            kill_all(processes_of(server))
 
 
 class User:
@@ -145,9 +151,16 @@ class User:
 
 
 @contextmanager
-def using(folder: Path, *prefix: str, **variables: str) -> Iterator[User]:
-    """A User of `folder`; `prefix` comes before its command."""
-    command = [*prefix, sys.executable, "-c", USE_POSTGRES, str(folder)]
+def using(folder: Path, *prefix: str, port: int | None = None, **variables: str) -> Iterator[User]:
+    """A User of `folder`, by TCP on `port` too; `prefix` comes before its command."""
+    command = [
+        *prefix,
+        sys.executable,
+        "-c",
+        USE_POSTGRES,
+        str(folder),
+        *([str(port)] * bool(port)),
+    ]
     process = subprocess.Popen(
         command,
         cwd=sources(),

@@ -92,9 +92,10 @@ def sql(url: URL, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 def connect(url: URL) -> psycopg2.extensions.connection:
     connection = psycopg2.connect(
-        host=url.query.get("host"),
+        host=url.host or url.query.get("host"),
         port=url.port,
-        user="postgres",
+        user=url.username if url.host else "postgres",
+        password=url.password,
         dbname=url.database,
         application_name="tests",
     )
@@ -109,12 +110,17 @@ def database_of_its_own(postgres: URL, *, tables: bool = True) -> Iterator[URL]:
     sql(postgres, f"CREATE DATABASE {name}")
     url = postgres.set(database=name)
     if tables:
-        engine = create_engine(url.set(drivername="postgresql+psycopg2"), poolclass=NullPool)
-        SQLModel.metadata.create_all(engine)
+        create_tables(url)
     try:
         yield url
     finally:
         sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def create_tables(url: URL) -> None:
+    """Create the tables of the models, without Alembic."""
+    engine = create_engine(url.set(drivername="postgresql+psycopg2"), poolclass=NullPool)
+    SQLModel.metadata.create_all(engine)
 
 
 @contextmanager
@@ -188,3 +194,17 @@ def recorded_log() -> Iterator[io.StringIO]:
         client_logger.setLevel(level)
         root.addHandler(stdout)
         root.removeHandler(recorder)
+
+
+@contextmanager
+def recorded_messages() -> Iterator[list[str]]:
+    """Record what the service logs, from its start on, without the form of the lines."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    service_logger = logging.getLogger("tasks")
+    service_logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        service_logger.removeHandler(handler)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from tests.support.responses import invalid_input
 from tests.support.serving import bearer
 
 Task = dict[str, Any]
@@ -17,13 +19,20 @@ PRECONDITION_FAILED = {
     "detail": "The task has changed since you read it; read it again.",
     "code": "PRECONDITION_FAILED",
 }
+ETAG_CHANGED_BY_PROXY = {
+    "detail": "A proxy changed the task's ETag: it added W/ or a suffix such as -gzip. Send the "
+    "ETag in If-Match without that, or turn off compression in the proxy.",
+    "code": "PRECONDITION_FAILED",
+}
 TASK_NOT_FOUND = {"detail": "There is no such task.", "code": "TASK_NOT_FOUND"}
 FORBIDDEN = {"detail": "These are not your tasks.", "code": "FORBIDDEN"}
 
 CHANGES: dict[str, tuple[str, str, Any]] = {
     "update": ("PUT", "", {"title": "Changed"}),
     "empty update": ("PUT", "", {}),
+    "patch": ("PATCH", "", {"title": "Changed"}),
     "toggle": ("PATCH", "/complete", None),
+    "complete": ("PATCH", "/complete", {"completed": True}),
     "delete": ("DELETE", "", None),
 }
 each_change = pytest.mark.parametrize("change", CHANGES)
@@ -137,14 +146,62 @@ def test_a_change_of_what_the_caller_saw_is_done(
 
 
 @each_change
-@pytest.mark.parametrize("form", ["W/{}", '"other"', '"*"', '"\\\';--"'])
-def test_a_weak_or_another_tag_does_not_match(
+@pytest.mark.parametrize("form", ['"other"', '"*"', '"\\\';--"', 'W/{}, "other"', '"gzip"'])
+def test_another_tag_does_not_match(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
     answer = send(client, change, task, form.format(etag_of(task)))
     assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
     assert client.get(path_of(task)).json() == task
+
+
+OTHER_FORMS: dict[str, Callable[[str], str]] = {
+    "another separator": lambda time: time.replace("T", "_"),
+    "small letters": str.lower,
+    "an offset": lambda time: time.replace("Z", "+00:00"),
+    "another offset": lambda time: time.replace("Z", "+0000"),
+    "no zone": lambda time: time.removesuffix("Z"),
+    "seven decimals": lambda time: time.replace("Z", "0Z"),
+    "a comma": lambda time: time.replace(".", ","),
+    "a week": lambda time: f"{date.fromisoformat(time[:10]).strftime('%G-W%V-%u')}{time[10:]}",
+    "quotes of Postgres": lambda time: f"}},{{{time}",
+}
+
+
+@each_change
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_another_form_of_the_same_time_does_not_match(
+    change: str, form: str, client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    answer = send(client, change, task, f'"{OTHER_FORMS[form](task["updated_at"])}"')
+    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+    assert client.get(path_of(task)).json() == task
+
+
+NO_TIMES = (
+    *("infinity", "now", "epoch", "today", "NULL", "{}", "}", r"\\", "2026-13-01T00:00:00.000000Z"),
+    *("2026-02-30T00:00:00.000000Z", "2026-01-01T24:00:00.000000Z", "0000-01-01T00:00:00.000000Z"),
+    *(
+        "2026-01-01T23:59:60.000000Z",
+        "99999-01-01T00:00:00.000000Z",
+        "2026-01-01T00:00:00.00000\xb2Z",
+    ),
+)
+
+
+def test_a_tag_that_is_no_time_does_not_match_and_hides_no_other(
+    client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    for tag in NO_TIMES:
+        headers = {b"If-Match": f'"{tag}"'.encode("latin-1")}
+        answer = client.patch(f"{path_of(task)}/complete", headers=headers)
+        assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED), tag
+    every = ", ".join(f'"{tag}"' for tag in NO_TIMES)
+    headers = {b"If-Match": f"{every}, {etag_of(task)}".encode("latin-1")}
+    assert client.patch(f"{path_of(task)}/complete", headers=headers).status_code == 200
 
 
 @each_change
@@ -163,6 +220,18 @@ def test_a_condition_on_a_task_that_is_not_there_or_not_ours_tells_nothing_new(
         assert (answer.status_code, answer.json()) == (403, FORBIDDEN)
 
 
+@each_change
+@pytest.mark.parametrize("form", ["W/{}", '"{}-gzip"', '"{}-br"', '"{}--gzip"', 'W/{},W/"x-gzip"'])
+def test_a_tag_that_a_proxy_changed_does_not_match_and_the_error_says_so(
+    change: str, form: str, client: httpx.Client, create: Create
+) -> None:
+    task = create()
+    tag = form.replace('"{}', '"' + task["updated_at"]).format(etag_of(task))
+    answer = send(client, change, task, tag)
+    assert (answer.status_code, answer.json()) == (412, ETAG_CHANGED_BY_PROXY)
+    assert client.get(path_of(task)).json() == task
+
+
 MALFORMED = ["", ",", "x", '"', '"x', 'w/"x"', 'W/ "x"', '"x" "y"', "*, *", '*, "x"', '"a b"']
 
 
@@ -174,15 +243,9 @@ def test_a_malformed_condition_is_a_400_and_changes_nothing(
     task = create()
     method = "DELETE" if header == "If-Match" else "GET"
     answer = client.request(method, path_of(task), headers={header: value})
-    message = 'must be * or a list of entity tags, each in quotes: "…", "…"'
-    assert (answer.status_code, answer.json()) == (
-        400,
-        {
-            "detail": "The request breaks a rule; see errors.",
-            "code": "VALIDATION_ERROR",
-            "errors": [{"field": f"header.{header}", "message": message}],
-        },
-    )
+    message = f'{header} must be * or a list of entity tags, each in quotes: "…", "…".'
+    body = invalid_input((f"header.{header}", message))
+    assert (answer.status_code, answer.json()) == (400, body)
     assert client.get(path_of(task)).json() == task
 
 

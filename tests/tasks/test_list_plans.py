@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import psycopg2
 import pytest
@@ -13,9 +13,9 @@ from sqlmodel import SQLModel, create_engine
 
 from schemas import Order, Sort, Status
 from tasks import queries
-from tests.support.plans import plan_of
+from tests.support.plans import PLANS, plan_of
 
-# Who, with how many tasks, and whether each but the few is completed. The hoarder holds most of
+# Users, with how many tasks, and whether each but the few is completed. The hoarder holds most of
 # the table; nearly all tasks are pending, but those of the contrarian are nearly all completed.
 USERS = {"hoarder": 100_000, "busy": 2_000, "regular": 300, "contrarian": 1_000}
 OTHERS = 20_000  # tasks, of 2,000 users
@@ -47,6 +47,8 @@ def population(postgres: URL) -> Iterator[Cursor]:
     connection = psycopg2.connect(host=postgres.query["host"], user="postgres", dbname=name)
     connection.autocommit = True
     with connection.cursor() as cursor:
+        # Until a commit is on disk, VACUUM marks no page that it wrote as visible to all.
+        cursor.execute("SET synchronous_commit = on")
         cursor.execute("SELECT setseed(0.5)")
         cursor.execute(POPULATE, [list(USERS), list(USERS.values()), OTHERS])
         cursor.execute("VACUUM ANALYZE tasks")
@@ -88,6 +90,33 @@ def test_a_page_is_read_from_an_index_in_order(
         assert not re.search(r"Sort|Bitmap|Seq Scan", plan), plan
         # Rows that were read for nothing: a few at a page's end, never a share of the table.
         assert sum(map(int, re.findall(r"Rows Removed by \w+: (\d+)", plan))) <= 10, plan
+
+
+@pytest.mark.parametrize("status", ["all", "pending", "completed"])
+@pytest.mark.parametrize("user_id", ["busy", "regular", "contrarian", "user_7", "hoarder"])
+def test_a_search_reads_tasks_of_the_user_alone(
+    user_id: str, status: Status, population: Cursor
+) -> None:
+    """Its message is not prepared, so each has a plan of its own."""
+    for sort, after, q in product(get_args(Sort), (False, True), ("a", "abc", "no such task")):
+        statement = queries.list_tasks(status, sort, "desc", after=after, search=True)
+        position = {"key": "2026-06-01Z" if sort == "created" else "8", "id": 5000} if after else {}
+        values = {"user_id": user_id, "limit": 51, "q": queries.pattern(q), **position}
+        population.execute("EXPLAIN (ANALYZE, TIMING OFF) " + statement.sql, values)
+        plan = "\n".join(line for (line,) in population)
+        assert "Seq Scan" not in plan, plan
+        assert re.findall(r"Index Cond: \(+(\w+) = ", plan).count("user_id") == 1, plan
+
+
+@pytest.mark.parametrize("kind", PLANS)
+@pytest.mark.parametrize("user_id", ["busy", "regular", "contrarian", "user_7", "nobody"])
+def test_tasks_are_counted_in_indexes_alone(user_id: str, kind: str, population: Cursor) -> None:
+    plan = plan_of(population, queries.STATS, {"user_id": user_id}, kind)
+    for status in ("pending", "completed"):
+        assert f"Index Only Scan using tasks_{status}_by_" in plan, plan
+    assert plan.count("Scan") == 2, plan
+    assert re.findall(r"Heap Fetches: (\d+)", plan) == ["0", "0"], plan
+    assert "Rows Removed" not in plan, plan
 
 
 @pytest.mark.parametrize("after", [False, True])

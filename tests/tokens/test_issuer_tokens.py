@@ -16,7 +16,16 @@ from sqlalchemy.engine import URL
 
 from tests.support.issuer import MAKERS, Issuer, Pair, issuer
 from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
-from tests.support.services import base64url, database_of_its_own, forge, nested, raw, service
+from tests.support.services import (
+    base64url,
+    database_of_its_own,
+    eventually,
+    forge,
+    nested,
+    raw,
+    recorded_log,
+    service,
+)
 from tests.support.serving import SECRET, bearer
 
 EMPTY = {"tasks": [], "count": 0, "next_cursor": None}
@@ -126,6 +135,37 @@ def test_issuer_and_audience_can_be_set(tables: URL, frontend: Issuer) -> None:
         assert ask(iss="https://us.example", aud="tasks") == 200
         assert ask(iss="https://us.example") == 401
         assert ask(aud="tasks") == 401
+
+
+def test_the_issuer_may_have_several_hosts(tables: URL, frontend: Issuer) -> None:
+    hosts = f"{frontend.url},https://preview.us.example"
+    settings = {"jwt_issuer": hosts, "jwt_audience": hosts}
+    with service(tables, better_auth_url=frontend.url, **settings) as client:
+
+        def ask(**others: Any) -> httpx.Response:
+            token = frontend.pairs[0].token(frontend.claims(**others))
+            headers = {"Authorization": f"Bearer {token}"}
+            return client.get("/api/alice/tasks", headers=headers)
+
+        assert_good(ask())
+        assert_good(ask(iss="https://preview.us.example", aud="https://preview.us.example"))
+        assert_invalid(ask(iss="https://other.example"))
+        assert_invalid(ask(aud="better-auth:session-cache"))
+        assert_invalid(ask(aud=None))
+
+
+def test_the_log_names_the_issuer_or_the_audience_that_is_not_ours(
+    client: httpx.Client, ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
+) -> None:
+    with recorded_log() as log:
+        ask(pairs["EdDSA"].token(frontend.claims(iss="https://preview.example")))
+        ask(pairs["EdDSA"].token(frontend.claims(aud=["a b\n[ERROR]", "\u0660" + "x" * 300])))
+        eventually(lambda: log.getvalue().count("INVALID_TOKEN") == 2)
+    assert "another iss: https://preview.example client=" in log.getvalue()
+    [line] = [line for line in log.getvalue().splitlines() if "another aud" in line]
+    assert r"another aud: ['a\x20b\n[ERROR]',\x20'\u0660xxx" in line
+    assert "x..." in line
+    assert len(line) < 500
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])

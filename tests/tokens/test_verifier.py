@@ -104,7 +104,7 @@ def test_the_subject_is_unicode(ask: Ask, alice: str) -> None:
 
 @pytest.mark.parametrize("name", ["id", "userId", "user_id", "email", "name", "uid", "Sub", "SUB"])
 def test_no_other_claim_is_the_user_id(ask: Ask, alice: str, name: str) -> None:
-    """Better Auth's e-mail links are signed with the same secret, and are no login."""
+    """Better Auth's e-mail links are signed with the same secret, and are not a login."""
     mail = {name: alice, "exp": int(time.time()) + 3600}
     assert_invalid(ask(forge(mail)))
     assert ask(forge({**mail, "sub": "mallory"})).status_code == 403
@@ -139,7 +139,11 @@ def test_an_unsigned_token_is_refused(ask: Ask, alice: str, algorithm: str, sign
     assert_invalid(ask(unsigned + signature))
 
 
-@pytest.mark.parametrize("secret", ["another secret of 32 characters!", "", SECRET + " "])
+@pytest.mark.parametrize(
+    "secret",
+    ["another secret of 32 characters!", "", SECRET + " "],
+    ids=["another", "empty", "with a space"],
+)
 def test_another_secret_is_refused(ask: Ask, alice: str, secret: str) -> None:
     assert_invalid(ask(forge(claims(alice), secret=secret)))
 

@@ -20,8 +20,16 @@ const oneTask = { 200: Task, 404: t.Object({ detail: t.String() }) }
 
 export const list = {
   params: user,
-  query: t.Object({ limit: t.Optional(t.Integer({ minimum: 1, maximum: 1000 })) }),
+  query: t.Object({
+    limit: t.Optional(t.Integer({ minimum: 1, maximum: 1000 })),
+    q: t.Optional(t.String({ minLength: 1, maxLength: 200 }))
+  }),
   response: { 200: t.Object({ tasks: t.Array(Task), count: t.Integer() }) }
+}
+
+export const stats = {
+  params: user,
+  response: { 200: t.Object({ total: t.Integer(), pending: t.Integer(), completed: t.Integer() }) }
 }
 
 export const create = {

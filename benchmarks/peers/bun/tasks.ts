@@ -25,18 +25,38 @@ function toTask (row: Row): typeof schemas.Task.static {
   }
 }
 
+function pattern (q: string) {
+  return `%${q.replace(/[\\%_]/g, '\\$&')}%`
+}
+
+function search (userId: string, limit: number | null, like: string): Promise<Row[]> {
+  return sql`
+    SELECT ${COLUMNS} FROM tasks
+    WHERE user_id = ${userId} AND (title ILIKE ${like} OR description ILIKE ${like})
+    ORDER BY created_at DESC LIMIT ${limit}`
+}
+
 function one (rows: Row[]) {
   return rows.length ? toTask(rows[0]) : status(404, { detail: 'Task not found' })
 }
 
 export const tasks = new Elysia({ prefix: '/api/:user_id/tasks' })
   .use(auth)
-  .get('/', async ({ userId, query: { limit = null } }) => {
-    const rows: Row[] = await sql`
-      SELECT ${COLUMNS} FROM tasks WHERE user_id = ${userId}
-      ORDER BY created_at DESC LIMIT ${limit}`
+  .get('/', async ({ userId, query: { limit = null, q } }) => {
+    const rows: Row[] = q === undefined
+      ? await sql`
+        SELECT ${COLUMNS} FROM tasks WHERE user_id = ${userId}
+        ORDER BY created_at DESC LIMIT ${limit}`
+      : await search(userId, limit, pattern(q))
     return { tasks: rows.map(toTask), count: rows.length }
   }, schemas.list)
+  .get('/stats', async ({ userId }) => {
+    const [{ total, pending, completed }] = await sql`
+      SELECT count(*) AS total, count(*) FILTER (WHERE NOT completed) AS pending,
+        count(*) FILTER (WHERE completed) AS completed
+      FROM tasks WHERE user_id = ${userId}`
+    return { total: Number(total), pending: Number(pending), completed: Number(completed) }
+  }, schemas.stats)
   .post('/', async ({ userId, body: { title, description = null } }) => {
     const [row] = await sql`
       INSERT INTO tasks (user_id, title, description) VALUES (${userId}, ${title}, ${description})

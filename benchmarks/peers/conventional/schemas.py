@@ -32,6 +32,14 @@ class TaskResponse(SQLModel):
     updated_at: datetime
 
 
+class TaskStatsResponse(SQLModel):
+    """How many tasks a user has."""
+
+    total: int
+    pending: int
+    completed: int
+
+
 class TaskListResponse(SQLModel):
     """The tasks of a user."""
 

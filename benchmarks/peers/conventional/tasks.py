@@ -1,14 +1,20 @@
-"""The six calls."""
+"""The calls."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, status
-from sqlmodel import col, select
+from sqlmodel import col, func, or_, select
 
 from conventional.auth import CurrentUser
 from conventional.database import SessionDep
 from conventional.models import Task, utc_now
-from conventional.schemas import TaskCreate, TaskListResponse, TaskResponse, TaskUpdate
+from conventional.schemas import (
+    TaskCreate,
+    TaskListResponse,
+    TaskResponse,
+    TaskStatsResponse,
+    TaskUpdate,
+)
 
 router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"])
 
@@ -28,16 +34,31 @@ def list_tasks(
     user_id: CurrentUser,
     session: SessionDep,
     limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
+    q: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> dict[str, object]:
-    """Lists the user's tasks, newest first."""
+    """Lists the user's tasks that contain `q`, newest first."""
     statement = (
         select(Task)
         .where(Task.user_id == user_id)
         .order_by(col(Task.created_at).desc())
         .limit(limit)
     )
+    if q is not None:
+        fields = (col(Task.title), col(Task.description))
+        statement = statement.where(or_(*(each.icontains(q, autoescape=True) for each in fields)))
     tasks = session.exec(statement).all()
     return {"tasks": tasks, "count": len(tasks)}
+
+
+@router.get("/stats", response_model=TaskStatsResponse)
+def read_stats(user_id: CurrentUser, session: SessionDep) -> dict[str, int]:
+    """Counts the user's tasks."""
+    done = col(Task.completed)
+    statement = select(
+        func.count().filter(~done).label("pending"), func.count().filter(done).label("completed")
+    ).where(Task.user_id == user_id)
+    pending, completed = session.exec(statement).one()
+    return {"total": pending + completed, "pending": pending, "completed": completed}
 
 
 @router.post("", response_model=TaskResponse, status_code=status.HTTP_201_CREATED)

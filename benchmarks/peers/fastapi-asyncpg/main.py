@@ -1,4 +1,4 @@
-"""The six calls on FastAPI and asyncpg, as FastAPI's documentation teaches, without an ORM."""
+"""The calls on FastAPI and asyncpg, as FastAPI's documentation teaches, without an ORM."""
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware

@@ -43,3 +43,11 @@ class TaskListResponse(BaseModel):
 
     tasks: list[TaskResponse]
     count: int
+
+
+class TaskStats(BaseModel):
+    """How many tasks a user has."""
+
+    total: int
+    pending: int
+    completed: int

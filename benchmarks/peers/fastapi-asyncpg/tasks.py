@@ -1,4 +1,4 @@
-"""The six calls. A row goes to pydantic as a dict, which checks and writes it."""
+"""The calls. A row goes to pydantic as a dict, which checks and writes it."""
 
 from typing import Annotated, Any
 
@@ -6,10 +6,19 @@ from fastapi import APIRouter, HTTPException, Query, status
 
 from auth import CurrentUser
 from database import PoolDep
-from schemas import TaskCreate, TaskListResponse, TaskResponse, TaskUpdate
+from schemas import TaskCreate, TaskListResponse, TaskResponse, TaskStats, TaskUpdate
 
 COLUMNS = "id, user_id, title, description, completed, created_at, updated_at"
 LIST = f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
+SEARCH = (
+    f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 AND (title ILIKE $3 OR description ILIKE $3)"
+    " ORDER BY created_at DESC LIMIT $2"
+)
+STATS = (
+    "SELECT count(*) AS total, count(*) FILTER (WHERE NOT completed) AS pending,"
+    " count(*) FILTER (WHERE completed) AS completed FROM tasks WHERE user_id = $1"
+)
+SPECIAL = str.maketrans({special: f"\\{special}" for special in "\\%_"})
 CREATE = f"INSERT INTO tasks (user_id, title, description) VALUES ($1, $2, $3) RETURNING {COLUMNS}"
 READ = f"SELECT {COLUMNS} FROM tasks WHERE id = $1 AND user_id = $2"
 UPDATE = (
@@ -34,10 +43,20 @@ async def list_tasks(
     user_id: CurrentUser,
     pool: PoolDep,
     limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
+    q: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Lists the user's tasks, newest first."""
-    rows = await pool.fetch(LIST, user_id, limit)
+    """Lists the user's tasks that contain `q`, newest first."""
+    if q is None:
+        rows = await pool.fetch(LIST, user_id, limit)
+    else:
+        rows = await pool.fetch(SEARCH, user_id, limit, f"%{q.translate(SPECIAL)}%")
     return {"tasks": [dict(row) for row in rows], "count": len(rows)}
+
+
+@router.get("/stats", response_model=TaskStats)
+async def read_stats(user_id: CurrentUser, pool: PoolDep) -> dict[str, Any]:
+    """Counts the user's tasks."""
+    return dict(await pool.fetchrow(STATS, user_id))
 
 
 @router.post("", response_model=TaskResponse, status_code=status.HTTP_201_CREATED)

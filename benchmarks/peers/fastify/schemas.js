@@ -26,9 +26,20 @@ const params = { type: 'object', properties: { ...user, id: { type: 'integer' } 
 export const list = {
   querystring: {
     type: 'object',
-    properties: { limit: { type: 'integer', minimum: 1, maximum: 1000 } }
+    properties: {
+      limit: { type: 'integer', minimum: 1, maximum: 1000 },
+      q: { type: 'string', minLength: 1, maxLength: 200 }
+    }
   },
   response: { 200: taskList }
+}
+
+const count = { type: 'integer' }
+
+export const stats = {
+  response: {
+    200: { type: 'object', properties: { total: count, pending: count, completed: count } }
+  }
 }
 
 export const create = {

@@ -2,11 +2,20 @@ import * as schemas from './schemas.js'
 
 const COLUMNS = 'id, user_id, title, description, completed, created_at, updated_at'
 const LIST = `SELECT ${COLUMNS} FROM tasks WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2`
+const SEARCH = `SELECT ${COLUMNS} FROM tasks
+  WHERE user_id = $1 AND (title ILIKE $3 OR description ILIKE $3)
+  ORDER BY created_at DESC LIMIT $2`
+const STATS = `SELECT count(*) AS total, count(*) FILTER (WHERE NOT completed) AS pending,
+  count(*) FILTER (WHERE completed) AS completed FROM tasks WHERE user_id = $1`
 const GET = `SELECT ${COLUMNS} FROM tasks WHERE id = $1 AND user_id = $2`
 const CREATE = `INSERT INTO tasks (user_id, title, description) VALUES ($1, $2, $3) RETURNING ${COLUMNS}`
 const TOGGLE = `UPDATE tasks SET completed = NOT completed, updated_at = now()
   WHERE id = $1 AND user_id = $2 RETURNING ${COLUMNS}`
 const DELETE = 'DELETE FROM tasks WHERE id = $1 AND user_id = $2'
+
+function pattern (q) {
+  return `%${q.replace(/[\\%_]/g, '\\$&')}%`
+}
 
 function update (body) {
   const names = Object.keys(body)
@@ -32,8 +41,16 @@ export default async function tasks (app) {
   }
 
   app.get('/', { schema: schemas.list }, async (request) => {
-    const { rows } = await pool.query(LIST, [request.user.sub, request.query.limit ?? null])
+    const { limit = null, q } = request.query
+    const { rows } = q === undefined
+      ? await pool.query(LIST, [request.user.sub, limit])
+      : await pool.query(SEARCH, [request.user.sub, limit, pattern(q)])
     return { tasks: rows, count: rows.length }
+  })
+
+  app.get('/stats', { schema: schemas.stats }, async (request) => {
+    const { rows } = await pool.query(STATS, [request.user.sub])
+    return rows[0]
   })
 
   app.post('/', { schema: schemas.create }, async (request, reply) => {

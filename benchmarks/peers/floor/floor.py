@@ -1,7 +1,7 @@
 """The floor: what uvicorn, psycopg2, orjson and the token check cost with nothing around them.
 
 One process, one blocking connection in autocommit, one statement a request, and no validation
-beyond what keeps the six calls honest. Nobody should deploy this.
+beyond what keeps the calls honest. Nobody should deploy this.
 """
 
 import os
@@ -17,6 +17,15 @@ from psycopg2.extras import RealDictCursor
 
 COLUMNS = "id, user_id, title, description, completed, created_at, updated_at"
 LIST = f"SELECT {COLUMNS} FROM tasks WHERE user_id = %s ORDER BY created_at DESC LIMIT %s"
+SEARCH = (
+    f"SELECT {COLUMNS} FROM tasks WHERE user_id = %s AND (title ILIKE %s OR description ILIKE %s)"
+    " ORDER BY created_at DESC LIMIT %s"
+)
+STATS = (
+    "SELECT count(*) AS total, count(*) FILTER (WHERE NOT completed) AS pending,"
+    " count(*) FILTER (WHERE completed) AS completed FROM tasks WHERE user_id = %s"
+)
+SPECIAL = str.maketrans({special: f"\\{special}" for special in "\\%_"})
 GET = f"SELECT {COLUMNS} FROM tasks WHERE id = %s AND user_id = %s"
 CREATE = f"INSERT INTO tasks (user_id, title, description) VALUES (%s, %s, %s) RETURNING {COLUMNS}"
 UPDATE = (
@@ -24,7 +33,7 @@ UPDATE = (
 )
 TOGGLE = UPDATE.format("completed = NOT completed, ")
 DELETE = "DELETE FROM tasks WHERE id = %s AND user_id = %s RETURNING id"
-PATH = re.compile(r"/api/([^/]+)/tasks(?:/(\d+)(/complete)?)?")
+PATH = re.compile(r"/api/([^/]+)/tasks(?:/(\d+)(/complete)?|(/stats))?")
 JSON = (b"content-type", b"application/json")
 
 Message = dict[str, Any]
@@ -64,9 +73,14 @@ async def read_json(receive: Receive) -> dict[str, Any]:
 
 
 def list_tasks(user: str, query: bytes) -> tuple[int, object]:
-    """All of the user's tasks, or the newest `limit`."""
-    limit = parse_qs(query).get(b"limit")
-    tasks = run(LIST, user, int(limit[0]) if limit else None)
+    """All of the user's tasks that contain `q`, or the newest `limit` of them."""
+    sent = parse_qs(query.decode())
+    limit = int(sent["limit"][0]) if "limit" in sent else None
+    if "q" in sent:
+        pattern = f"%{sent['q'][0].translate(SPECIAL)}%"
+        tasks = run(SEARCH, user, pattern, pattern, limit)
+    else:
+        tasks = run(LIST, user, limit)
     return 200, {"tasks": tasks, "count": len(tasks)}
 
 
@@ -84,10 +98,12 @@ async def answer(scope: Message, receive: Receive) -> tuple[int, object]:
     match = PATH.fullmatch(scope["path"])
     if match is None:
         return 404, {"detail": "Not found"}
-    user, number, complete = match.groups()
+    user, number, complete, stats = match.groups()
     caller = token_user(scope["headers"])
     if caller != user:
         return (401 if caller is None else 403), {"detail": "Not allowed"}
+    if stats:
+        return 200, run(STATS, user)[0]
     if number is None and scope["method"] == "GET":
         return list_tasks(user, scope["query_string"])
     if number is None:

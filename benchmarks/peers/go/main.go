@@ -1,4 +1,4 @@
-// The six calls on chi, pgx and golang-jwt. Debian's packages are enough to build it.
+// The calls on chi, pgx and golang-jwt. Debian's packages are enough to build it.
 package main
 
 import (
@@ -42,6 +42,7 @@ func routes(pool *pgxpool.Pool, secret []byte) http.Handler {
 	router.Route("/api/{user_id}/tasks", func(router chi.Router) {
 		router.Use(requireOwner(secret))
 		router.Get("/", tasks.list)
+		router.Get("/stats", tasks.stats)
 		router.Post("/", tasks.create)
 		router.Get("/{id}", tasks.read)
 		router.Put("/{id}", tasks.update)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -23,6 +24,12 @@ type task struct {
 type taskList struct {
 	Tasks []task `json:"tasks"`
 	Count int    `json:"count"`
+}
+
+type taskStats struct {
+	Total     int64 `json:"total"`
+	Pending   int64 `json:"pending"`
+	Completed int64 `json:"completed"`
 }
 
 type taskCreate struct {
@@ -106,8 +113,28 @@ func readBody(r *http.Request, body interface{ validate() error }) error {
 	return body.validate()
 }
 
-func readLimit(r *http.Request) (*int, error) {
-	text := r.URL.Query().Get("limit")
+// listQuery is what a list is asked for. Without a search, the pattern is empty.
+type listQuery struct {
+	limit   *int
+	pattern string
+}
+
+var special = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+func readQuery(r *http.Request) (query listQuery, err error) {
+	sent := r.URL.Query()
+	if query.limit, err = readLimit(sent.Get("limit")); err != nil || !sent.Has("q") {
+		return query, err
+	}
+	q := sent.Get("q")
+	if q == "" || utf8.RuneCountInString(q) > 200 {
+		return query, errors.New("The q must have 1 to 200 characters")
+	}
+	query.pattern = "%" + special.Replace(q) + "%"
+	return query, nil
+}
+
+func readLimit(text string) (*int, error) {
 	if text == "" {
 		return nil, nil
 	}

@@ -17,6 +17,11 @@ const (
 	returning = " RETURNING " + columns
 	listSQL   = "SELECT " + columns +
 		" FROM tasks WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
+	searchSQL = "SELECT " + columns +
+		" FROM tasks WHERE user_id = $1 AND (title ILIKE $3 OR description ILIKE $3)" +
+		" ORDER BY created_at DESC LIMIT $2"
+	statsSQL = "SELECT count(*), count(*) FILTER (WHERE NOT completed)," +
+		" count(*) FILTER (WHERE completed) FROM tasks WHERE user_id = $1"
 	createSQL = "INSERT INTO tasks (user_id, title, description) VALUES ($1, $2, $3)" + returning
 	readSQL   = "SELECT " + columns + " FROM tasks" + ofUser
 	toggleSQL = "UPDATE tasks SET completed = NOT completed, updated_at = now()" +
@@ -33,8 +38,8 @@ func scan(row pgx.Row) (t task, err error) {
 	return t, err
 }
 
-func (s tasks) selectTasks(ctx context.Context, user string, limit *int) ([]task, error) {
-	rows, err := s.pool.Query(ctx, listSQL, user, limit)
+func (s tasks) selectTasks(ctx context.Context, sql string, values ...interface{}) ([]task, error) {
+	rows, err := s.pool.Query(ctx, sql, values...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,17 +78,31 @@ func taskID(w http.ResponseWriter, r *http.Request) (int64, bool) {
 }
 
 func (s tasks) list(w http.ResponseWriter, r *http.Request) {
-	limit, err := readLimit(r)
+	query, err := readQuery(r)
 	if err != nil {
 		problem(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	}
-	found, err := s.selectTasks(r.Context(), chi.URLParam(r, "user_id"), limit)
+	sql, values := listSQL, []interface{}{chi.URLParam(r, "user_id"), query.limit}
+	if query.pattern != "" {
+		sql, values = searchSQL, append(values, query.pattern)
+	}
+	found, err := s.selectTasks(r.Context(), sql, values...)
 	if err != nil {
 		problem(w, http.StatusInternalServerError, "Internal server error")
 		return
 	}
 	respond(w, http.StatusOK, taskList{found, len(found)})
+}
+
+func (s tasks) stats(w http.ResponseWriter, r *http.Request) {
+	var c taskStats
+	row := s.pool.QueryRow(r.Context(), statsSQL, chi.URLParam(r, "user_id"))
+	if err := row.Scan(&c.Total, &c.Pending, &c.Completed); err != nil {
+		problem(w, http.StatusInternalServerError, "Internal server error")
+		return
+	}
+	respond(w, http.StatusOK, c)
 }
 
 func (s tasks) create(w http.ResponseWriter, r *http.Request) {

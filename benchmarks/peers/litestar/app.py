@@ -1,4 +1,4 @@
-"""The six calls on Litestar and asyncpg, with Litestar's own JWT authentication."""
+"""The calls on Litestar and asyncpg, with Litestar's own JWT authentication."""
 
 import os
 

@@ -28,6 +28,14 @@ class TaskList(Struct):
     count: int
 
 
+class TaskStats(Struct):
+    """How many tasks a user has."""
+
+    total: int
+    pending: int
+    completed: int
+
+
 class TaskCreate(Struct):
     """A new task."""
 

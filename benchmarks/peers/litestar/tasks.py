@@ -1,4 +1,4 @@
-"""The six calls."""
+"""The calls."""
 
 from typing import Annotated
 
@@ -10,10 +10,19 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 
 from auth import require_owner
-from schemas import Task, TaskCreate, TaskList, TaskUpdate
+from schemas import Task, TaskCreate, TaskList, TaskStats, TaskUpdate
 
 COLUMNS = "id, user_id, title, description, completed, created_at, updated_at"
 LIST = f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
+SEARCH = (
+    f"SELECT {COLUMNS} FROM tasks WHERE user_id = $1 AND (title ILIKE $3 OR description ILIKE $3)"
+    " ORDER BY created_at DESC LIMIT $2"
+)
+STATS = (
+    "SELECT count(*) AS total, count(*) FILTER (WHERE NOT completed) AS pending,"
+    " count(*) FILTER (WHERE completed) AS completed FROM tasks WHERE user_id = $1"
+)
+SPECIAL = str.maketrans({special: f"\\{special}" for special in "\\%_"})
 CREATE = f"INSERT INTO tasks (user_id, title, description) VALUES ($1, $2, $3) RETURNING {COLUMNS}"
 READ = f"SELECT {COLUMNS} FROM tasks WHERE id = $1 AND user_id = $2"
 UPDATE = (
@@ -43,10 +52,19 @@ class Tasks(Controller):
         state: State,
         user_id: str,
         limit: Annotated[int | None, Parameter(ge=1, le=1000)] = None,
+        q: Annotated[str | None, Parameter(min_length=1, max_length=200)] = None,
     ) -> TaskList:
-        """Lists the user's tasks, newest first."""
-        rows = await state.pool.fetch(LIST, user_id, limit)
+        """Lists the user's tasks that contain `q`, newest first."""
+        if q is None:
+            rows = await state.pool.fetch(LIST, user_id, limit)
+        else:
+            rows = await state.pool.fetch(SEARCH, user_id, limit, f"%{q.translate(SPECIAL)}%")
         return TaskList([Task(*row) for row in rows], len(rows))
+
+    @get("/stats")
+    async def read_stats(self, state: State, user_id: str) -> TaskStats:
+        """Counts the user's tasks."""
+        return TaskStats(*await state.pool.fetchrow(STATS, user_id))
 
     @post()
     async def create_task(self, state: State, user_id: str, data: TaskCreate) -> Task:

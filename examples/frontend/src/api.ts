@@ -1,0 +1,13 @@
+import { apiUrl, token } from "./auth-client"
+import { createTasks, TasksError } from "./tasks"
+
+/** The client repeats nothing by itself, because connection.ts says why a call waits. */
+export const tasks = createTasks({ url: apiUrl, token, retries: 0 })
+
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof TasksError && error.code === code
+}
+
+export function explain(error: unknown): string {
+  return error instanceof TasksError ? error.detail : "Something went wrong in this page."
+}

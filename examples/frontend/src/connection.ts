@@ -1,0 +1,89 @@
+import { Observable } from "./observable"
+import { TasksError } from "./tasks"
+
+/** Why requests wait. */
+export type Trouble = {
+  kind: "offline" | "unreachable" | "busy" | "unavailable" | "expired"
+  /** When the next attempt begins, in milliseconds. */
+  until: number
+}
+
+const LONGEST_PAUSE = 15 // seconds, without a Retry-After
+
+let failures = 0
+let resumed: Promise<void> | undefined
+let resume = () => {}
+
+/** What keeps requests from the service at the moment. */
+export const trouble = new Observable<Trouble | undefined>(undefined)
+
+/**
+ * Calls `send` until the service has decided: a connection that is lost, a service that is busy and
+ * a session that has ended only make it wait. Throws what is final, such as "no such task".
+ */
+export async function persist<T>(send: () => Promise<T>): Promise<T> {
+  for (;;) {
+    while (resumed) await resumed
+    try {
+      const result = await send()
+      recover()
+      return result
+    } catch (error) {
+      const kind = kindOf(error)
+      if (!kind) throw error
+      pause(kind, error instanceof TasksError ? error.retryAfter : undefined)
+    }
+  }
+}
+
+/** Tries again now. After a session has ended, this is for the moment when the user is back. */
+export function tryNow(): void {
+  resume()
+}
+
+/** Stops all requests until the user has signed in. */
+export function expire(): void {
+  pause("expired")
+}
+
+function recover(): void {
+  failures = 0
+  if (!resumed) trouble.value = undefined
+}
+
+function pause(kind: Trouble["kind"], retryAfter?: number): void {
+  if (resumed && kind !== "expired") return
+  const seconds = retryAfter ?? Math.min(2 ** failures++, LONGEST_PAUSE)
+  const wait = kind === "expired" ? Infinity : seconds * 1000
+  trouble.value = { kind, until: Date.now() + wait }
+  resume() // a pause of another kind
+  resumed = new Promise((resolve) => {
+    const timer = wait === Infinity ? undefined : setTimeout(() => resume(), wait)
+    resume = () => {
+      clearTimeout(timer)
+      resumed = undefined
+      resume = () => {}
+      resolve()
+    }
+  })
+}
+
+function kindOf(error: unknown): Trouble["kind"] | undefined {
+  if ((error as Error).name === "TimeoutError") return "unreachable"
+  if (!(error instanceof TasksError)) return undefined
+  if (error.code === "NOT_AUTHENTICATED") return "expired"
+  if (error.status === 429) return "busy"
+  if (error.status === 503) return "unavailable"
+  if (![0, 502, 504].includes(error.status)) return undefined
+  return navigator.onLine ? "unreachable" : "offline"
+}
+
+/** A connection that returns ends the pause. What the service asked for is kept. */
+function reconsider(): void {
+  const kind = trouble.value?.kind
+  if (kind === "offline" || kind === "unreachable") resume()
+}
+
+window.addEventListener("online", reconsider)
+window.addEventListener("focus", reconsider)
+window.addEventListener("offline", () => pause("offline"))

@@ -1,0 +1,21 @@
+"""Run the server: `python -m mcp_server` on stdin and stdout, `python -m mcp_server http`."""
+
+import sys
+
+from mcp_server import settings
+from mcp_server.remote import serve
+from mcp_server.server import stdio_server
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the client leaves, or a signal to stop. A wrong setting ends the process."""
+    if arguments == ["http"]:
+        serve(settings.read(settings.HttpSettings))
+    elif not arguments:
+        stdio_server(settings.read(settings.StdioSettings)).run("stdio")
+    else:
+        raise SystemExit("Usage: python -m mcp_server [http]")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

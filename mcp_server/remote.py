@@ -1,0 +1,88 @@
+"""The server over streamable HTTP: each request is its own client's, and nothing is kept of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from mcp_server.api import TasksApi, http_client
+from mcp_server.bearer import Call, RequireToken
+from mcp_server.server import State, make_server
+from mcp_server.settings import HttpSettings
+
+METADATA_PATH = "/.well-known/oauth-protected-resource"  # RFC 9728, section 3
+LARGEST_BODY = 65_536  # bytes of a request, as many as the API reads
+
+
+def http_app(settings: HttpSettings) -> ASGIApp:
+    """Return the application that serves MCP at the path of MCP_URL.
+
+    A response is one JSON document (and not a stream), so that its status can still be a 401 after
+    the API has refused the token.
+    """
+    url = urlsplit(settings.mcp_url)
+    app = _server(settings).streamable_http_app(
+        streamable_http_path=url.path,
+        stateless_http=True,
+        json_response=True,
+        max_request_body_size=LARGEST_BODY,
+        transport_security=_security(f"{url.scheme}://{url.netloc}", url.netloc),
+    )
+    metadata_url = f"{url.scheme}://{url.netloc}{METADATA_PATH}{url.path}"
+    return RequireToken(app, path=url.path, metadata_url=metadata_url)
+
+
+def serve(settings: HttpSettings) -> None:
+    """Serve until a signal to stop."""
+    uvicorn.run(http_app(settings), host=settings.mcp_host, port=settings.mcp_port)
+
+
+def _server(settings: HttpSettings) -> MCPServer[State]:
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[State]:
+        async with http_client(settings.tasks_api_url) as http:
+
+            def tasks_of(ctx: Context[Any, Any]) -> TasksApi:
+                request = ctx.request_context.request
+                assert isinstance(request, Request)
+                call: Call = request.state.call
+                return TasksApi(http, call.caller, call.refuse)
+
+            yield State(tasks_of)
+
+    server = make_server(lifespan)
+    # A client derives the second path from MCP_URL; some only know the first.
+    for path in (METADATA_PATH, METADATA_PATH + urlsplit(settings.mcp_url).path):
+        server.custom_route(path, ["GET"])(_metadata(settings))
+    return server
+
+
+def _metadata(settings: HttpSettings) -> Any:
+    """Return the endpoint that says where users sign in (RFC 9728, section 2)."""
+    document = {
+        "resource": settings.mcp_url,
+        "authorization_servers": [settings.issuer],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Tasks",
+    }
+
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse(document, headers={"Access-Control-Allow-Origin": "*"})
+
+    return endpoint
+
+
+def _security(origin: str, host: str) -> TransportSecuritySettings:
+    """Refuse requests that a web page of another site makes, by DNS rebinding too."""
+    local = ("127.0.0.1:*", "localhost:*", "[::1]:*")
+    return TransportSecuritySettings(
+        allowed_hosts=[host, *local],
+        allowed_origins=[origin, *(f"http://{each}" for each in local)],
+    )

@@ -1,0 +1,53 @@
+"""What a token says, read without verifying it, because the API verifies every token."""
+
+import base64
+import binascii
+import json
+import math
+import time
+from typing import Any, NamedTuple
+
+LEEWAY = 10  # seconds of clock difference, as many as the API allows
+MAX_LENGTH = 16 * 1024  # characters, as many as the API reads
+
+
+class InvalidToken(ValueError):
+    """A token that can't be used. The message is for the user and never contains the token."""
+
+
+class Caller(NamedTuple):
+    """The user who calls a tool, and the token that says so."""
+
+    user_id: str
+    token: str
+    expires_at: float = math.inf  # seconds since 1970
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_at + LEEWAY < time.time()
+
+
+def caller_of(token: str) -> Caller:
+    """Return the user of `token`, a JWT. Raises InvalidToken."""
+    claims = _claims(token)
+    user_id, expires_at = claims.get("sub"), claims.get("exp")
+    if not isinstance(user_id, str) or not user_id.strip():
+        raise InvalidToken("The token names no user (sub).")
+    if not isinstance(expires_at, int | float):
+        raise InvalidToken("The token says no time at which it expires (exp).")
+    return Caller(user_id, token, expires_at)
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """Return the payload of a JWT (RFC 7519, section 3). Raises InvalidToken."""
+    parts = token.split(".")
+    if len(token) > MAX_LENGTH or len(parts) != 3 or not token.isascii():
+        raise InvalidToken("The token is not a JWT.")
+    try:
+        payload = base64.b64decode(parts[1] + "=" * (-len(parts[1]) % 4), b"-_", validate=True)
+        claims = json.loads(payload)
+    except (binascii.Error, ValueError, RecursionError):
+        raise InvalidToken("The token is not a JWT.") from None
+    if not isinstance(claims, dict):
+        raise InvalidToken("The token is not a JWT.")
+    return claims

@@ -1,0 +1,97 @@
+"""What keeps the service's role from using tables that are there, and what to run against it.
+
+It is read from the catalogs alone, without a lock on the tables, so that the check never waits
+behind a statement on them.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+from sqlmodel import SQLModel
+
+import models  # noqa: F401  (fills the metadata)
+
+
+class Obstacle(NamedTuple):
+    """Why tables can't be used: its class, and a clause for the log."""
+
+    kind: str
+    clause: str
+
+
+READ_ONLY = "read-only"
+# The classes, the one to remove first at the top, and what the log says.
+CLAUSES = {
+    "no rights on the schema": "the role can't see the tables; as their owner, run `{}`",
+    "search path": "the tables are in a schema that search_path lacks; run `{}`",
+    "not a table": "{} must be a table, and is another kind of relation",
+    "no rights": "the role lacks rights; as the owner of the tables, run `{}`",
+    "row security": "it hides every row, because there is no policy; as the owner, run `{}`",
+    READ_ONLY: "{}; requests that only read are served",
+}
+# Tables are there, though they look as if they were missing.
+HIDING = ("no rights on the schema", "search path")
+
+# The function of 0003.
+NEXT_UPDATE = "tasks_next_update(timestamptz)"
+
+# Each row is a class, and what the clause names. A right on a column counts as one on the table:
+# if it is not enough, the statement that needs more fails. Postgres leaves a schema without USAGE
+# out of the search path, as if it were not in it.
+_OBSTACLES = """
+WITH needed AS (SELECT name, to_regclass(name) AS id FROM unnest(ARRAY[{tables}]) AS name),
+unseen AS (
+    SELECT n.oid, n.nspname FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
+    JOIN needed ON c.relname = needed.name
+    WHERE c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM needed WHERE id IS NULL)
+    GROUP BY n.oid, n.nspname HAVING count(*) = (SELECT count(*) FROM needed)
+)
+SELECT 'no rights on the schema', format('GRANT USAGE ON SCHEMA %I TO %I', nspname, current_user)
+FROM unseen WHERE NOT has_schema_privilege(oid, 'USAGE')
+UNION ALL
+SELECT 'search path', format('ALTER ROLE %I SET search_path = %I', current_user, nspname)
+FROM unseen WHERE has_schema_privilege(oid, 'USAGE')
+UNION ALL
+SELECT 'not a table', name FROM needed JOIN pg_class ON pg_class.oid = id
+WHERE relkind NOT IN ('r', 'p', 'f')
+UNION ALL
+SELECT 'no rights', format('GRANT %s ON %s TO %I', string_agg(p, ', '), id, current_user)
+FROM needed, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
+WHERE NOT CASE p WHEN 'DELETE' THEN has_table_privilege(id, p)
+    ELSE has_any_column_privilege(id, p) END
+GROUP BY id
+UNION ALL
+SELECT 'no rights', format('GRANT USAGE ON SEQUENCE %s TO %I', s.oid::regclass, current_user)
+FROM needed JOIN pg_depend ON refobjid = id AND refclassid = 'pg_class'::regclass
+JOIN pg_class AS s ON s.oid = objid AND classid = refclassid
+WHERE CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') END
+UNION ALL
+SELECT 'no rights', format('GRANT EXECUTE ON FUNCTION %s TO %I', f, current_user)
+FROM to_regprocedure('{function}') AS f
+WHERE NOT has_function_privilege(f, 'EXECUTE')
+UNION ALL
+SELECT 'row security', format('CREATE POLICY task_api ON %s TO %I USING (true)', id, current_user)
+FROM needed
+WHERE row_security_active(id) AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = id)
+UNION ALL
+SELECT 'read-only', CASE WHEN pg_is_in_recovery()
+    THEN 'the server is a standby: DATABASE_URL must lead to the primary'
+    ELSE 'transactions are read-only by default (default_transaction_read_only)' END
+WHERE current_setting('transaction_read_only')::boolean
+"""
+
+
+@cache
+def obstacles() -> str:
+    """Return SQL for the array of the obstacles, each as the array of its class and a text."""
+    tables = ", ".join(f"'{table.name}'" for table in SQLModel.metadata.sorted_tables)
+    rows = _OBSTACLES.replace("{tables}", tables).replace("{function}", NEXT_UPDATE)
+    return f"ARRAY(SELECT ARRAY[kind, text] FROM ({rows}) AS found (kind, text) ORDER BY 1)"  # noqa: S608
+
+
+def worst(found: list[list[str]]) -> Obstacle | None:
+    """Return the obstacle to remove first, with all the texts of its class."""
+    for kind, clause in CLAUSES.items():
+        if texts := [text for each, text in found if each == kind]:
+            return Obstacle(kind, clause.format("; ".join(texts)))
+    return None

@@ -1,0 +1,32 @@
+"""Recognise a table `tasks` that these migrations did not make.
+
+Every build that calls SQLModel.metadata.create_all leaves one behind. `adopt.sql` adopts it.
+"""
+
+import sys
+
+from sqlalchemy import Connection, text
+
+# env.py numbers the migrations, and no other build does.
+HAS_REVISION = text("SELECT EXISTS (SELECT FROM alembic_version WHERE version_num ~ '^[0-9]{4}$')")
+EXISTS = text("SELECT to_regclass(:table) IS NOT NULL")
+COLUMNS = text(
+    "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
+    " WHERE attrelid = to_regclass('tasks') AND attnum > 0 AND NOT attisdropped"
+    " AND attname IN ('id', 'created_at', 'updated_at') ORDER BY attnum"
+)
+FOUND = (
+    "The database has a table tasks that these migrations did not make ({columns}). Adopt it with "
+    "migrations/adopt.sql, which keeps every task and whose first lines have the psql command, "
+    "then run `alembic upgrade head` again."
+)
+
+
+def refuse_foreign_table(connection: Connection) -> None:
+    """Raise SystemExit if another build made the table `tasks`."""
+    if not connection.scalar(EXISTS, {"table": "tasks"}):
+        return
+    if connection.scalar(EXISTS, {"table": "alembic_version"}) and connection.scalar(HAS_REVISION):
+        return
+    columns = ", ".join(f"{name} is {kind}" for name, kind in connection.execute(COLUMNS))
+    sys.exit(FOUND.format(columns=columns))

@@ -1,0 +1,61 @@
+"""The files of TLS in the home directory, which libpq reads unless a URL names others.
+
+If libpq may not read one of them, TLS fails. With `sslmode=prefer`, which is its default, it then
+connects without TLS and says nothing
+(https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-FILE-USAGE). A service whose HOME
+belongs to another user, such as root's in a container, would so send its password and its tasks in
+the clear.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ABSENT = "/dev/null/absent"  # no file can be there, and libpq continues without it
+NO_ROOT = (
+    "has sslmode={} without sslrootcert, and ~/.postgresql/root.crt can't be read: "
+    "add sslrootcert=system, or the path of the authority's certificate"
+)
+
+
+def home_files(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what to add to libpq's `parameters`, so that no unreadable file turns TLS off.
+
+    Raises ValueError if the server is to be verified, and the file for that can't be read.
+    """
+    mode = str(_given("sslmode", parameters) or "prefer")
+    added = {}
+    if not _given("sslrootcert", parameters):
+        root = _home_file("root.crt")
+        if mode.startswith("verify-") and not os.access(root, os.R_OK):
+            raise ValueError(NO_ROOT.format(mode))
+        if _is_unreadable(root):
+            if mode == "require":  # libpq verifies the server, if the file is there
+                raise ValueError(NO_ROOT.format(mode))
+            added["sslrootcert"] = ABSENT
+    if not _given("sslcert", parameters) and _is_unreadable(_home_file("postgresql.crt")):
+        added["sslcert"] = ABSENT
+    return added
+
+
+def _given(name: str, parameters: Mapping[str, Any]) -> object:
+    return parameters.get(name) or os.environ.get(f"PG{name.upper()}")
+
+
+def _home_file(name: str) -> Path:
+    try:
+        return Path.home() / ".postgresql" / name
+    except RuntimeError:  # the user has no home directory
+        return Path(ABSENT)
+
+
+def _is_unreadable(path: Path) -> bool:
+    """Return whether the file may be there, but can't be read."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(path, os.R_OK)

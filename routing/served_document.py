@@ -1,0 +1,67 @@
+"""The OpenAPI document as it is served: its server, and what the pages leave empty."""
+
+from copy import deepcopy
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+
+async def openapi_json(request: Request) -> Response:
+    """Respond with the document for programs: its server is the address that they used.
+
+    Generators write that address into a client. Most of them can't resolve a relative one.
+    """
+    return JSONResponse(_with_server(request, _address(request)))
+
+
+async def openapi_json_of_pages(request: Request) -> Response:
+    """Respond with the document for /docs and /redoc.
+
+    Its server is relative, because a proxy may have replaced the host in the request. Swagger UI
+    fills in the `example` of a parameter, so the required parameters have one.
+    """
+    document = _with_server(request, _root_path(request) or "/")
+    return JSONResponse(document | {"paths": _with_required_filled_in(document["paths"])})
+
+
+def _with_server(request: Request, url: str) -> dict[str, Any]:
+    """Return the document with `url` as its server, or with those that the application set.
+
+    To the latter FastAPI adds the path of a proxy, and so does this.
+    """
+    app: FastAPI = request.app
+    document = app.openapi()
+    if not app.servers and not document.get("servers"):
+        return document | {"servers": [{"url": url}]}
+    path = _root_path(request)
+    if path and app.root_path_in_servers and path not in [each["url"] for each in app.servers]:
+        return document | {"servers": [{"url": path}, *app.servers]}
+    return document
+
+
+def _address(request: Request) -> str:
+    """Return the URL that the client used, or its path if a proxy hides the rest of it.
+
+    A proxy that is not in FORWARDED_ALLOW_IPS is not believed, but it shows that the scheme of the
+    request is not the client's.
+    """
+    path = _root_path(request)
+    scheme = request.url.scheme
+    if request.headers.get("x-forwarded-proto", scheme) != scheme:
+        return path or "/"
+    return str(request.url.replace(path=path, query="", fragment=""))
+
+
+def _root_path(request: Request) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def _with_required_filled_in(paths: dict[str, Any]) -> dict[str, Any]:
+    paths = deepcopy(paths)
+    for operation in (operation for path in paths.values() for operation in path.values()):
+        for parameter in operation.get("parameters", ()):
+            examples = parameter.get("schema", {}).get("examples")
+            if parameter.get("required") and examples:
+                parameter.setdefault("example", examples[0])
+    return paths

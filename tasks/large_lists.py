@@ -1,0 +1,56 @@
+"""A bound on the memory of lists of more than CHUNK tasks."""
+
+from weakref import WeakSet
+
+CHUNK = 100  # tasks to read at once if memory is short
+MAX_CHUNK = 1000  # tasks to read at once otherwise
+ALWAYS = 2  # lists that may be in memory at once, whatever their size: about 2 MB each
+MAX_BYTES = 2 * 1024 * 1024  # of the JSON of all; what is read takes about twice as much
+UNKNOWN = 1024 * 1024  # bytes: the expected size before any list was read
+DECAY = 0.9  # of what is expected, for each smaller list since the largest
+
+
+class LargeList:
+    """A list that may have more than CHUNK tasks, as long as some of them are in memory."""
+
+    __slots__ = ("__weakref__", "_lists", "size")
+
+    def __init__(self, lists: "LargeLists", size: float) -> None:
+        self._lists = lists
+        self.size = size  # bytes: what is expected, until it was read
+
+    def settle(self, size: float) -> None:
+        """Take the size of what was read, in bytes."""
+        self.size = size
+        self._lists.expected = max(size, self._lists.expected * DECAY)
+
+
+class LargeLists:
+    """The large lists in memory. How large the next one is, those before it tell."""
+
+    def __init__(self) -> None:
+        self._alive: WeakSet[LargeList] = WeakSet()
+        self.expected: float = UNKNOWN  # bytes
+
+    def first_chunk(self, limit: int | None) -> tuple[int, LargeList | None]:
+        """Return how many tasks to read for a list, and what to keep until they have been sent.
+
+        All of a page is read at once, and up to MAX_CHUNK of a whole list. When the lists in memory
+        leave no room, more than CHUNK tasks of one user are read in several statements.
+        """
+        wanted = limit or MAX_CHUNK
+        if wanted <= CHUNK:
+            return wanted, None
+        if not self._has_room():
+            return CHUNK, None
+        large = LargeList(self, self.expected)
+        self._alive.add(large)
+        return wanted, large
+
+    def _has_room(self) -> bool:
+        if len(self._alive) < ALWAYS:
+            return True
+        return sum(large.size for large in self._alive) + self.expected <= MAX_BYTES
+
+
+large_lists = LargeLists()  # of this process, because its memory is what they share

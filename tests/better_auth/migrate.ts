@@ -1,6 +1,0 @@
-import { getMigrations } from "better-auth/db/migration"
-import { auth } from "./auth"
-
-getMigrations(auth.options)
-  .then(({ runMigrations }) => runMigrations())
-  .then(() => process.exit())

@@ -1,0 +1,31 @@
+"""No prose of the repository has a phrase of `prose.RULES`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.documentation.prose import RULES, Passage, findings, of_markdown, of_python, passages
+
+
+def test_no_passage_has_a_phrase_to_read_twice() -> None:
+    found = [finding for passage in passages() for finding in findings(passage)]
+    assert not found, "\n".join(["", *found])
+
+
+@pytest.mark.parametrize(("pattern", "instead", "example"), RULES)
+def test_a_rule_finds_its_example(pattern: str, instead: str, example: str) -> None:
+    [finding] = findings(Passage(Path("page.md"), 3, example))
+    assert finding.startswith("page.md:3: ")
+    assert finding.endswith(instead)
+
+
+def test_prose_is_found_in_docstrings_comments_and_messages() -> None:
+    text = '"""Say so\n    twice."""\nx = 1  # Begin\n\n# One\n# two.\nraise E("it is not a b")\n'
+    found = [(each.line, each.text) for each in of_python(Path("module.py"), text)]
+    assert found == [(3, "Begin"), (5, "One two."), (7, "it is not a b")]
+
+
+def test_prose_is_found_in_paragraphs_and_not_in_code() -> None:
+    text = "# Title\n\nOne\ntwo.\n\n```sh\nbut for\n```\n\n- item\n- other\n"
+    found = [(each.line, each.text) for each in of_markdown(Path("page.md"), text)]
+    assert found == [(1, "# Title"), (3, "One two."), (10, "- item"), (11, "- other")]

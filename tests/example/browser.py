@@ -1,0 +1,135 @@
+"""People in front of the example's page, and what they do there."""
+
+import sys
+from typing import Any
+
+from tests.example.stack import FRONTEND, Stack
+from tests.parts.browser import screenshot
+from tests.parts.parts import need
+
+PASSWORD = "correct horse"
+AXE = FRONTEND / "node_modules/axe-core/axe.min.js"
+# Each state is looked at in these forms: the width of the window, and the colours.
+FORMS = [(360, "dark"), (768, "light"), (1280, "dark")]
+
+
+def did(what: str) -> None:
+    """Write a line of the list of what was done, which `-s` shows."""
+    sys.stdout.write(f"  - {what}\n")
+    sys.stdout.flush()
+
+
+class Person:
+    """A user with a browser of their own. `page` is the tab that they look at."""
+
+    def __init__(self, browser: Any, stack: Stack, name: str) -> None:
+        self.stack = stack
+        self.name = name
+        self.email = f"{name}@example.com"
+        self.context = browser.new_context(viewport={"width": 768, "height": 900})
+        self.context.set_default_timeout(20_000)
+        self.complaints: list[str] = []
+        self.page = self.opens()
+
+    def opens(self, path: str = "/") -> Any:
+        """Open a tab."""
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(self.stack.url + path)
+        return page
+
+    def signs_up(self) -> None:
+        self.page.get_by_role("button", name="I am new here").click()
+        self.fills_in("Create account")
+        self.page.get_by_text("No tasks yet").wait_for()
+
+    def fills_in(self, button: str, password: str = PASSWORD) -> None:
+        self.page.get_by_label("E-mail").fill(self.email)
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_role("button", name=button).click()
+
+    def adds(self, *titles: str) -> None:
+        for title in titles:
+            self.page.get_by_label("New task").fill(title)
+            self.page.keyboard.press("Enter")
+            self.box(title).wait_for()
+
+    def box(self, title: str, page: Any = None) -> Any:
+        return (page or self.page).get_by_role("checkbox", name=title, exact=True)
+
+    def edits(self, title: str, to: str, description: str | None = None, page: Any = None) -> None:
+        page = page or self.page
+        self.opens_editor(title, page)
+        page.get_by_label("Title").fill(to)
+        if description is not None:
+            page.get_by_label("Description").fill(description)
+        page.keyboard.press("Enter")
+
+    def opens_editor(self, title: str, page: Any) -> None:
+        page.locator("#tasks li", has=self.box(title, page)).locator(".text").click()
+
+    def deletes(self, title: str) -> None:
+        self.page.get_by_role("button", name=f"Delete {title}", exact=True).click()
+        self.box(title).wait_for(state="detached")
+
+    def chooses(self, item: str) -> None:
+        """Choose from the account's menu."""
+        self.page.get_by_role("button", name=f"Account {self.email}").click()
+        self.page.get_by_role("button", name=item).click()
+
+    def reads(self, text: str, page: Any = None) -> None:
+        """Wait until the page shows `text`."""
+        (page or self.page).get_by_text(text).first.wait_for()
+
+    def shows(self) -> list[str]:
+        """Return the titles in the order of the page."""
+        # Not the inner texts, because content-visibility leaves out what is not in sight.
+        titles: list[str] = self.page.locator("#tasks .title").all_text_contents()
+        return titles
+
+    def comes_back_to(self, page: Any) -> None:
+        """Look at another tab. A headless browser does not say so to the page by itself."""
+        page.bring_to_front()
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+
+    def is_saved(self) -> None:
+        """Wait until the service has confirmed every change."""
+        self.page.get_by_text("Saving …").wait_for(state="detached")
+
+    def id(self) -> str:
+        session = self.context.request.get(f"{self.stack.url}/api/auth/get-session").json()
+        found: str = session["user"]["id"]
+        return found
+
+    def until(self, condition: str, argument: object = None) -> None:
+        self.page.wait_for_function(condition, arg=argument)
+
+    def is_looked_at(self, state: str) -> None:
+        """Check this state with axe in each form, and take its picture."""
+        need("axe-core")
+        size = self.page.viewport_size
+        for width, scheme in FORMS:
+            self.page.set_viewport_size({"width": width, "height": 780})
+            self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found = violations(self.page)
+            assert found == [], f"{state}, {width}, {scheme}: {found}"
+            assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+            if width < 1280 or state == "full":
+                screenshot(self.page, f"example-{state}-{width}-{scheme}")
+        self.page.set_viewport_size(size)
+        did(f"axe-core finds nothing in the state “{state}” at {FORMS}")
+
+    def leaves(self) -> None:
+        assert self.complaints == []
+        self.context.close()
+
+
+def violations(page: Any) -> list[tuple[str, list[str]]]:
+    """Return the rules of axe-core that the page breaks, and where."""
+    if not page.evaluate("'axe' in window"):
+        page.add_script_tag(path=AXE)
+    results = page.evaluate("axe.run()")
+    return [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"]])
+        for rule in results["violations"]
+    ]

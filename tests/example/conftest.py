@@ -1,0 +1,45 @@
+"""The example that runs for all tests of its page, and two users of it."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.example.browser import Person
+from tests.example.stack import Stack, stack
+from tests.parts.browser import chromium
+
+
+@pytest.fixture(scope="package")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("example")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser, which is closed before the next module: its event loop runs in this thread."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def alice(browser: Any, running: Stack) -> Iterator[Person]:
+    yield from person(browser, running, "alice")
+
+
+@pytest.fixture
+def bob(browser: Any, running: Stack) -> Iterator[Person]:
+    yield from person(browser, running, "bob")
+
+
+numbers = count(1)
+
+
+def person(browser: Any, running: Stack, name: str) -> Iterator[Person]:
+    """A new user for each test."""
+    person = Person(browser, running, f"{name}{next(numbers)}")
+    person.signs_up()
+    yield person
+    person.leaves()

@@ -1,0 +1,129 @@
+"""The example in parts that a test can stop: Postgres, the service, the auth server, the page."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg2
+
+from config import ROOT
+from tests.parts.parts import need
+from tests.support.processes import User, free_port, started, until, using
+from tests.support.serving import SECRET
+
+AUTH = ROOT / "examples/auth"
+FRONTEND = ROOT / "examples/frontend"
+
+
+class Stack:
+    """All that runs. The ports stay the same when a part is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.api, self.auth, self.page = free_port(), free_port(), free_port()
+        self.url = f"http://localhost:{self.page}"
+        self._parts = ExitStack()
+        self._service = ExitStack()
+        self._postgres = ExitStack()
+        self._database: User
+
+    def __enter__(self) -> "Stack":
+        self.start_postgres()
+        self.start_service()
+        self._run(AUTH, "--import", "tsx", "migrate.ts")
+        self._serve(AUTH, "--import", "tsx", "server.ts")
+        vite = "node_modules/vite/bin/vite.js"
+        dist = str(self.folder / "dist")
+        self._run(FRONTEND, vite, "build", "--outDir", dist, "--emptyOutDir")
+        self._serve(FRONTEND, vite, "preview", "--outDir", dist)
+        until(lambda: self._responds("/api/auth/ok") and self._responds("/"), "the example")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in (self._parts, self._service, self._postgres):
+            part.close()
+
+    def start_postgres(self) -> None:
+        self._database = self._postgres.enter_context(using(self.folder / "postgres"))
+        self.database_url = self._database.is_served()
+
+    def stop_postgres(self) -> None:
+        assert self._database.leaves() == 0
+        self._postgres.close()
+
+    def start_service(self) -> None:
+        ours: dict[str, object] = {
+            "port": self.api,
+            "database_url": self.database_url,
+            "better_auth_url": self.url,
+            "jwks_url": f"http://127.0.0.1:{self.auth}/api/auth/jwks",
+            "better_auth_secret": "",
+        }
+        service = started(self.folder / "service", **ours)
+        self.service = self._service.enter_context(service).starts()
+
+    def stop_service(self) -> None:
+        assert self.service.stops() == 0
+        self._service.close()
+
+    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with (
+            closing(psycopg2.connect(self.database_url)) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def titles(self, email: str) -> list[str]:
+        """Return the titles of a user's tasks as the database has them."""
+        rows = self.sql(
+            'SELECT title FROM tasks JOIN "user" AS u ON u.id = user_id WHERE email = %s'
+            " ORDER BY tasks.id",
+            email,
+        )
+        return [title for (title,) in rows]
+
+    def _environment(self) -> dict[str, str]:
+        user, _, socket = self.database_url.partition("?")
+        database = user.rpartition("/")[2]
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ["HOME"],
+            "PORT": "",
+            "API_URL": f"http://127.0.0.1:{self.api}",
+            "AUTH_URL": f"http://127.0.0.1:{self.auth}",
+            "BETTER_AUTH_URL": self.url,
+            "BETTER_AUTH_SECRET": SECRET,
+            "BETTER_AUTH_TELEMETRY": "0",
+            "DATABASE_URL": f"postgresql://postgres@localhost/{database}?{socket}",
+        }
+
+    def _command(self, folder: Path, words: tuple[str, ...]) -> dict[str, Any]:
+        port = self.auth if folder == AUTH else self.page
+        environment = self._environment() | {"PORT": str(port)}
+        return {"args": ["node", *words], "cwd": folder, "env": environment}
+
+    def _run(self, folder: Path, *words: str) -> None:
+        subprocess.run(**self._command(folder, words), check=True, stdout=subprocess.DEVNULL)
+
+    def _serve(self, folder: Path, *words: str) -> None:
+        process = subprocess.Popen(**self._command(folder, words), stdout=subprocess.DEVNULL)
+        self._parts.callback(process.wait)
+        self._parts.callback(process.kill)
+
+    def _responds(self, path: str) -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(self.url + path, timeout=20).status_code == 200
+        return False
+
+
+@contextmanager
+def stack(folder: Path) -> Iterator[Stack]:
+    need("Node.js", "the example's auth server", "the example's frontend")
+    with Stack(folder) as running:
+        yield running

@@ -1,0 +1,179 @@
+"""The example's page while its parts fail: what it says, and that nothing is lost or doubled."""
+
+from typing import Any
+
+import pytest
+
+from tests.example.browser import Person, did
+from tests.example.stack import Stack
+
+pytestmark = pytest.mark.parts
+
+MINUTES = 60_000  # milliseconds
+TOO_MANY = {"code": "TOO_MANY_REQUESTS", "detail": "Too many requests at once."}
+
+
+def test_changes_wait_for_a_lost_connection(alice: Person, running: Stack) -> None:
+    alice.adds("Buy milk", "Read a book")
+    alice.context.set_offline(True)
+    alice.reads("You are offline")
+    alice.box("Buy milk").check()
+    alice.adds("Written without a connection")
+    alice.edits("Written without a connection", "Written on the train")
+    alice.reads("1 of 3 done")
+    alice.is_looked_at("offline")
+    assert running.titles(alice.email) == ["Buy milk", "Read a book"]
+    alice.context.set_offline(False)
+    alice.page.get_by_text("You are offline").wait_for(state="detached")
+    alice.is_saved()
+    assert running.titles(alice.email) == ["Buy milk", "Read a book", "Written on the train"]
+    assert running.sql("SELECT title FROM tasks WHERE completed AND title = 'Buy milk'")
+    did("alice works without a connection, and all of it is sent when it returns")
+
+
+def test_a_lost_response_makes_no_second_task(alice: Person, running: Stack) -> None:
+    def lose(route: Any) -> None:
+        route.fetch()  # the service creates the task
+        route.abort()
+
+    alice.page.route("**/tasks", lose, times=2)
+    alice.page.get_by_label("New task").fill("Only once")
+    alice.page.keyboard.press("Enter")
+    alice.reads("be reached. What you change")
+    alice.page.get_by_text("be reached. What you change").wait_for(state="detached")
+    alice.is_saved()
+    assert running.titles(alice.email) == ["Only once"]
+    assert alice.shows() == ["Only once"]
+    did("two responses to a creation are lost, and there is one task")
+
+
+def test_a_service_and_a_database_that_stop(alice: Person, bob: Person, running: Stack) -> None:
+    alice.adds("Buy milk")
+    bob.adds("Fix the light")
+    running.stop_service()
+    alice.box("Buy milk").check()
+    bob.adds("Buy a pump")
+    alice.reads("be reached. What you change")
+    bob.reads("be reached. What you change")
+    alice.is_looked_at("unreachable")
+    running.start_service()
+    for person in (alice, bob):
+        person.page.get_by_text("be reached. What you change").wait_for(state="detached")
+        person.is_saved()
+    did("the service stops and starts, and both users' changes arrive")
+
+    running.stop_postgres()
+    alice.edits("Buy milk", "Buy oat milk")
+    alice.reads("The service has a short break")
+    alice.is_looked_at("unavailable")
+    running.start_postgres()
+    alice.page.get_by_text("short break").wait_for(state="detached")
+    alice.is_saved()
+    assert running.titles(alice.email) == ["Buy oat milk"]
+    assert running.titles(bob.email) == ["Fix the light", "Buy a pump"]
+    did("Postgres stops and starts: a 503 with Retry-After, and the edit arrives")
+
+
+def test_a_page_that_is_opened_while_the_service_is_away(alice: Person, running: Stack) -> None:
+    alice.adds("Buy milk")
+    running.stop_service()
+    alice.page.reload()
+    alice.reads("be reached. What you change")
+    alice.is_looked_at("broken")
+    running.start_service()
+    alice.box("Buy milk").wait_for()
+    did("a page that was opened without the service shows the tasks once it is there")
+
+
+def test_too_many_requests_go_on_by_themselves(alice: Person, running: Stack) -> None:
+    """The response is made here, because one browser sends too few requests at once for it."""
+    alice.adds("Buy milk")
+    alice.is_saved()
+    refused = {"status": 429, "headers": {"Retry-After": "3"}, "json": TOO_MANY}
+    alice.page.route("**/complete", lambda route: route.fulfill(**refused), times=1)
+    alice.box("Buy milk").check()
+    alice.reads("That was a lot at once")
+    alice.is_looked_at("busy")
+    alice.page.get_by_text("That was a lot at once").wait_for(state="detached")
+    alice.is_saved()
+    assert running.sql("SELECT 1 FROM tasks WHERE title = 'Buy milk' AND completed")
+    did("a 429 with Retry-After says so, after which alice's change arrives")
+
+
+def test_a_session_that_ends_is_renewed_without_a_loss(alice: Person, running: Stack) -> None:
+    alice.page.clock.install()
+    alice.page.reload()
+    alice.adds("Buy milk")
+    alice.is_saved()
+    with alice.page.expect_request("**/api/auth/token"):
+        alice.page.clock.fast_forward(16 * MINUTES)
+        alice.box("Buy milk").check()
+    alice.is_saved()
+    did("16 minutes pass: the token is renewed, and alice notices nothing")
+
+    running.sql(
+        "UPDATE session SET \"expiresAt\" = now() - interval '1 minute'"
+        ' WHERE "userId" = (SELECT id FROM "user" WHERE email = %s)',
+        alice.email,
+    )
+    alice.page.clock.fast_forward(16 * MINUTES)
+    alice.adds("Written after the end")
+    alice.reads("Your session has ended")
+    alice.page.clock.run_for(1000)
+    alice.is_looked_at("expired")
+    assert running.titles(alice.email) == ["Buy milk"]
+    alice.fills_in("Sign in")
+    alice.page.get_by_role("dialog").wait_for(state="detached")
+    alice.is_saved()
+    assert running.titles(alice.email) == ["Buy milk", "Written after the end"]
+    did("the session ends: alice signs in over her list, and what she had written is saved")
+
+
+def test_nothing_reaches_another_user_who_signs_in(
+    alice: Person, bob: Person, running: Stack
+) -> None:
+    alice.adds("Buy milk")
+    alice.context.set_offline(True)
+    alice.adds("A secret of alice")
+    alice.context.clear_cookies()
+    alice.context.set_offline(False)
+    alice.page.evaluate("window.dispatchEvent(new Event('focus'))")
+    alice.page.wait_for_timeout(500)
+    if not alice.page.get_by_role("dialog").is_visible():
+        # The token of a quarter of an hour was still good, so the task was saved as alice's.
+        alice.page.evaluate("window.dispatchEvent(new Event('focus'))")
+    alice.reads("Your session has ended")
+    alice.page.get_by_label("E-mail").fill(bob.email)
+    alice.page.get_by_label("Password").fill("correct horse")
+    alice.page.get_by_role("button", name="Sign in").click()
+    alice.reads("No tasks yet")
+    assert running.titles(bob.email) == []
+    assert alice.shows() == []
+    did("bob signs in where alice's session ended: he sees and receives nothing of hers")
+
+
+def test_a_deletion_that_waits_for_an_undo_survives_a_closed_tab(
+    alice: Person, running: Stack
+) -> None:
+    alice.adds("Buy milk", "Read a book")
+    tab = alice.page
+    alice.page = alice.opens()
+    alice.box("Buy milk").wait_for()
+    alice.deletes("Buy milk")
+    alice.page.close(run_before_unload=True)
+    alice.page = tab
+    alice.comes_back_to(tab)
+    alice.box("Buy milk").wait_for(state="detached")
+    assert running.titles(alice.email) == ["Read a book"]
+    did("alice deletes a task and closes the tab at once: the task is deleted")
+
+
+def test_a_refused_change_is_taken_back(alice: Person, running: Stack) -> None:
+    alice.adds("Buy milk")
+    alice.page.route("**/complete", lambda route: route.fulfill(status=500))
+    alice.box("Buy milk").check()
+    alice.reads("“Buy milk” was not saved")
+    assert not alice.box("Buy milk").is_checked()
+    alice.reads("0 of 1 done")
+    alice.is_looked_at("refused")
+    did("a change that fails for good is taken back, with the reason")

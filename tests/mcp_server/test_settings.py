@@ -1,0 +1,86 @@
+"""A wrong setting ends the process with one sentence, which never holds the token."""
+
+from typing import Any
+
+import pytest
+
+from mcp_server.__main__ import main
+from mcp_server.settings import ApiSettings, HttpSettings, StdioSettings, read
+from tests.mcp_server.clients import token_of
+
+URL = "must be a URL such as https://api.example.com."
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (StdioSettings, HttpSettings):
+        monkeypatch.setitem(kind.model_config, "env_file", None)
+        for name in kind.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "sentence"),
+    [
+        (StdioSettings, {}, "TASKS_TOKEN is required; docs/assistants.md says how to get a token."),
+        (
+            StdioSettings,
+            {"TASKS_TOKEN": "abc"},
+            "TASKS_TOKEN can't be used: The token is not a JWT.",
+        ),
+        (
+            StdioSettings,
+            {"TASKS_TOKEN": token_of("a"), "TASKS_API_URL": "x"},
+            f"TASKS_API_URL {URL}",
+        ),
+        (
+            HttpSettings,
+            {},
+            "MCP_ISSUER or BETTER_AUTH_URL is required, to say where users sign in.",
+        ),
+        (HttpSettings, {"MCP_ISSUER": "app.example.com"}, f"MCP_ISSUER {URL}"),
+        (HttpSettings, {"MCP_PORT": "-1"}, "MCP_PORT must be a whole number from 0 to 65535."),
+        (
+            HttpSettings,
+            {"MCP_URL": "https://mcp.example.com"},
+            "MCP_URL must have a path, as in https://mcp.example.com/mcp.",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_said_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ApiSettings], values: dict[str, Any], sentence: str
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        read(kind)
+    assert ended.value.code == f"Configuration error: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("values", "issuer"),
+    [
+        ({"BETTER_AUTH_URL": "https://app.example.com/"}, "https://app.example.com/api/auth"),
+        ({"BETTER_AUTH_URL": "https://app.example.com/auth"}, "https://app.example.com/auth"),
+        ({"MCP_ISSUER": " https://id.example.com "}, "https://id.example.com"),
+    ],
+)
+def test_the_issuer_is_that_of_better_auths_plugins(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], issuer: str
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    assert read(HttpSettings).issuer == issuer
+
+
+def test_an_unknown_argument_is_answered_by_the_usage() -> None:
+    with pytest.raises(SystemExit, match="Usage"):
+        main(["sse"])
+
+
+@pytest.mark.parametrize("prefix", ["Bearer ", "bearer  "])
+def test_a_token_may_be_copied_with_the_word_before_it(
+    monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    monkeypatch.setenv("TASKS_TOKEN", prefix + token_of("alice"))
+    assert read(StdioSettings).tasks_token.get_secret_value() == token_of("alice")

@@ -1,0 +1,116 @@
+"""Every tool against the real service, over both transports, by the SDK's client."""
+
+import time
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from mcp_server.server import stdio_server
+from mcp_server.settings import StdioSettings
+from tests.mcp_server.clients import ERAS, call, error_of, over_http, over_stdio, run, token_of
+
+TRANSPORTS = [("http", ERAS[0]), ("http", ERAS[1]), ("stdio", "auto")]
+EXPIRED = "The token has expired; log in again. Ask the user to sign in again or to replace"
+
+
+@pytest.fixture(params=TRANSPORTS, ids="-".join)
+def connect(
+    request: pytest.FixtureRequest, base_url: str, mcp_url: str, alice: str
+) -> AbstractAsyncContextManager[Client]:
+    """Alice's client, over one transport."""
+    transport, mode = request.param
+    if transport == "http":
+        return over_http(mcp_url, token_of(alice), mode)
+    return over_stdio(base_url, token_of(alice), mode)
+
+
+def test_a_session_of_every_tool(connect: AbstractAsyncContextManager[Client]) -> None:
+    async def session() -> None:
+        async with connect as client:
+            milk = await call(client, "add_task", title="Buy milk", description="Two litres")
+            tax = await call(client, "add_task", title="File taxes", completed=True)
+            assert (tax["completed"], milk["description"]) == (True, "Two litres")
+
+            first = await call(client, "list_tasks", limit=1, sort="title")
+            assert (first["tasks"], first["count"]) == ([milk], 1)
+            cursor = first["next_cursor"]
+            second = await call(client, "list_tasks", limit=1, sort="title", cursor=cursor)
+            assert (second["tasks"], second["next_cursor"]) == ([tax], None)
+            pending = await call(client, "list_tasks", status="pending")
+            assert pending["tasks"] == [milk]
+
+            milk = await call(client, "update_task", task_id=milk["id"], title="Buy oat milk")
+            assert (milk["title"], milk["description"]) == ("Buy oat milk", "Two litres")
+            milk = await call(client, "update_task", task_id=milk["id"], clear_description=True)
+            assert milk["description"] is None
+            for _ in range(2):
+                milk = await call(client, "complete_task", task_id=milk["id"])
+                assert milk["completed"] is True
+            reopened = await call(client, "complete_task", task_id=milk["id"], completed=False)
+            assert await call(client, "get_task", task_id=milk["id"]) == reopened
+
+            assert (await call(client, "list_tasks", search="MILK"))["tasks"] == [reopened]
+            counts = {"total": 2, "pending": 1, "completed": 1}
+            assert await call(client, "task_stats") == counts
+            assert await call(client, "clear_completed_tasks") == {"deleted": 1}
+            assert (await call(client, "list_tasks"))["tasks"] == [reopened]
+            assert await call(client, "delete_task", task_id=milk["id"]) == {"deleted": 1}
+            gone = await error_of(client, "get_task", task_id=milk["id"])
+            assert gone.endswith("There is no such task.")
+
+    run(session)
+
+
+def test_the_assistant_reads_that_the_token_of_its_configuration_has_expired(
+    base_url: str, alice: str
+) -> None:
+    async def session() -> str:
+        async with Client(server) as client:
+            return await error_of(client, "list_tasks")
+
+    values: dict[str, Any] = {
+        "tasks_api_url": base_url,
+        "tasks_token": token_of(alice, exp=time.time() - 60),
+    }
+    server = stdio_server(StdioSettings(_env_file=None, **values))
+    assert EXPIRED in run(session)
+
+
+def test_the_assistant_reads_the_detail_of_an_error(
+    mcp_url: str, alice: str, bob: str, create: Any
+) -> None:
+    task = create()
+
+    async def session() -> None:
+        async with over_http(mcp_url, token_of(bob)) as client:
+            foreign = await error_of(client, "delete_task", task_id=task["id"])
+            assert foreign == "Error executing tool delete_task: These are not your tasks."
+            blank = await error_of(client, "add_task", title="  ")
+            assert blank.endswith("title must not be blank.")
+            cursor = await error_of(client, "list_tasks", cursor="garbage")
+            assert "cursor must be the next_cursor" in cursor
+
+    run(session)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("add_task", {"title": "x" * 201}),
+        ("add_task", {"title": "x", "description": "x" * 1001}),
+        ("list_tasks", {"limit": 201}),
+        ("list_tasks", {"status": "open"}),
+        ("get_task", {"task_id": 0}),
+        ("list_tasks", {"search": ""}),
+    ],
+)
+def test_arguments_outside_of_their_limits_are_refused(
+    mcp_url: str, alice: str, tool: str, arguments: dict[str, Any]
+) -> None:
+    async def session() -> str:
+        async with over_http(mcp_url, token_of(alice)) as client:
+            return await error_of(client, tool, **arguments)
+
+    assert list(arguments)[-1] in run(session)

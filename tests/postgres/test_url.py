@@ -1,0 +1,190 @@
+"""DATABASE_URL: every form of libpq, and a sentence about what is not one."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import ROOT
+from postgres.client_parameters import _REMEDIES
+from postgres.dns import addresses
+from postgres.driver import libpq_parameters
+from postgres.tls_files import ABSENT
+from postgres.url import postgres_url
+
+SERVICE = "[tasks]\nhost=db.example\nport=6000\nuser=owner\ndbname=other\n"
+TWO = "has two @ before its host"
+AFTER = "has an @ after a slash"
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home directory without files, and an environment without settings of libpq."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def parameters(url: str) -> dict[str, str]:
+    return {name: str(value) for name, value in libpq_parameters(postgres_url(url)).items()}
+
+
+def complaint(url: str) -> str:
+    with pytest.raises(ValueError, match=r"^(has|is|must|names) ") as error:
+        postgres_url(url)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://", {}),
+        ("postgres://u@h", {"user": "u", "host": "h"}),
+        ("postgresql://h1:1,h2:2,h3/d", {"host": "h1,h2,h3", "port": "1,2,", "dbname": "d"}),
+        ("postgresql://h1,h2/d", {"host": "h1,h2", "port": ",", "dbname": "d"}),
+        ("postgresql:///d?host=h1,h2&port=5", {"host": "h1,h2", "port": "5,5", "dbname": "d"}),
+        ("postgresql:///d?host=h1:1&host=h2:2", {"host": "h1,h2", "port": "1,2", "dbname": "d"}),
+        ("postgresql://%2Frun%2Fpg/d", {"host": "/run/pg", "dbname": "d"}),
+        ("postgresql://u@%2Frun:6/d", {"host": "/run", "port": "6", "user": "u", "dbname": "d"}),
+        ("postgresql:///d?host=/run/pg", {"host": "/run/pg", "dbname": "d"}),
+        ("postgresql://[::1]:5433/d", {"host": "::1", "port": "5433", "dbname": "d"}),
+        ("postgresql://u%40x:p%40%2F%3A@h", {"user": "u@x", "password": "p@/:", "host": "h"}),
+        ("postgresql://u:a#b:c?d@h", {"user": "u", "password": "a#b:c?d", "host": "h"}),
+        ("postgresql://h/?application_name=a@b", {"host": "h", "application_name": "a@b"}),
+        ("postgresql://h?ssl=true", {"host": "h", "sslmode": "require"}),  # libpq knows JDBC's
+    ],
+)
+def test_every_form_of_libpq_is_taken(url: str, expected: dict[str, str]) -> None:
+    assert parameters(url) == expected
+    # Development passes it to its migration as text.
+    assert parameters(postgres_url(url).render_as_string(hide_password=False)) == expected
+
+
+def test_a_service_gives_its_host_and_libpq_the_rest(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host is known before libpq connects, because its name is resolved on the event loop."""
+    (home / ".pg_service.conf").write_text(SERVICE)
+    service = {"service": "tasks", "host": "db.example", "port": "6000"}
+    assert parameters("postgresql:///?service=tasks") == service
+    assert parameters("postgresql:///d?service=tasks") == {**service, "dbname": "d"}
+    assert parameters("postgresql://h/?service=tasks") == {"service": "tasks", "host": "h"}
+    assert complaint("postgresql:///?service=absent").startswith("names a service")
+    monkeypatch.setenv("PGSERVICEFILE", str(home / "absent"))
+    assert complaint("postgresql:///?service=tasks").startswith("names a service")
+
+
+def test_a_host_of_the_environment_is_resolved_as_others_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGHOST", "localhost")
+    found = asyncio.run(addresses(parameters("postgresql:///d")))
+    assert set(found["hostaddr"].split(",")) <= {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://u:s3cr@t@h/d", TWO),
+        ("postgresql://u:@s3cret@h/d", TWO),
+        ("postgresql://u@s3cr:t@h/d", TWO),
+        ("postgresql://u:s3/cr@t@h/d", AFTER),
+        ("postgresql://u:s3@/cr@t@h/d", AFTER),
+        ("postgresql://u:s3/cret@h/d", AFTER),
+        ("postgresql://u:s3%cret@h/d", "has a % that begins no escape"),
+        ("postgresql://u:s3 cret@h/d", "has a space or a line break inside it"),
+        ("postgresql://u:s3cret@h/\nd", "has a space or a line break inside it"),
+        ("postgresql://u@h:s3cret/d", "has a port that is not a number"),
+        ("postgresql://u@h:99999/d", "has a port that is not a number"),
+        ("psql 'postgresql://u:s3cret@h/d'", "is a command"),
+        ("'postgresql://u:s3cret@h/d'", "is in quotes"),
+        ("jdbc:postgresql://h/d", "must start with"),
+        ("postgresql+psycopg2://u:s3cret@h/d", "must start with"),
+        ("postgresql://[::1/d", "must look like"),
+        ("postgresql://h/d?s3cret=1", "has a parameter that Postgres's client does not know"),
+    ],
+)
+def test_a_sentence_says_what_is_wrong_and_nothing_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
+) -> None:
+    def look_up(*_: Any, **__: Any) -> None:
+        pytest.fail("a name was looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    said = complaint(url)
+    assert said.startswith(sentence)
+    assert "cr" not in said.replace("escape", "").replace("psycopg", "")
+
+
+SPECIAL = "@/:?#%"
+
+
+@pytest.mark.parametrize("password", ["".join(two) for two in product(SPECIAL, SPECIAL)])
+def test_a_password_with_special_characters_is_taken_whole_or_refused(password: str) -> None:
+    url = f"postgresql://u:s3{password}cr3t@h/d"
+    whole = {"user": "u", "password": f"s3{password}cr3t", "host": "h", "dbname": "d"}
+    try:
+        taken = parameters(url)
+    except ValueError:
+        assert "cr3t" not in complaint(url)
+    else:
+        assert taken == whole
+
+
+@pytest.mark.parametrize("name", sorted({*_REMEDIES} - {"sslmode", "sslrootcert", "ssl"}))
+def test_a_parameter_of_another_client_is_named_with_the_remedy(name: str) -> None:
+    for spelling in (name, name.upper()):
+        said = complaint(f"postgresql://u:s3cret@h/d?sslmode=require&{spelling}=s3cret")
+        assert said == f"has the parameter {name}, which libpq does not have: {_REMEDIES[name]}"
+
+
+def test_a_parameter_in_capitals_is_named() -> None:
+    said = complaint("postgresql://u:s3cret@h/d?SSLMode=Require")
+    assert said.endswith("write sslmode in lower case")
+
+
+PRINT_PARAMETERS = """
+import sys
+from postgres.driver import libpq_parameters
+from postgres.url import postgres_url
+for query in sys.argv[1:]:
+    try:
+        print(libpq_parameters(postgres_url(f"postgresql://h/d?{query}")))
+    except ValueError as error:
+        print(error)
+"""
+
+
+def unprivileged(home: Path, *queries: str) -> list[str]:
+    """Return what a process prints that may not read everything, as root may."""
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*without, sys.executable, "-c", PRINT_PARAMETERS, *queries]
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True).splitlines()
+
+
+@pytest.mark.parametrize("closed", [".postgresql", ".postgresql/root.crt"])
+def test_files_that_can_not_be_read_do_not_turn_tls_off(home: Path, closed: str) -> None:
+    folder = home / ".postgresql"
+    folder.mkdir()
+    (folder / "root.crt").touch()
+    (home / closed).chmod(0)
+    modes = ("require", "verify-ca", "verify-full")
+    queries = ["sslmode=prefer", "sslmode=verify-full&sslrootcert=system"]
+    try:
+        lines = unprivileged(home, *queries, *(f"sslmode={mode}" for mode in modes))
+    finally:
+        (home / closed).chmod(0o700)
+    preferred, system, *verified = lines
+    assert f"'sslrootcert': '{ABSENT}'" in preferred
+    assert (f"'sslcert': '{ABSENT}'" in preferred) == (closed == ".postgresql")
+    assert "'sslrootcert': 'system'" in system
+    for mode, said in zip(modes, verified, strict=True):
+        assert said.startswith(f"has sslmode={mode} without sslrootcert")

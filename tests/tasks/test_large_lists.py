@@ -1,0 +1,91 @@
+"""How much of a list is read at once depends on what the lists in memory take."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from database import Session
+from tasks.large_lists import ALWAYS, CHUNK, MAX_BYTES, MAX_CHUNK, UNKNOWN, LargeList, LargeLists
+from tasks.pagination import PART, json_size
+from tasks.serialization import to_json, to_tasks
+
+
+def read(lists: LargeLists, count: int, size: float) -> list[LargeList]:
+    """Read as many lists at once as there is room for, but no more than `count`."""
+    held: list[LargeList] = []
+    while len(held) < count and (large := lists.first_chunk(None)[1]):
+        held.append(large)
+    for large in held:
+        large.settle(size)
+    return held
+
+
+def test_without_room_a_chunk_is_read() -> None:
+    lists = LargeLists()
+    held = read(lists, 100, MAX_BYTES)
+    assert len(held) == MAX_BYTES // UNKNOWN
+    for limit in (None, CHUNK, CHUNK + 1, MAX_CHUNK):
+        assert lists.first_chunk(limit) == (CHUNK, None)
+    assert lists.first_chunk(1) == (1, None)
+
+
+def test_many_small_lists_are_read_at_once() -> None:
+    lists = LargeLists()
+    for _ in range(30):
+        read(lists, 1, 1000)
+    assert len(read(lists, 30, 1000)) == 30
+
+
+def test_a_list_that_was_sent_makes_room() -> None:
+    lists = LargeLists()
+    held = read(lists, 100, MAX_BYTES)
+    del held[ALWAYS - 1 :]
+    assert lists.first_chunk(None)[0] == MAX_CHUNK
+
+
+@pytest.mark.parametrize("size", [UNKNOWN, 3 * UNKNOWN, MAX_BYTES, 10 * MAX_BYTES])
+def test_after_a_large_list_no_more_are_expected_to_fit_than_do(size: int) -> None:
+    lists = LargeLists()
+    read(lists, 1, size)
+    assert len(read(lists, 100, size)) == max(ALWAYS, MAX_BYTES // size)
+
+
+def test_the_size_is_judged_by_the_first_part() -> None:
+    row = (1, "alice", "Tea", "x" * 500, False, "2026-01-09 12:30:45+00", "2026-01-09 12:30:45+00")
+    tasks = to_tasks([row] * (CHUNK + 1))
+    assert json_size(tasks) == pytest.approx(len(to_json(tasks)), rel=0.01)
+    assert json_size(tasks[:CHUNK]) == 0
+    assert PART <= CHUNK
+
+
+def test_concurrent_lists_of_1000_tasks_take_one_statement_each(
+    database: Connection,
+    client: httpx.Client,
+    alice: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once the service knows how large they are."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tasks (user_id, title) SELECT %s, 'Tea' FROM generate_series(1, 1000)",
+            [alice],
+        )
+    statements = []
+    fetch: Callable[..., Any] = Session.fetch
+
+    async def counted(self: Session, *args: Any, **kwargs: Any) -> Any:
+        statements.append(args)
+        return await fetch(self, *args, **kwargs)
+
+    def count(_: int) -> int:
+        return int(client.get(f"/api/{alice}/tasks").json()["count"])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count, range(24)))
+        monkeypatch.setattr(Session, "fetch", counted)
+        assert list(pool.map(count, range(24))) == [1000] * 24
+    assert len(statements) == 24

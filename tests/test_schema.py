@@ -1,0 +1,307 @@
+"""A database whose schema is not the one that this release needs, and what is said of it."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg2
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import URL
+from sqlmodel import select
+
+import condition
+from database import Database
+from errors import DatabaseNotMigrated
+from migrations.state import REVISIONS, judgement
+from models import Task
+from tests.support.migrations import MIGRATIONS, migrate
+from tests.support.services import (
+    database_of_its_own,
+    eventually,
+    recorded_messages,
+    service,
+    sql,
+)
+
+TASKS = "/api/alice/tasks"
+KEYED = {"Idempotency-Key": "one"}
+NOT_MIGRATED = "DATABASE_NOT_MIGRATED"
+REMEDY = "alembic upgrade head"
+HEAD = REVISIONS[-1]
+NEXT = f"{int(HEAD) + 1:04}"
+
+# A release that follows this one.
+MIGRATION = f'''
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{NEXT}"
+down_revision = "{HEAD}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    {{}}
+
+
+def downgrade() -> None: ...
+'''
+ADDS = (
+    'op.add_column("tasks", sa.Column("mood", sa.Text(), server_default="good"));'
+    ' op.alter_column("tasks", "title", type_=sa.Text())'
+)
+REMOVES = 'op.drop_column("tasks", "description")'
+
+
+@pytest.fixture
+def empty(postgres: URL) -> Iterator[URL]:
+    with database_of_its_own(postgres, tables=False) as url:
+        yield url
+
+
+@pytest.fixture
+def next_release(tmp_path: Path) -> Callable[[str], Path]:
+    """A function that returns the migrations of the next release, whose own does what it says."""
+
+    def scripts(does: str) -> Path:
+        copy = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
+        (copy / f"versions/{NEXT}_next.py").write_text(MIGRATION.format(does))
+        return copy
+
+    return scripts
+
+
+def operations(client: httpx.Client) -> dict[str, httpx.Response]:
+    """Call every operation."""
+    none = f"{TASKS}/9999999"
+    return {
+        "create": client.post(TASKS, json={"title": "Milk"}),
+        "create once": client.post(TASKS, json={"title": "Milk"}, headers=KEYED),
+        "list": client.get(TASKS),
+        "page": client.get(TASKS, params={"limit": 1, "sort": "title"}),
+        "read": client.get(none),
+        "change": client.put(none, json={"title": "Oat milk"}),
+        "toggle": client.patch(f"{none}/complete"),
+        "delete": client.delete(none),
+    }
+
+
+def failed(client: httpx.Client) -> set[str]:
+    """Return which operations fail because of the schema, and no other reason."""
+    responses = operations(client)
+    for response in responses.values():
+        assert response.status_code in (200, 201, 404, 503), response.text
+        if response.status_code == 503:
+            assert response.json()["code"] == NOT_MIGRATED
+            assert int(response.headers["retry-after"]) >= 1
+    return {name for name, response in responses.items() if response.status_code == 503}
+
+
+def health(client: httpx.Client) -> tuple[int, str]:
+    response = client.get("/health")
+    body = response.json()
+    if response.status_code == 503:
+        assert body["status"] == "unhealthy"
+        assert body["code"] == (NOT_MIGRATED if "not" in body["database"] else None)
+        assert "retry-after" in response.headers
+    return response.status_code, body["database"]
+
+
+HEALTHY, UNHEALTHY = (200, "connected"), (503, "not migrated")
+
+
+def test_an_empty_database_is_said_once_and_served_as_soon_as_it_is_migrated(
+    empty: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(condition, "WATCH_INTERVAL", 0.1)
+    with recorded_messages() as messages, service(empty) as client:
+        eventually(lambda: any(REMEDY in message for message in messages))
+        for _ in range(2):
+            assert failed(client) == set(operations(client))
+            assert health(client) == UNHEALTHY
+        assert client.get("/health/live").status_code == 200
+        migrate(empty)
+        assert failed(client) == set()
+        assert health(client) == HEALTHY
+        eventually(lambda: "The database is migrated" in messages)
+    assert [message for message in messages if REMEDY in message] == [
+        "The database can't be used (not migrated): it has no idempotency_keys, tasks; "
+        "run `alembic upgrade head`"
+    ]
+    assert messages.count("The database is migrated") == 1
+    assert not [message for message in messages if "INTERNAL" in message]
+
+
+def test_a_release_on_the_schema_before_it_serves_what_that_has(empty: URL) -> None:
+    migrate(empty, REVISIONS[-2])
+    with recorded_messages() as messages, service(empty) as client:
+        assert failed(client) == {"change", "toggle"}  # they need the function of 0003
+        assert health(client) == UNHEALTHY
+        migrate(empty)
+        assert health(client) == HEALTHY
+        assert failed(client) == set()
+    [said] = [message for message in messages if REMEDY in message]
+    assert f"it is at {REVISIONS[-2]} and this release needs {HEAD}" in said
+
+
+def test_a_release_on_the_schema_after_it_is_healthy_and_serves(
+    empty: URL, next_release: Callable[[str], Path]
+) -> None:
+    migrate(empty)
+    with recorded_messages() as messages, service(empty, db_pool_size=2) as client:
+        for _ in range(4):  # on both connections each statement is prepared
+            assert failed(client) == set()
+        migrate(empty, scripts=next_release(ADDS))
+        for _ in range(4):
+            assert failed(client) == set()
+            assert health(client) == HEALTHY
+    with service(empty) as client:  # and so it starts when it was rolled back
+        assert (failed(client), health(client)) == (set(), HEALTHY)
+    assert messages == []
+
+
+def test_a_release_after_it_that_removed_a_column_makes_it_unhealthy(
+    empty: URL, next_release: Callable[[str], Path]
+) -> None:
+    migrate(empty, scripts=next_release(REMOVES))
+    with recorded_messages() as messages, service(empty) as client:
+        assert health(client) == UNHEALTHY
+        assert "list" in failed(client)
+    [said] = [message for message in messages if REMEDY in message]
+    assert f"a newer release migrated it to {NEXT}, and it has no tasks.description" in said
+
+
+def test_a_column_that_is_lost_while_running_is_noticed_by_a_request_and_by_its_return(
+    empty: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(condition, "WATCH_INTERVAL", 0.1)
+    migrate(empty)
+    with service(empty, db_pool_size=1) as client, recorded_messages() as messages:
+        assert failed(client) == set()
+        sql(empty, "ALTER TABLE tasks RENAME description TO hidden")
+        assert "list" in failed(client)
+        [said] = [message for message in messages if REMEDY in message]
+        assert f"it is at {HEAD} but has no tasks.description" in said
+        sql(empty, "ALTER TABLE tasks RENAME hidden TO description")
+        assert failed(client) == set()
+        eventually(lambda: "The database is migrated" in messages)
+
+
+LOSSES = {
+    "default of tasks.id": "ALTER TABLE tasks ALTER id DROP IDENTITY",
+    "default of tasks.created_at": "ALTER TABLE tasks ALTER created_at DROP DEFAULT",
+    "function tasks_next_update(timestamptz)": "DROP FUNCTION tasks_next_update",
+}
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_a_default_or_function_that_is_lost_is_named(lost: str, empty: URL) -> None:
+    migrate(empty)
+    with service(empty) as client, recorded_messages() as messages:
+        task = client.post(TASKS, json={"title": "Milk"}).json()["id"]
+        sql(empty, LOSSES[lost])
+        created = client.post(TASKS, json={"title": "Milk"})
+        toggled = client.patch(f"{TASKS}/{task}/complete")
+        failed = toggled if lost.startswith("function") else created
+        assert (failed.status_code, failed.json()["code"]) == (503, NOT_MIGRATED)
+        assert {created.status_code, toggled.status_code} & {200, 201}
+        assert client.get("/health").json()["database"] == "not migrated"
+        assert len([message for message in messages if f"has no {lost}:" in message]) == 1
+
+
+def test_a_lost_function_comes_back_as_the_page_says(empty: URL) -> None:
+    migrate(empty)
+    sql(empty, LOSSES["function tasks_next_update(timestamptz)"])
+    with service(empty) as client:
+        assert client.get("/health").status_code == 503
+        sql(empty, "UPDATE alembic_version SET version_num = '0002'")  # what `stamp` does
+        migrate(empty)
+        assert client.get("/health").status_code == 200
+
+
+def test_a_table_is_named_without_its_defaults(empty: URL) -> None:
+    with recorded_messages() as messages, service(empty) as client:
+        assert client.get("/health").status_code == 503
+        assert any("it has no idempotency_keys, tasks;" in message for message in messages)
+
+
+def test_tables_without_alembics_own_are_judged_by_their_columns(postgres: URL) -> None:
+    with database_of_its_own(postgres) as url, service(url) as client:
+        assert (failed(client), health(client)) == (set(), HEALTHY)
+        sql(url, "ALTER TABLE tasks DROP COLUMN completed")
+        assert health(client) == UNHEALTHY
+
+
+def test_a_role_that_may_not_read_the_version_is_judged_by_the_columns(empty: URL) -> None:
+    migrate(empty)
+    sql(empty, "CREATE ROLE narrow LOGIN")
+    sql(empty, "GRANT ALL ON tasks, idempotency_keys TO narrow")
+    sql(empty, "GRANT USAGE ON SEQUENCE tasks_id_seq TO narrow")
+    try:
+        with service(empty.set(username="narrow")) as client:
+            assert (failed(client), health(client)) == (set(), HEALTHY)
+    finally:
+        sql(empty, "DROP OWNED BY narrow")
+        sql(empty, "DROP ROLE narrow")
+
+
+def on(url: URL, work: Callable[[Database], Awaitable[None]]) -> None:
+    async def scenario() -> None:
+        database = Database(url, 1)
+        try:
+            await work(database)
+        finally:
+            await database.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_statement_of_sqlalchemys_is_told_the_same(empty: URL) -> None:
+    async def work(database: Database) -> None:
+        async with database.session() as session:
+            with pytest.raises(DatabaseNotMigrated):
+                await session.exec(select(Task))
+
+    on(empty, work)
+
+
+@pytest.mark.parametrize("statement", ["SELECT nothing", "SELECT * FROM no_table", "no SQL"])
+def test_a_wrong_statement_on_the_right_schema_stays_a_bug(postgres: URL, statement: str) -> None:
+    async def work(database: Database) -> None:
+        with pytest.raises(psycopg2.ProgrammingError):
+            await database.session().fetch(statement, {}, retry=True)
+
+    with database_of_its_own(postgres) as url:
+        on(url, work)
+
+
+def test_the_service_knows_the_revisions_that_alembic_knows() -> None:
+    newest_first = [script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()]
+    assert newest_first[::-1] == REVISIONS
+
+
+@pytest.mark.parametrize(
+    ("versions", "missing", "said"),
+    [
+        ([HEAD], [], None),
+        ([NEXT], [], None),
+        ([], [], None),
+        (["of another program"], [], None),
+        ([REVISIONS[0]], [], f"it is at {REVISIONS[0]} and this release needs {HEAD}"),
+        ([], ["tasks"], "it has no tasks"),
+        ([HEAD], ["tasks"], f"it is at {HEAD} but has no tasks"),
+        ([NEXT], ["tasks.title"], f"a newer release migrated it to {NEXT}"),
+    ],
+)
+def test_what_is_said_names_the_remedy(
+    versions: list[str], missing: list[str], said: str | None
+) -> None:
+    found = judgement(versions, missing)
+    assert (found is None) == (said is None)
+    if found is not None:
+        assert found.startswith(str(said))
+        assert f"`{REMEDY}`" in found
