@@ -1,15 +1,20 @@
-"""The set-ups: what is in the environment, and what is in the database."""
+"""The set-ups: what is in the environment, in the database, and around them."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
-from sqlalchemy.engine import URL
+from datetime import timedelta
+from functools import partial
 
 from migrations.state import REVISIONS
-from tests.support.services import create_tables, sql
+from tests.setups.servers import (
+    PASSWORD,
+    YESTERDAY,
+    ipv6_only,
+    server,
+    server_with_certificate,
+    session_pooler,
+)
+from tests.setups.setup import Setup
 from tests.support.serving import SECRET
 
-PASSWORD = "se-cret"
 # The table of a build whose models are those of SQLModel's tutorial.
 CREATE_ALL = """
 CREATE TABLE tasks (
@@ -18,39 +23,21 @@ CREATE TABLE tasks (
     created_at timestamp NOT NULL, updated_at timestamp NOT NULL
 )
 """
-
-
 MOVED = """
 CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO app;
 ALTER TABLE tasks SET SCHEMA other; ALTER TABLE idempotency_keys SET SCHEMA other
 """
 VIEW = "ALTER TABLE tasks RENAME TO moved; CREATE VIEW tasks AS SELECT * FROM moved"
 AT = "UPDATE alembic_version SET version_num = '{}'"
-
-
-class Setup(NamedTuple):
-    """In `settings`, `{url}` is the database, `{place}` its host and port, and `{name}` its name.
-
-    `database` is run there first. `has_tables` says whether the tables are made before that.
-    """
-
-    title: str
-    settings: Mapping[str, str] = {}
-    database: str = "SELECT"
-    has_tables: bool = True
-
-
-def prepare(setup: Setup, url: URL) -> None:
-    """Make the tables of the set-up, and what it changes in the database."""
-    if setup.has_tables:
-        create_tables(url)
-        sql(url, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
-        sql(url, "INSERT INTO alembic_version VALUES (%s)", REVISIONS[-1])
-    sql(url, setup.database)
-    if "REVOKE" not in setup.database:
-        for objects in ("TABLES", "SEQUENCES"):
-            sql(url, f"GRANT ALL ON ALL {objects} IN SCHEMA public TO app")
-
+# The home is /mnt, which can't be written to any more, and /media is a folder that can.
+READ_ONLY_HOME = (
+    *("unshare", "--mount", "sh", "-c"),
+    "mount -t tmpfs none /mnt && mkdir /mnt/postgres && mount -o remount,ro /mnt &&"
+    ' mount -t tmpfs none /media && exec "$@"',
+    "sh",
+)
+HOME = {"HOME": "/mnt"}
+DEVELOPMENT = {"ENVIRONMENT": "development", "DATABASE_URL": ""}
 
 SETUPS = (
     Setup("all as it should be"),
@@ -59,12 +46,32 @@ SETUPS = (
     Setup("the schema of a later release", database=AT.format(9999)),
     Setup("a table that `create_all` of another build made", database=CREATE_ALL, has_tables=False),
     Setup("a column is missing", database="ALTER TABLE tasks DROP COLUMN description"),
+    Setup(
+        "a column default is missing",
+        database="ALTER TABLE tasks ALTER COLUMN created_at DROP DEFAULT",
+    ),
+    Setup(
+        "the function `tasks_next_update` is missing",
+        database="DROP FUNCTION tasks_next_update(timestamptz)",
+    ),
     Setup("a wrong password", {"DATABASE_URL": "postgresql://app:wrong@{place}/{name}"}),
     Setup("no password", {"DATABASE_URL": "postgresql://app@{place}/{name}"}),
     Setup("a missing database", {"DATABASE_URL": f"postgresql://app:{PASSWORD}@{{place}}/absent"}),
     Setup("a closed port", {"DATABASE_URL": f"postgresql://app:{PASSWORD}@127.0.0.1:9/tasks"}),
     Setup("an unknown host", {"DATABASE_URL": f"postgresql://app:{PASSWORD}@db.invalid/tasks"}),
     Setup("TLS that the server lacks", {"DATABASE_URL": "{url}?sslmode=require"}),
+    Setup(
+        "a server certificate that is good, with `sslmode=verify-full`",
+        server=partial(server_with_certificate, YESTERDAY + timedelta(days=2)),
+    ),
+    Setup(
+        "the same, and the certificate has expired",
+        server=partial(server_with_certificate, YESTERDAY),
+    ),
+    Setup("PgBouncer in session mode", server=partial(session_pooler, 40)),
+    Setup(
+        "the same, with fewer connections than `DB_POOL_SIZE`", server=partial(session_pooler, 5)
+    ),
     Setup("a role that may open no connection", database="ALTER ROLE app CONNECTION LIMIT 0"),
     Setup("a role without rights", database="REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app"),
     Setup(
@@ -88,6 +95,7 @@ SETUPS = (
         "a role whose encoding is LATIN1",
         database="ALTER ROLE app SET client_encoding = 'LATIN1'",
     ),
+    Setup("a database with the locale C", server=partial(server, locale="C")),
     Setup("`@` in a password", {"DATABASE_URL": "postgresql://app:p@ss@{place}/{name}"}),
     Setup("`%` in a password", {"DATABASE_URL": "postgresql://app:p%ss@{place}/{name}"}),
     Setup(
@@ -95,7 +103,30 @@ SETUPS = (
     ),
     Setup("an IPv6 host that is not there", {"DATABASE_URL": "postgresql://app:x@[::1]:9/tasks"}),
     Setup("a HOST of another machine", {"HOST": "192.0.2.1"}),
+    Setup("IPv6 only, and `HOST=::`", {"HOST": "::"}, server=ipv6_only),
+    Setup("IPv6 only, and the `HOST` of production", {"HOST": ""}, server=ipv6_only),
+    Setup("IPv6 only, and the `HOST` of development", server=ipv6_only),
+    Setup("a token that has expired by 5 s: within the leeway", claims={"exp": -5}),
+    Setup("a token that has expired by 20 s, as if the clock were fast", claims={"exp": -20}),
+    Setup("a token that begins in 5 s: within the leeway", claims={"nbf": 5}),
+    Setup("a token that begins in 20 s, as if the clock were slow", claims={"nbf": 20}),
     Setup("a HOME that is not there", {"HOME": "/nonexistent"}),
+    Setup("a HOME that can't be written to, in production", HOME, prefix=READ_ONLY_HOME),
+    Setup(
+        "the same in development, with its own Postgres in another folder",
+        {**HOME, **DEVELOPMENT, "DATA_DIR": "/media"},
+        prefix=READ_ONLY_HOME,
+    ),
+    Setup(
+        "the same, with `DATA_DIR=~/tasks`",
+        {**HOME, **DEVELOPMENT, "DATA_DIR": "~/tasks"},
+        prefix=READ_ONLY_HOME,
+    ),
+    Setup(
+        "a `DATA_DIR` that can't be written to",
+        {**HOME, **DEVELOPMENT, "DATA_DIR": "~"},
+        prefix=READ_ONLY_HOME,
+    ),
     Setup("a locale that is not there", {"LC_ALL": "xx_YY.UTF-8", "LANG": "xx_YY.UTF-8"}),
     Setup("a time zone that is not there", {"TZ": "Nowhere/City", "PGTZ": "Nowhere/City"}),
     Setup("a password that has expired", database="ALTER ROLE app VALID UNTIL '2020-01-01'"),
