@@ -12,13 +12,16 @@ from secret_rules import check_secret
 def data_folder(path: Path) -> Path:
     """Return `path`, and create the folder if it does not exist.
 
-    Ends the process with a sentence if the folder can't be created.
+    Ends the process with a sentence if the folder can't be created or can't be written to.
     """
+    task = "made at"
     try:
         path.mkdir(parents=True, exist_ok=True)
+        task = "written to at"
+        tempfile.TemporaryFile(dir=path).close()  # os.access() is true for root
     except OSError as error:
         raise SystemExit(
-            f"Configuration error: DATA_DIR can't be made at {path}: {error.strerror}."
+            f"Configuration error: DATA_DIR can't be {task} {path}: {error.strerror}."
         ) from None
     return path
 

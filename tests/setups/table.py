@@ -70,7 +70,7 @@ SETUPS = (
     ),
     Setup("PgBouncer in session mode", server=partial(session_pooler, 40)),
     Setup(
-        "the same, with fewer connections than `DB_POOL_SIZE`", server=partial(session_pooler, 5)
+        "the same with one connection, for which the others wait", server=partial(session_pooler, 1)
     ),
     Setup("a role that may open no connection", database="ALTER ROLE app CONNECTION LIMIT 0"),
     Setup("a role without rights", database="REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app"),
@@ -105,7 +105,11 @@ SETUPS = (
     Setup("a HOST of another machine", {"HOST": "192.0.2.1"}),
     Setup("IPv6 only, and `HOST=::`", {"HOST": "::"}, server=ipv6_only),
     Setup("IPv6 only, and the `HOST` of production", {"HOST": ""}, server=ipv6_only),
-    Setup("IPv6 only, and the `HOST` of development", server=ipv6_only),
+    Setup(
+        "IPv6 only, and the `HOST` of development",
+        {"HOST": "", "ENVIRONMENT": "development"},
+        server=ipv6_only,
+    ),
     Setup("a token that has expired by 5 s: within the leeway", claims={"exp": -5}),
     Setup("a token that has expired by 20 s, as if the clock were fast", claims={"exp": -20}),
     Setup("a token that begins in 5 s: within the leeway", claims={"nbf": 5}),
