@@ -25,6 +25,8 @@ local all postgres trust
 host all app 127.0.0.1/32 scram-sha-256
 host all app ::1/128 scram-sha-256
 """
+DEBIANS = "/usr/lib/postgresql"
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
@@ -39,24 +41,43 @@ class Server(NamedTuple):
 
 @contextmanager
 def server(
-    locale: str = "C.UTF-8", address: str = "127.0.0.1", version: str = "", **settings: Any
+    locale: str = "C.UTF-8",
+    address: str = "127.0.0.1",
+    programs: Path | None = None,
+    **settings: Any,
 ) -> Iterator[Server]:
-    """Run a Postgres for as long as the context: the newest one, or that of `version`."""
+    """Run a Postgres for as long as the context, from the newest `programs`, or from others."""
+    # The only server of a network without IPv4 has its choice of ports.
+    port = free_port() if address == "127.0.0.1" else 5432
+    place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    with _open_folder() as folder:
+        give(folder / "hba", HBA)
+        settings |= {"listen_addresses": address, "port": port, "hba_file": folder / "hba"}
+        options = (word for each in settings.items() for word in ("-c", "{}={}".format(*each)))
+        with temporary_postgres(programs or _newest(), folder, *options) as url:
+            superuser = url.set(port=port)
+            _set_locale(superuser, locale)
+            yield Server(superuser, place)
+
+
+@contextmanager
+def _open_folder() -> Iterator[Path]:
+    """Yield a temporary folder that the user of Postgres can reach."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        give(folder / "hba", HBA)
-        # The only server of a network without IPv4 has its choice of ports.
-        port = free_port() if address == "127.0.0.1" else 5432
-        settings |= {"listen_addresses": address, "port": port, "hba_file": folder / "hba"}
-        options = (word for each in settings.items() for word in ("-c", "{}={}".format(*each)))
-        programs = postgres_versions()[version or max(postgres_versions(), key=int)]
-        with temporary_postgres(programs, folder, *options) as url:
-            superuser = url.set(port=port)
-            _set_locale(superuser, locale)
-            yield Server(
-                superuser, f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-            )
+        yield folder
+
+
+def _newest() -> Path:
+    return max(postgres_versions().items(), key=lambda each: int(each[0]))[1]
+
+
+def _debians() -> Path:
+    """Return the programs of a Postgres that has TLS, which the wheel's has not."""
+    found = [each for each in postgres_versions().values() if each.is_relative_to(DEBIANS)]
+    assert found, "Debian's postgresql is not installed"
+    return found[0]
 
 
 def _set_locale(superuser: URL, locale: str) -> None:
@@ -69,36 +90,29 @@ def _set_locale(superuser: URL, locale: str) -> None:
 @contextmanager
 def session_pooler(connections: int) -> Iterator[Server]:
     """Run a PgBouncer in session mode that has so many connections to its Postgres."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        mode = {"pool_mode": "session", "default_pool_size": connections}
-        with postgres(folder) as database, pgbouncer(database, folder / "log", **mode) as url:
-            place = str(url.query["host"])
-            yield Server(database.url, place, "postgresql://postgres@/{name}?host={place}")
+    mode = {"pool_mode": "session", "default_pool_size": connections}
+    with (
+        _open_folder() as folder,
+        postgres(folder) as database,
+        pgbouncer(database, folder / "log", **mode) as url,
+    ):
+        place = str(url.query["host"])
+        yield Server(database.url, place, "postgresql://postgres@/{name}?host={place}")
 
 
 @contextmanager
-def server_with_certificate(until: datetime, host: str = "127.0.0.1") -> Iterator[Server]:
-    """Run a Postgres with TLS, with a certificate for `host` that its own authority issued.
-
-    It is Debian's, because the one of the wheel has no TLS.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        authority = trustme.CA()
-        issued = until - timedelta(days=90)
-        certificate = authority.issue_cert(host, not_before=issued, not_after=until)
+def server_with_certificate(until: datetime) -> Iterator[Server]:
+    """Run a Postgres with a certificate of an authority of its own, by which it is verified."""
+    authority = trustme.CA()
+    issued = until - timedelta(days=90)
+    certificate = authority.issue_cert("127.0.0.1", not_before=issued, not_after=until)
+    with _open_folder() as folder:
         give(folder / "key", certificate.private_key_pem.bytes().decode())
         give(folder / "certificate", certificate.cert_chain_pems[0].bytes().decode())
         authority.cert_pem.write_to_path(str(folder / "authority"))
-        files: dict[str, Any] = {
-            "ssl": "on",
-            "ssl_key_file": folder / "key",
-            "ssl_cert_file": folder / "certificate",
-        }
-        with server(version="15", **files) as running:
+        files = {"ssl_key_file": folder / "key", "ssl_cert_file": folder / "certificate"}
+        settings: dict[str, Any] = {"ssl": "on", **files}
+        with server(programs=_debians(), **settings) as running:
             verified = f"?sslmode=verify-full&sslrootcert={folder / 'authority'}"
             yield running._replace(url=running.url + verified)
 

@@ -1,11 +1,11 @@
 """The set-ups: what is in the environment, in the database, and around them."""
 
-from datetime import timedelta
 from functools import partial
 
 from migrations.state import REVISIONS
 from tests.setups.servers import (
     PASSWORD,
+    TOMORROW,
     YESTERDAY,
     ipv6_only,
     server,
@@ -62,7 +62,7 @@ SETUPS = (
     Setup("TLS that the server lacks", {"DATABASE_URL": "{url}?sslmode=require"}),
     Setup(
         "a server certificate that is good, with `sslmode=verify-full`",
-        server=partial(server_with_certificate, YESTERDAY + timedelta(days=2)),
+        server=partial(server_with_certificate, TOMORROW),
     ),
     Setup(
         "the same, and the certificate has expired",
