@@ -17,7 +17,7 @@ def data_folder(path: Path) -> Path:
     task = "made at"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        task = "written to at"
+        task = "used at"
         tempfile.TemporaryFile(dir=path).close()  # os.access() is true for root
     except OSError as error:
         raise SystemExit(

@@ -14,7 +14,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as exit_:
         data_folder(folder)
     assert str(exit_.value).startswith(
-        f"Configuration error: DATA_DIR can't be written to at {folder}: "
+        f"Configuration error: DATA_DIR can't be used at {folder}: "
     )
 
 
