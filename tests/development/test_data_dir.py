@@ -13,9 +13,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     folder = tmp_path if os.geteuid() else Path("/proc")  # root may write to the first
     with pytest.raises(SystemExit) as exit_:
         data_folder(folder)
-    assert str(exit_.value).startswith(
-        f"Configuration error: DATA_DIR can't be used at {folder}: "
-    )
+    assert str(exit_.value).startswith(f"Configuration error: DATA_DIR can't be used at {folder}: ")
 
 
 def test_nothing_is_left_in_a_folder_that_can_be_written_to(tmp_path: Path) -> None:
