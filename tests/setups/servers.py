@@ -25,7 +25,7 @@ local all postgres trust
 host all app 127.0.0.1/32 scram-sha-256
 host all app ::1/128 scram-sha-256
 """
-DEBIANS = "/usr/lib/postgresql"
+DEBIAN = "/usr/lib/postgresql"
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
@@ -75,7 +75,7 @@ def _newest() -> Path:
 
 def _debians() -> Path:
     """Return the programs of a Postgres that has TLS, which the wheel's has not."""
-    found = [each for each in postgres_versions().values() if each.is_relative_to(DEBIANS)]
+    found = [each for each in postgres_versions().values() if each.is_relative_to(DEBIAN)]
     assert found, "Debian's postgresql is not installed"
     return found[0]
 
