@@ -19,6 +19,7 @@ STATUS_LINES = {
 }
 
 
+@lru_cache(maxsize=512)  # lengths of bodies, and the CORS headers of each origin
 def header_line(name: bytes, value: bytes) -> bytes:
     """Return the line of a header. Raises RuntimeError if it could be read as something else."""
     if NAME.fullmatch(name) is None or FORBIDDEN_IN_VALUE.search(value):
