@@ -171,7 +171,7 @@ def test_a_deletion_that_waits_for_an_undo_survives_a_closed_tab(
 def test_a_refused_change_is_taken_back(alice: Person, running: Stack) -> None:
     alice.adds("Buy milk")
     alice.page.route("**/complete", lambda route: route.fulfill(status=500))
-    alice.box("Buy milk").check()
+    alice.box("Buy milk").click()  # `check` would fail, because the change is taken back at once
     alice.reads("“Buy milk” was not saved")
     assert not alice.box("Buy milk").is_checked()
     alice.reads("0 of 1 done")
