@@ -1,4 +1,4 @@
-"""What a token says, read without verifying it, because the API verifies every token."""
+"""Read a token without verifying it, because the API verifies every token."""
 
 import base64
 import binascii

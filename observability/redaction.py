@@ -54,7 +54,7 @@ def _decoded(text: str) -> str | None:
 def excerpt(text: str) -> str:
     """Return the beginning of `text`, which a client chose, as one word that the log may show.
 
-    Everything except visible ASCII becomes an escape: no space can look like the end of the text.
+    Everything except visible ASCII is escaped, so that no space can look like the end of the text.
     """
     cut = text[:MAX_EXCERPT] + "..." if len(text) > MAX_EXCERPT else text
     return UNUSUAL.sub(lambda match: ascii(match[0])[1:-1].replace(" ", "\\x20"), cut)
