@@ -25,7 +25,7 @@ PERMANENT = ("0A", "22", "28", "3D", "42")
 _SQLSTATE = re.compile(r'^(?:.*? failed: )?[^":\n]+:  ([0-9A-Z]{5}): ', re.MULTILINE)
 
 
-# The kinds of trouble, each with its SQLSTATEs or their first characters.
+# The kinds of problems, each with its SQLSTATEs or their first characters.
 _KINDS = {
     "authentication": ("28",),
     "no such database": ("3D",),
@@ -68,7 +68,7 @@ class ConnectError(psycopg2.OperationalError):
 
 
 def kind(error: BaseException) -> str:
-    """Return the kind of trouble that caused `error`, in a few words."""
+    """Return the kind of problem that caused `error`, in a few words."""
     if isinstance(error, TimeoutError):
         return "timeout"
     sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""

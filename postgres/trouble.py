@@ -7,35 +7,35 @@ logger = logging.getLogger("tasks")
 
 
 class Trouble:
-    """A trouble with the database, which logs when it begins and ends.
+    """A problem with the database, whose beginning and end are logged.
 
-    The log has one line when the trouble begins, one when its kind changes, and one when it ends,
+    The log has one line when the problem begins, one when its kind changes, and one when it ends,
     however many requests fail because of it.
     """
 
     def __init__(self, end: str) -> None:
-        """Log `end` when the trouble ends."""
+        """Log `end` when the problem ends."""
         self._end = end
         self.kind: str | None = None
 
     def begin(self, kind: str, sentence: str) -> None:
-        """Log trouble of this `kind`, unless the log has it already."""
+        """Log a problem of this `kind`, unless the last line was about the same kind."""
         if kind != self.kind:
             self.kind = kind
             logger.warning("The database can't be used (%s): %s", kind, sentence)
 
     def end(self) -> None:
-        """Log that the trouble has ended, if there was any."""
+        """Log that the problem has ended, if there was one."""
         if self.kind is not None:
             self.kind = None
             logger.info(self._end)
 
 
 class PassingTrouble(Trouble):
-    """A trouble that no check can detect. It ends when it has not occurred for a while."""
+    """A problem that no check can detect. It ends when it has not occurred for a while."""
 
     def __init__(self, end: str, seconds: float) -> None:
-        """Log `end` when the trouble has not occurred for `seconds`."""
+        """Log `end` when the problem has not occurred for `seconds`."""
         super().__init__(end)
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
@@ -46,6 +46,6 @@ class PassingTrouble(Trouble):
         self._timer = asyncio.get_running_loop().call_later(self._seconds, self.end)
 
     def close(self) -> None:
-        """Stop waiting for the end of the trouble."""
+        """Stop waiting for the end of the problem."""
         if self._timer is not None:
             self._timer.cancel()
