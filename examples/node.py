@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from examples.processes import Processes
 
-OLDEST = (20, 19)  # Vite's (https://vite.dev/guide/)
+OLDEST = (20, 19)  # for Vite (https://vite.dev/guide/)
 MISSING = "Node.js 20.19 or later is needed, with npm: https://nodejs.org"
 INSTALL = ("ci", "--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier")
 

@@ -4,7 +4,7 @@ import errno
 import socket
 import sys
 
-LOOPBACK = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))  # what localhost stands for
+LOOPBACK = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))  # localhost means both
 
 
 def check(api: int, auth: int, frontend: int) -> None:

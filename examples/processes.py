@@ -14,7 +14,7 @@ from typing import Self
 from examples import output
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERVAL = 0.1  # seconds between two looks at the processes
+INTERVAL = 0.1  # seconds between checks of the processes
 STOP_TIMEOUT = 12  # seconds; the service takes up to 10
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
@@ -40,7 +40,7 @@ class Processes:
             text=True,
         )
         for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) has SIGHUP ignored
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) ignores SIGHUP
                 signal.signal(number, lambda *_: self._stopping.set())
         return self
 

@@ -18,7 +18,7 @@ from mcp_server.server import State, make_server
 from mcp_server.settings import HttpSettings
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"  # RFC 9728, section 3
-LARGEST_BODY = 65_536  # bytes of a request, as many as the API reads
+LARGEST_BODY = 65_536  # bytes of a request; the API has the same limit
 
 
 def http_app(settings: HttpSettings) -> ASGIApp:

@@ -7,8 +7,8 @@ import math
 import time
 from typing import Any, NamedTuple
 
-LEEWAY = 10  # seconds of clock difference, as many as the API allows
-MAX_LENGTH = 16 * 1024  # characters, as many as the API reads
+LEEWAY = 10  # seconds of clock difference; the API allows the same
+MAX_LENGTH = 16 * 1024  # characters; the API has the same limit
 
 
 class InvalidToken(ValueError):

@@ -36,7 +36,7 @@ from observability.logs import logger
 from observability.redaction import redact, shown_path
 
 NAME = "task-management-api"
-STOP_LIMIT = 2.0  # seconds to send the rest when the service stops
+STOP_LIMIT = 2.0  # seconds to send what is queued when the service stops
 MAX_ATTRIBUTE = 4096  # characters, of a span's path for example
 
 

@@ -44,7 +44,7 @@ class LogWriter:
         self._has_thread = False
         self._is_idle = False  # the thread waits for lines
         self._is_failing = False  # the last write failed
-        self._is_mid_line = False  # and left a line incomplete
+        self._is_mid_line = False  # the last write left a line incomplete
 
     def _start_over_in_child(self) -> None:
         """Discard the parent's thread and its lines, which the parent writes."""

@@ -17,7 +17,7 @@ MIN_LENGTH = 66  # characters of three such parts
 ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 MAX_ROUNDS = 4  # of percent-encoding; some clients encode twice by mistake
 MAX_EXCERPT = 200  # characters
-UNUSUAL = re.compile(r"[^!-~]")  # all but visible ASCII
+UNUSUAL = re.compile(r"[^!-~]")  # everything except visible ASCII
 MAX_PATH = 4096  # bytes; room for a user id of 255 characters in UTF-8 and percent signs
 
 

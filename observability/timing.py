@@ -18,7 +18,7 @@ class RequestTiming:
     def __init__(self) -> None:
         self.queued_at = perf_counter()
         self.admitted_at: float | None = None  # when it got its slot
-        self.unspent = True  # whether no statement was sent yet
+        self.unspent = True  # whether `first_wait` has not returned the wait yet
         self.connection = 0.0  # seconds until the pool had a connection
         self.database = 0.0  # seconds until the statements had their responses
 
