@@ -15,7 +15,7 @@ RULE = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE (conrelid, con
 
 
 class Implementation(PostgresqlImpl):
-    """Replaces Alembic's implementation for PostgreSQL, because it has the same `__dialect__`."""
+    """A replacement for Alembic's PostgreSQL implementation, found by its `__dialect__`."""
 
     __dialect__ = "postgresql"
 

@@ -24,7 +24,7 @@ DEVELOPMENT = (
 
 
 class ConnectionWarnings:
-    """Checks each new connection, and logs a warning when it begins to apply.
+    """A check of each new connection, which logs a warning when it begins to apply.
 
     Workers share a record of the logged warnings, so that a service logs each only once.
     """

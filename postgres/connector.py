@@ -31,7 +31,7 @@ class Pool(Protocol):
 
 
 class Connector:
-    """Opens connections while `pool` wants them.
+    """The attempts to open connections while `pool` wants them.
 
     While the database accepts connections, up to MAX_CONNECTING attempts run at once. While there
     is no connection, and after a failure, a new attempt starts after each pause, even if the last

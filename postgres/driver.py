@@ -117,9 +117,9 @@ class Connection(extensions.connection):
         """Execute `statement` on `cursor`, which then has the rows.
 
         `elapsed` is how many seconds of STATEMENT_TIMEOUT were spent on getting the connection.
-        Raises psycopg2.Error and TimeoutError. After a timeout or a cancellation, the statement is
-        cancelled and the connection is closed. Otherwise the late response would be taken for the
-        response to the next statement.
+        Raises psycopg2.Error and TimeoutError. A timeout or a cancellation ends the statement and
+        closes the connection, because the late response would be taken for the response to the next
+        statement.
         """
         self._set_deadline(STATEMENT_TIMEOUT - elapsed)
         if not isinstance(statement, Statement):

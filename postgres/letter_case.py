@@ -19,7 +19,7 @@ logger = logging.getLogger("tasks")
 
 
 class LetterCase:
-    """Logs a warning, once, if searches and the order of titles can't ignore case."""
+    """A check that logs one warning if searches and the order of titles can't ignore case."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe

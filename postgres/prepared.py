@@ -51,7 +51,7 @@ Names = dict[str, bool]
 
 
 class _Placeholders(dict[str, str]):
-    """Numbers the parameters in the order in which they first occur."""
+    """The numbers of parameters, in the order in which they first occur."""
 
     def __missing__(self, name: str) -> str:
         self[name] = f"${len(self) + 1}"

@@ -78,7 +78,7 @@ class RequestBuffer:
 
 
 class HeadProbe:
-    """Checks a head that is still arriving, so that an error can be sent without delay."""
+    """A check of a head that is still arriving, so that an error can be sent without delay."""
 
     def __init__(self) -> None:
         self._lines = 0

@@ -23,7 +23,7 @@ def log_mode(settings: Settings) -> None:
 
 
 class Greeting:
-    """Logs a few lines once clients can reach the service. Of several workers, only the first does.
+    """The log lines for when clients can reach the service. Only the first worker writes them.
 
     A restarted worker does not repeat them.
     """

@@ -46,7 +46,7 @@ class HeaderLines(NamedTuple):
 
 
 class _Collector:
-    """Collects the header lines that httptools finds."""
+    """A collector of the header lines that httptools finds."""
 
     def __init__(self) -> None:
         self.headers: list[RawHeader] = []

@@ -81,7 +81,7 @@ class Waiter(NamedTuple):
 
 
 class MemoryBudget:
-    """Grants `total` bytes, at most half of them to one user. The users take turns.
+    """A budget of `total` bytes, of which one user may hold at most half. The users take turns.
 
     Only requests of more than FREE bytes need a grant, so small requests never wait. Up to
     MAX_WAITING requests wait, each for MAX_WAIT at most. Meanwhile, stalled clients are cut off,

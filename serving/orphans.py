@@ -10,7 +10,7 @@ from contextlib import suppress
 
 
 class Orphans:
-    """Reaps a zombie that is still there at the second of two calls of `reap`.
+    """A reaper of zombies that are still there at the second of two calls of `reap`.
 
     The delay leaves this process's own children to uvloop, which waits for them before the next
     tick of the server.

@@ -153,7 +153,7 @@ class Protocol(Connection):
             self._close_idle()
 
     def _close_idle(self) -> None:
-        """Close the connection, unless a request that would be lost waits in the socket."""
+        """Close the connection, unless an unread request in the socket would be lost."""
         waits = select.poll()
         waits.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         if self._reading_paused or not waits.poll(0):

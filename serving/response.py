@@ -43,7 +43,7 @@ def default_lines(headers: tuple[RawHeader, ...]) -> bytes:
 
 
 class ResponseWriter:
-    """Builds the bytes of one response.
+    """A builder of the bytes of one response.
 
     The head is sent with the first part of the body, in one system call and one segment.
     """
