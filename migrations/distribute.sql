@@ -2,7 +2,7 @@
 -- Citus cluster; docs/scaling.md says when, and what changes. Run it on the coordinator, after
 -- `alembic upgrade head`, while no service writes:
 --   psql "$MIGRATION_DATABASE_URL" --set ON_ERROR_STOP=1 --file migrations/distribute.sql
--- Each statement is a transaction. If one fails, continue with that statement.
+-- Each statement is a transaction of its own. If one fails, go on from that statement.
 
 -- The nodes need the function that every change calls.
 SELECT create_distributed_function('tasks_next_update(timestamptz)');

@@ -29,7 +29,7 @@ $$;
 -- Free the name for the new table's primary key.
 ALTER INDEX tasks_pkey RENAME TO unpartitioned_tasks_pkey;
 
--- The key begins with `id`, because the check whether a missing task is another user's has only the id.
+-- The key begins with `id`, because the check whether a task belongs to another user looks it up by id alone.
 CREATE TABLE tasks_partitioned (
     LIKE tasks INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMMENTS,
     CONSTRAINT tasks_pkey PRIMARY KEY (id, user_id)

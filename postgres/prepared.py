@@ -30,8 +30,7 @@ RECOVERABLE = (
 
 # Sent before each statement if the role or the database has a stricter default, under which a
 # statement fails if another one changes its row at the same time. It is part of the statement's
-# message, so it costs no round trip. Its effect ends with the message, so a pooler need not keep
-# it.
+# message, so it costs no round trip. Its effect ends with the message, so a pooler keeps no state.
 READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
 
 # After this many recoveries, each of which sends a statement again, check whether they are rare.

@@ -28,8 +28,7 @@ TOO_MANY_LINES = MAX_LINES + 2  # the request line is one
 CACHED_LINES = 1024  # of requests
 CACHED_SIZE = 2048  # bytes of one request's lines; longer ones are rare
 
-# RFC 9110, section 7.2, and RFC 3986, section 3.2.2, and the underscore, which container names
-# have.
+# RFC 9110, section 7.2, and RFC 3986, section 3.2.2, with the underscore for container names.
 HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::\d*)?")
 
 RawHeader = tuple[bytes, bytes]
