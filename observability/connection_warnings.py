@@ -26,7 +26,7 @@ DEVELOPMENT = (
 class ConnectionWarnings:
     """A check of each new connection, which logs a warning when it begins to apply.
 
-    Workers share a record of the logged warnings, so that a service logs each only once.
+    Workers share a record of the logged warnings, so that only one of them logs each warning.
     """
 
     def __init__(self, environment: str) -> None:

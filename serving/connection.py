@@ -63,7 +63,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        # With these limits `writing_paused` says whether more than FREE bytes are unread.
+        # So `writing_paused` is true from when more than FREE bytes are unread until all are read.
         transport.set_write_buffer_limits(high=FREE, low=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:

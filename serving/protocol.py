@@ -31,7 +31,7 @@ from serving.headers import malformed
 from serving.memory_budget import FREE, Hold, MemoryBudget
 from serving.refusal import refusal
 
-# Longer than the time limit of a body (routing/body.py), so that the response to that comes first.
+# Longer than the time limit of a body (routing/body.py), so that its response is sent first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
 READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
 LINGER_TIME = 2.0  # seconds
