@@ -1,10 +1,10 @@
-"""The files of TLS in the home directory, which libpq reads unless a URL names others.
+"""TLS files in the home directory, which libpq reads unless the URL names others.
 
-If libpq may not read one of them, TLS fails. With `sslmode=prefer`, which is its default, it then
-connects without TLS and says nothing
+If libpq has no permission to read one of them, TLS fails. With `sslmode=prefer`, which is the
+default, libpq then silently connects without TLS
 (https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-FILE-USAGE). A service whose HOME
-belongs to another user, such as root's in a container, would so send its password and its tasks in
-the clear.
+belongs to another user, such as root in a container, would then send its password and its tasks
+unencrypted.
 """
 
 import os
@@ -20,9 +20,9 @@ NO_ROOT = (
 
 
 def home_files(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return what to add to libpq's `parameters`, so that no unreadable file turns TLS off.
+    """Return what to add to `parameters`, so that an unreadable file does not turn TLS off.
 
-    Raises ValueError if the server is to be verified, and the file for that can't be read.
+    Raises ValueError if the server must be verified, but the root certificate can't be read.
     """
     mode = str(_given("sslmode", parameters) or "prefer")
     added = {}
@@ -51,7 +51,7 @@ def _home_file(name: str) -> Path:
 
 
 def _is_unreadable(path: Path) -> bool:
-    """Return whether the file may be there, but can't be read."""
+    """Return whether the file exists, or may exist, but can't be read."""
     try:
         path.stat()
     except PermissionError:
