@@ -72,7 +72,7 @@ def kind(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "timeout"
     sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
-    words = re.sub('"[^"]*"', "", str(error))  # without names, which may be any word
+    words = re.sub('"[^"]*"', "", str(error))  # without names, which may contain any word
     by_words = (name for name, pattern in _WORDS.items() if re.search(pattern, words))
     by_sqlstate = (name for name, states in _KINDS.items() if sqlstate.startswith(states))
     if sqlstate == "28000" and "no encryption" in words and "SSL encryption" not in words:

@@ -84,12 +84,12 @@ class Connector:
         attempt.add_done_callback(self._ended)
 
     def _ended(self, attempt: asyncio.Task[Connection]) -> None:
-        if attempt not in self._attempts:  # it was cancelled, perhaps too late
+        if attempt not in self._attempts:  # it was cancelled, perhaps after it had succeeded
             if not attempt.cancelled() and attempt.exception() is None:
                 attempt.result().close()
             return
         self._attempts.remove(attempt)
-        if attempt.cancelled():  # by the end of the event loop
+        if attempt.cancelled():  # because the event loop ended
             return
         if (error := attempt.exception()) is None:
             self._succeeded(attempt.result())

@@ -41,6 +41,6 @@ def _is_name(host: str) -> bool:
 async def _resolved(host: str) -> list[str]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # another of the hosts may resolve
+    except (OSError, UnicodeError):  # another host may still resolve
         return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -31,7 +31,7 @@ from postgres.prepared import (
 )
 
 CONNECT_TIMEOUT = 5.0  # seconds
-STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, because a pooler forwards no server setting
+STATEMENT_TIMEOUT = 5.0  # seconds; measured here, because poolers forward no server setting
 EXPIRED = "the database did not answer in time"
 # This parameter overrides the encoding that the role, the server, PGCLIENTENCODING or a pooler
 # sets. In another encoding than UTF-8, some titles could be neither stored nor read.
@@ -58,11 +58,11 @@ class Connection(extensions.connection):
     loop: asyncio.AbstractEventLoop
     socket: int
     statements = PreparedStatements(enabled=False)  # until its Database sets its own
-    busy = True  # while it is opened, too
+    busy = True  # also while it is being opened
     dead = False
     expired = False
     generation = 0  # of its pool
-    used = False  # since its pool last looked for a surplus
+    used = False  # since its pool last looked for surplus connections
     waiter: asyncio.Future[None] | None = None
     cancellation: asyncio.Task[None] | None = None
     _deadline = 0.0  # of the statement, on the loop's clock
@@ -79,7 +79,7 @@ class Connection(extensions.connection):
         show_sqlstates(self, show=False)
         self.socket, self.busy = self.fileno(), False
         self.loop.add_reader(self.socket, self._readable)
-        self._socket_state = select.poll()  # select.select accepts no socket from 1024 up
+        self._socket_state = select.poll()  # select.select accepts no descriptor above 1023
         self._socket_state.register(self.socket, select.POLLIN)
         self._names: Names = {}
         self._cursor = super().cursor(cursor_factory=extensions.cursor)
@@ -103,7 +103,7 @@ class Connection(extensions.connection):
         await self.execute(cursor, statement, parameters, elapsed)
         try:
             return cursor.fetchall() if cursor.description else []
-        except ValueError as error:  # what arrived is not what its types say
+        except ValueError as error:  # the values do not match their types
             self.close()
             raise psycopg2.OperationalError("the response is malformed") from error
 
@@ -178,11 +178,11 @@ class Connection(extensions.connection):
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             waited = len(cursor.query or b"") <= SENT_AT_ONCE
-            if waited:  # there is nothing yet to poll for
+            if waited:  # wait for the response before the first poll
                 self.waiter = self.loop.create_future()
                 await self.waiter
             while (state := self.poll()) != extensions.POLL_OK:
-                if self.expired:  # while it was not waiting, just before a poll
+                if self.expired:  # between a wait and a poll
                     raise TimeoutError(EXPIRED)
                 if state == extensions.POLL_READ:
                     if waited and self._has_something_to_read():
@@ -325,7 +325,7 @@ async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Con
             return await _connect(kind, parameters | await addresses(parameters) | ENCODING)
     except TimeoutError:
         raise
-    except Exception as error:  # psycopg2 raises almost anything for a peer that is not a Postgres
+    except Exception as error:  # psycopg2 may raise any error if the peer is not a Postgres
         raise ConnectError(error) from error
 
 

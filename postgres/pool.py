@@ -14,7 +14,7 @@ from postgres.connector import Connect, Connector
 from postgres.driver import Connection
 
 IDLE_PERIOD = 30.0  # seconds
-WAKE_TIMEOUT = 4.0  # seconds to wait for a connection while the process has none
+WAKE_TIMEOUT = 4.0  # seconds to wait for a connection while none is open
 
 Waiter = asyncio.Future[Connection]
 
@@ -32,7 +32,7 @@ class Pool:
         self.limit = size + overflow
         self.in_use = 0
         self.timeouts = 0
-        self._timeout = timeout  # seconds to wait while the process has connections
+        self._timeout = timeout  # seconds to wait while connections are open
         self._idle: list[Connection] = []
         self._waiters: deque[Waiter] = deque()
         self._warming = False
@@ -139,7 +139,7 @@ class Pool:
         if not self.is_connected():
             self._connected_at = asyncio.get_running_loop().time()
         open_ = self.in_use + len(self._idle)
-        if open_ >= self.limit:  # the attempts that hung succeeded all at once
+        if open_ >= self.limit:  # several pending attempts succeeded at once
             connection.close()
             return
         connection.generation = self._generation
@@ -179,7 +179,7 @@ class Pool:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             elif not waiter.cancelled() and waiter.exception() is None:
-                self.release(waiter.result())  # it came at the same moment
+                self.release(waiter.result())  # it arrived at the same moment
             raise
         finally:
             timer.cancel()

@@ -105,7 +105,7 @@ class PreparedStatements:
         # Whether a pooler shares its server connections, so that other clients may have prepared
         # statements.
         self.is_pooled = False
-        self.prefix = ""  # READ_COMMITTED, once the default turned out to be another
+        self.prefix = ""  # READ_COMMITTED, once the default has proved to be stricter
         self.executions = 0
         self.recoveries = 0
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ABSENT = "/dev/null/absent"  # no file can be there, and libpq continues without it
+ABSENT = "/dev/null/absent"  # no such file can exist, so libpq continues without one
 NO_ROOT = (
     "has sslmode={} without sslrootcert, and ~/.postgresql/root.crt can't be read: "
     "add sslrootcert=system, or the path of the authority's certificate"
@@ -31,7 +31,7 @@ def home_files(parameters: Mapping[str, Any]) -> dict[str, str]:
         if mode.startswith("verify-") and not os.access(root, os.R_OK):
             raise ValueError(NO_ROOT.format(mode))
         if _is_unreadable(root):
-            if mode == "require":  # libpq verifies the server, if the file is there
+            if mode == "require":  # libpq verifies the server if the file exists
                 raise ValueError(NO_ROOT.format(mode))
             added["sslrootcert"] = ABSENT
     if not _given("sslcert", parameters) and _is_unreadable(_home_file("postgresql.crt")):

@@ -28,9 +28,9 @@ def postgres_url(value: str) -> URL:
     """
     _check_form(value)
     parameters = _parsed(value)
-    if "@" in parameters.get("host", "")[1:]:  # in front it is that of an abstract socket
+    if "@" in parameters.get("host", "")[1:]:  # a leading @ marks an abstract socket
         raise ValueError(f"has two @ before its host: {ESCAPES}")
-    if not parameters.get("host"):  # of PGHOST, or of a service
+    if not parameters.get("host"):  # PGHOST or a service file may have it
         options = resolved_options(make_dsn(**parameters))
         if options.get("host"):
             parameters |= {"host": options["host"], "port": options.get("port", "")}
@@ -71,7 +71,7 @@ def _parsed(value: str) -> dict[str, Any]:
         if names:
             raise ValueError("has a parameter that Postgres's client does not know") from None
         raise ValueError(f"{FORM}; {ESCAPES}") from None
-    except Exception:  # any message of a parser would quote the password
+    except Exception:  # the parser's message may quote the password
         raise ValueError(f"{FORM}; {ESCAPES}") from None
 
 
@@ -88,7 +88,7 @@ def _check_values(parameters: dict[str, Any]) -> None:
     try:
         psycopg2.connect(**nowhere, async_=1).close()
     except psycopg2.OperationalError as error:
-        if "/dev/null" not in str(error):  # in any language: libpq did not try to connect
+        if "/dev/null" not in str(error):  # libpq did not try to connect
             raise ValueError(_complaint(str(error), parameters)) from None
     certificate = str(parameters.get("sslrootcert", "system"))
     if certificate != "system" and not Path(certificate).is_file():
@@ -108,7 +108,7 @@ def _url(parameters: dict[str, Any]) -> URL:
     rest = dict(parameters)
     user, password, database = (rest.pop(name, None) for name in ("user", "password", "dbname"))
     host, port = rest.get("host", ""), rest.get("port", "")
-    if "," in host and port and "," not in port:  # SQLAlchemy wants one for each host
+    if "," in host and port and "," not in port:  # SQLAlchemy needs one for each host
         rest["port"] = port = ",".join([port] * len(host.split(",")))
     single = host and not host.startswith(("/", "@")) and "," not in f"{host}{port}"
     if single:

@@ -25,7 +25,7 @@ class Body(Protocol):
     """A body that arrives in parts."""
 
     complete: bool
-    missing: int  # bytes that will arrive, as far as they were declared
+    missing: int  # bytes that were declared and have not arrived
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the content in `data`, and the bytes after the end of the body.

@@ -8,7 +8,7 @@ from errors import HeadersTooLarge
 from serving.head import Head, parse_head, parse_request_line
 from serving.headers import TOO_MANY_LINES, feed, first_lines, header_parser, malformed
 
-MAX_HEAD = 64 * 1024  # bytes, the empty lines before it included
+MAX_HEAD = 64 * 1024  # bytes, including the empty lines before it
 
 EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 # A method of at most 32 characters. The rest of the line is checked when the line is complete.
@@ -22,7 +22,7 @@ class RequestBuffer:
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self._searched = 0  # bytes of a head that were looked at and don't complete it
+        self._searched = 0  # bytes of an incomplete head that were checked already
         self._skipped = 0  # bytes of empty lines before it, which RFC 9112, section 2.2, allows
         self._probe: HeadProbe | None = None
 

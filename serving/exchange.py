@@ -21,8 +21,8 @@ from serving.response import ResponseWriter
 # Bytes of a body that are read after the response. A fast client sends more than 2 MiB before it
 # reads the response.
 MAX_UNREAD_BODY = 4 * 1024 * 1024
-STREAM = 64 * 1024  # bytes that a response in parts takes besides the part that is sent
-MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has not received, until reading pauses
+STREAM = 64 * 1024  # bytes that a streamed response takes besides the part that is being sent
+MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has yet to receive when reading pauses
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -81,15 +81,15 @@ class Exchange:
         self._received = head.body is None  # whether the whole body has arrived
         self._delivered = False  # whether the application has received it
         self._taken = 0  # bytes of the body that the application has received
-        self.head_memory: Hold | None = None  # of the head, if that is not small
-        self._hold: Hold | None = None  # the memory of the body, if that is not small
+        self.head_memory: Hold | None = None  # the memory of the head, unless it is small
+        self._hold: Hold | None = None  # the memory of the body, unless it is small
         self._error: APIError | None = None  # what `receive` raises
         self._event: asyncio.Event | None = None  # set when `receive` has something to return
         self._response = ResponseWriter(head.method, head.version)
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application. If it fails, refuse the request or cut the response off."""
-        if self.disconnected:  # the body was malformed, in the same segment
+        if self.disconnected:  # the body, in the same segment, was malformed
             return
         try:
             await app(self.scope, self.receive, self.send)
@@ -100,7 +100,7 @@ class Exchange:
         if self.complete or self.disconnected:
             return
         if self.started:
-            self._connection.abort()  # a part must not pass for the whole
+            self._connection.abort()  # the client must not take a part for the whole
         else:
             self._connection.refuse(InternalError())
 
@@ -179,14 +179,14 @@ class Exchange:
         """
         assert self._body is not None
         expected = self._taken + len(self._content) + self._body.missing
-        if expected <= FREE:  # of a body in chunks, so far
+        if expected <= FREE:  # for a chunked body: so far
             return
         is_sized = isinstance(self._body, SizedBody)
         size = min(expected, MAX_BUFFERED_BODY) if is_sized else MAX_BUFFERED_BODY
         try:
             self._hold = await self._connection.memory.acquire(self._user(), size)
         except APIError:
-            self.keep_alive = False  # or the connection would keep the request until its body came
+            self.keep_alive = False  # otherwise the connection would wait for the rest of the body
             raise
         self._connection.reserved = True
         if not self._received:
@@ -253,7 +253,7 @@ class Exchange:
             self._hold = self._connection.memory.take(self._user(), STREAM)
         if not more:
             self.complete = True
-            self._content.clear()  # the rest of the body may take its time
+            self._content.clear()  # the rest of the body may arrive much later
             self._wake()
             self._connection.response_complete()
 
@@ -261,5 +261,5 @@ class Exchange:
         """Wait until the client has read the last part and there is memory for the next one."""
         await self._connection.drain()
         if self.started and not self.disconnected:
-            with suppress(Overloaded, TooManyRequests):  # what was sent would be lost
+            with suppress(Overloaded, TooManyRequests):  # an error would cut off the response
                 await self._connection.memory.wait(self._user(), RESPONSE_PART)

@@ -26,9 +26,9 @@ from serving.balance import Share
 from serving.orphans import Orphans
 from serving.protocol import Protocol
 
-DRAIN_TIME = 1.0  # seconds for which an idle connection may still bring a request
+DRAIN_TIME = 1.0  # seconds in which a request may still arrive on an idle connection
 HANDSHAKE_TIME = 0.3  # seconds that the handshake of a connection may take
-MAX_WAITING = 8192  # connections that are accepted at the end, because more may come all the time
+MAX_WAITING = 8192  # connections to accept at the end, because more may keep arriving
 TICK = 0.05  # seconds
 
 SO_ATTACH_FILTER = 26  # socket(7); Linux
@@ -87,7 +87,7 @@ class Server(uvicorn.Server):
         """Serve the requests that clients sent before they knew of the stop, then stop."""
         began = time.monotonic()
         listeners = sockets or []
-        self.config.timeout_keep_alive = 1  # of the connections that become idle from now on
+        self.config.timeout_keep_alive = 1  # for connections that become idle from now on
         if any(shares_port(listener) for listener in listeners):
             await self._hand_over(listeners)
         else:
@@ -116,10 +116,10 @@ class Server(uvicorn.Server):
         for _ in range(MAX_WAITING):
             if not has_waiting(listeners):
                 break
-            await asyncio.sleep(0)  # the event loop accepts at least one
+            await asyncio.sleep(0)  # the event loop accepts at least one connection
         for server in self.servers:
             server.close()
-        await asyncio.sleep(0)  # the last connection becomes known
+        await asyncio.sleep(0)  # the event loop registers the last connection
 
     async def _drain(self, seconds: float) -> None:
         """Announce the close on every connection, until none is open or the time is over."""

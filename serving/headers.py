@@ -25,7 +25,7 @@ MAX_LINES = 100  # of headers
 TOO_MANY_LINES = MAX_LINES + 2  # the request line is one
 
 # A client sends most of its requests with the same lines, so they are parsed once.
-CACHED_LINES = 1024  # of requests
+CACHED_LINES = 1024  # requests whose lines are cached
 CACHED_SIZE = 2048  # bytes of one request's lines; longer ones are rare
 
 # RFC 9110, section 7.2, and RFC 3986, section 3.2.2, with the underscore for container names.
@@ -38,7 +38,7 @@ class HeaderLines(NamedTuple):
     """Well-formed header lines, and what they mean."""
 
     headers: tuple[RawHeader, ...]  # names in lower case
-    content_length: int  # 0 without a body, or if that is chunked
+    content_length: int  # 0 if there is no body, or if it is chunked
     is_chunked: bool
     keep_alive: bool
     expects_continue: bool

@@ -14,7 +14,7 @@ FREE = 2 * 1024  # bytes of a request, or of an unread response, that need no re
 MAX_WAIT = 2.0  # seconds
 MAX_WAITING = 200  # requests; each takes some 12 KB while it waits
 LARGEST = 64 * 1024  # bytes that a request may ask for
-CHECK = 0.25  # seconds between two looks at the clients that wait
+CHECK = 0.25  # seconds between checks of the clients
 STALLED = 1.0  # seconds in which a client must send or read PROGRESS while others wait for memory
 PROGRESS = 8 * 1024  # bytes
 
@@ -77,7 +77,7 @@ class Waiter(NamedTuple):
     size: int
     granted: asyncio.Future[None]
     deadline: float
-    holds: bool  # whether the bytes are its own from then on
+    holds: bool  # whether the request then holds the bytes
 
 
 class MemoryBudget:
@@ -94,7 +94,7 @@ class MemoryBudget:
         refused: Callable[[type[APIError], str], None] = lambda kind, user: None,
     ) -> None:
         self._total = total
-        self._refused = refused  # is told of each refusal and its user
+        self._refused = refused  # called for each refusal
         self._share = total // 2
         self.used = 0
         self._waiting = 0
@@ -165,7 +165,7 @@ class MemoryBudget:
             self._remove(waiter)
         granted = waiter.granted
         if waiter.holds and granted.done() and not (granted.cancelled() or granted.exception()):
-            self.change(waiter.user, -waiter.size)  # it was granted at the same moment
+            self.change(waiter.user, -waiter.size)  # the bytes were granted at the same moment
 
     def _make_room(self, user: str) -> None:
         """Refuse the newest request of the user with the most waiting requests, or raise."""

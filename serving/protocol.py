@@ -33,10 +33,10 @@ from serving.refusal import refusal
 
 # Longer than the time limit of a body (routing/body.py), so that its response is sent first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
-READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
+READER_TIMEOUT = 20_000  # milliseconds for which the client may read nothing of a response
 LINGER_TIME = 2.0  # seconds
-SMALL_HEAD = 4 * 1024  # bytes that a complete head may have without memory of its own
-RETRY_AFTER = 1.0  # seconds, as the response OVERLOADED says
+SMALL_HEAD = 4 * 1024  # bytes of a complete head that need no reservation
+RETRY_AFTER = 1.0  # seconds, as in the response OVERLOADED
 
 
 class Protocol(Connection):
@@ -77,14 +77,14 @@ class Protocol(Connection):
         self._server_state = server_state
         self._app_state = app_state
         self._buffer = RequestBuffer()
-        self._head_memory: Hold | None = None  # of a large head that is arriving
-        self._memory_task: asyncio.Task[None] | None = None  # waits for that
+        self._head_memory: Hold | None = None  # the memory of a large head that is arriving
+        self._memory_task: asyncio.Task[None] | None = None  # waits for that memory
         self._exchange: Exchange | None = None  # until request and response are complete
         self._body: Body | None = None  # of the request that is arriving
-        self._unread = 0  # bytes of it that arrived after the response
-        self._receiving = True  # whether a request has begun, or must soon, by the deadline
+        self._unread = 0  # bytes of the body that arrived after the response
+        self._receiving = True  # whether a request is arriving, or must begin before the deadline
         self._lingering = False
-        self.closing = False  # whether the next response is to be the last
+        self.closing = False  # whether the next response is the last one
 
     # The methods that the server and the transport call.
 
@@ -131,7 +131,7 @@ class Protocol(Connection):
             self._make_last(self._exchange)
 
     def _make_last(self, exchange: Exchange) -> None:
-        if not self._buffer:  # a request that was sent ahead is served too
+        if not self._buffer:  # pipelined requests are served first
             exchange.keep_alive = False
 
     def resume_reading(self) -> None:
@@ -234,7 +234,7 @@ class Protocol(Connection):
             self._request_received()
         elif self._buffer:
             arrived = self._buffer.take_all()
-            self.resume_reading()  # the rest of the body
+            self.resume_reading()  # for the rest of the body
             self._buffer.append(self._receive_body(self._body, arrived))
             self._bound_buffer()
         else:

@@ -53,7 +53,7 @@ class ResponseWriter:
 
     def __init__(self, method: str, version: str) -> None:
         self._has_body = method != "HEAD"
-        self._is_1_0 = version == "1.0"  # it has no chunks: the connection's end ends the body
+        self._is_1_0 = version == "1.0"  # it has no chunks, so closing the connection ends the body
         self._head = b""  # until it is written
         self._chunked = False
         self._missing: int | None = None  # bytes of a body whose length was declared

@@ -41,7 +41,7 @@ def run(app: FastAPI) -> None:
     # them again when it ends.
     for number in STOPPING:
         signal.signal(number, _stop)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup(1) has it ignored
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup(1) ignores it
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with _listen(settings) as listener:
         log_mode(settings)
@@ -59,7 +59,7 @@ def _stop(*_: object) -> None:
 def _listen(settings: Settings) -> socket.socket:
     host = settings.listen_host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    serves_both = host == "::"  # IPv4 too, whose addresses protocol.py shows as IPv4
+    serves_both = host == "::"  # IPv4 too; protocol.py shows its addresses as IPv4
     try:
         if settings.reuse_port:
             return _bind(host, settings.port, family)
@@ -107,7 +107,7 @@ def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
     workers = Workers(
         lambda listener, share: Server(serving, share, greeting).run([listener]),
         settings.web_concurrency,
-        settings.shutdown_timeout + 2,  # statements that still run are cancelled then
+        settings.shutdown_timeout + 2,  # for cancelling statements that still run
     )
     workers.run(listener)
 

@@ -32,7 +32,7 @@ class Workers:
         self._serve = serve
         self._grace = grace  # seconds to finish requests in flight
         self._pids: dict[int, Share] = {}
-        self._free = Balance(count).shares  # of the workers that do not run
+        self._free = Balance(count).shares  # the places of workers that are not running
 
     def run(self, listener: socket.socket) -> None:
         """Keep the workers running until a signal raises SystemExit here, then stop them."""
