@@ -32,7 +32,7 @@ from config import Settings
 from development import tcp
 from development.data_dir import data_folder
 from observability.logs import logger
-from postgres import driver
+from postgres.dialect import libpq_parameters
 from postgres.url import postgres_url
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class _Server:
         return True
 
     def _connect(self) -> Connection:
-        parameters = driver.libpq_parameters(self.url)
+        parameters = libpq_parameters(self.url)
         connection: Connection = psycopg2.connect(**parameters, connect_timeout=5)
         return connection
 

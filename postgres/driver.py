@@ -1,4 +1,4 @@
-"""psycopg2 connections on the event loop, and the SQLAlchemy dialect that uses them.
+"""psycopg2 connections on the event loop.
 
 psycopg2 has no coroutines, but it has an asynchronous mode, in which every call returns at once and
 `poll()` says what to wait for (https://www.psycopg.org/docs/advanced.html#asynchronous-support). So
@@ -14,9 +14,6 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions
 from psycopg2.errors import SerializationFailure
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from postgres.cancellation import abandon_requests, cancel
@@ -339,38 +336,3 @@ async def _connect(kind: type[Connection], parameters: Mapping[str, Any]) -> Con
         extensions.connection.close(connection)
         raise
     return connection
-
-
-class Dialect(PGDialect_psycopg2):
-    """SQLAlchemy's psycopg2 dialect, with the asynchronous connections of this module."""
-
-    driver = "psycopg2_asyncio"
-    is_async = True
-    supports_statement_cache = True
-
-    release: Callable[[Connection], None] = staticmethod(Connection.close)
-
-    def do_close(self, dbapi_connection: Any) -> None:
-        """Return a connection to the pool from which SQLAlchemy took it."""
-        self.release(dbapi_connection)
-
-    def do_terminate(self, dbapi_connection: Any) -> None:
-        """Close a connection whose state SQLAlchemy does not know."""
-        dbapi_connection.close()
-        self.release(dbapi_connection)
-
-    # Autocommit is the only mode.
-    def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None: ...
-    def do_commit(self, dbapi_connection: Any) -> None: ...
-    def do_rollback(self, dbapi_connection: Any) -> None: ...
-
-
-registry.register("postgresql.psycopg2_asyncio", __name__, "Dialect")
-
-DIALECT: PGDialect_psycopg2 = Dialect()  # type: ignore[no-untyped-call]
-
-
-def libpq_parameters(url: URL) -> dict[str, Any]:
-    """Return `url` as libpq's connection parameters."""
-    parameters: dict[str, Any] = DIALECT.create_connect_args(url)[1]  # type: ignore[no-untyped-call]
-    return parameters

@@ -10,7 +10,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from sqlalchemy.engine import URL, make_url
 
 from postgres.client_parameters import remedy
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from postgres.libpq import resolved_options
 from postgres.tls_files import home_files
 
