@@ -81,7 +81,10 @@ class BoundedRequest(Request):
     @property
     def declares_body(self) -> bool:
         """Whether the headers say that there is a body."""
-        return any(name in FRAMING for name, _ in self.scope["headers"])
+        for name, _ in self.scope["headers"]:  # a generator takes twice the time
+            if name in FRAMING:
+                return True
+        return False
 
     @property
     def _limit(self) -> int:
