@@ -79,7 +79,7 @@ def test_the_page_names_the_version_of_the_plugin_that_is_tested() -> None:
     manifest = json.loads((ASSISTANTS / "package.json").read_text())["dependencies"]
     names = ("@better-auth/mcp", "better-auth", "@better-auth/core")
     assert {manifest[name] for name in names} == {"1.7.5"}
-    assert "`@better-auth/mcp` 1.7.5 wants" in TEXT
+    assert "`@better-auth/mcp` 1.7.5 requires" in TEXT
 
 
 def test_the_lock_of_these_packages_names_no_registry() -> None:
