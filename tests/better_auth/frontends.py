@@ -1,4 +1,4 @@
-"""A frontend with a stock Better Auth on Node, made of the files that docs/better-auth.md shows."""
+"""A frontend with a stock Better Auth on Node, built from the files in docs/better-auth.md."""
 
 import json
 import os
@@ -24,7 +24,7 @@ HARNESS = ("frontend.ts", "package.json", "tsconfig.json")
 
 
 class User:
-    """Somebody who signed up with e-mail and password, and the cookies of that session."""
+    """A user who signed up with e-mail and password, with the session's cookies."""
 
     def __init__(self, client: httpx.Client, answer: dict[str, Any]) -> None:
         self.client = client
@@ -32,7 +32,7 @@ class User:
         self.session_token: str = answer["token"]
 
     def token(self) -> str:
-        """A JWT, as the frontend asks for it."""
+        """Return a JWT, requested in the way that the frontend requests it."""
         answer = self.client.get("/api/auth/token")
         assert answer.status_code == 200, answer.text
         token: str = answer.json()["token"]
@@ -40,7 +40,7 @@ class User:
 
 
 class Frontend:
-    """A frontend that runs at `url`."""
+    """A frontend running at `url`."""
 
     def __init__(self, url: str, folder: Path, said: IO[str], complaints: IO[str]) -> None:
         self.url = url
@@ -50,7 +50,7 @@ class Frontend:
 
     @contextmanager
     def user(self, name: str) -> Iterator[User]:
-        """Signs `name` up."""
+        """Sign `name` up."""
         fields = {"email": f"{name}@example.com", "password": "correct horse", "name": name}
         headers = {"Origin": self.url}
         with httpx.Client(base_url=self.url, headers=headers, verify=NO_TLS) as client:
@@ -59,17 +59,17 @@ class Frontend:
             yield User(client, answer.json())
 
     def says(self) -> str:
-        """The next line of its output."""
+        """Return the next line of its output."""
         return self._said.readline().strip()
 
     def complaint(self) -> str:
-        """The next line of its error output."""
+        """Return the next line of its error output."""
         return self._complaints.readline().strip()
 
 
 @contextmanager
 def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[Frontend]:
-    """A frontend made of the documented files of `mode`; frontend.ts says what can be `wanted`."""
+    """Run the documented files of `mode`. `wanted` overrides parts of auth.ts; see frontend.ts."""
     need("Node.js", "Better Auth")
     for source in (FOLDER / SHOWN[mode], FOLDER / "migrate.ts", *(HERE / name for name in HARNESS)):
         shutil.copy(source, folder)

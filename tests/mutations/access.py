@@ -104,14 +104,14 @@ CORS = [
         "Browsers would not show the frontend any response to a request with credentials.",
         "allow_credentials=True",
         "allow_credentials=False",
-        ("test_every_answer_is_readable_for_the_allowed_origin_alone",),
+        ("test_only_pages_of_the_allowed_origin_may_read_responses",),
     ),
     Mutation(
         "cors-for-every-origin",
         "Every website could read a user's tasks.",
         "allow_origins=allow_origins",
         'allow_origins=("*",)',
-        ("test_every_answer_is_readable_for_the_allowed_origin_alone",),
+        ("test_only_pages_of_the_allowed_origin_may_read_responses",),
     ),
     Mutation(
         "cors-of-refusals-for-every-origin",
@@ -153,14 +153,14 @@ CORS = [
         "Every website could find out that the service is there.",
         'for name in ("content-type", "content-length", "access-control-allow-private-network"):',
         'for name in ("content-type", "content-length"):',
-        ("test_a_page_of_a_public_network_may_call_a_private_one_if_its_origin_is_allowed",),
+        ("test_a_public_page_of_an_allowed_origin_may_call_a_service_in_a_private_network",),
     ),
     Mutation(
         "refused-origins-fill-the-log",
         "A client that invents origins could fill the disk.",
         "if text in self._logged or len(self._logged) >= MAX_LINES:",
         "if text in self._logged:",
-        ("test_a_flood_of_origins_is_logged_in_part_and_again_later",),
+        ("test_only_the_first_of_many_refused_origins_are_logged_in_an_interval",),
     ),
 ]
 

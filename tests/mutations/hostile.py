@@ -29,7 +29,7 @@ MUTATIONS = [
         "A client could put anything into the log and into a response.",
         "is_valid = VALID_ID.fullmatch(value) and not holds_token(value.decode())",
         "is_valid = value.isascii()",
-        ("test_any_other_is_replaced",),
+        ("test_an_invalid_id_is_replaced",),
     ),
     Mutation(
         "row-in-a-stack-trace",
@@ -57,20 +57,20 @@ MUTATIONS = [
         "A client would read Python's words, which repeat what was sent.",
         'return instruction == "RAISE_VARARGS" and module not in _LIBRARIES',
         "return True",
-        ("test_the_text_of_what_a_validator_calls_does_not",),
+        ("test_the_text_of_a_library_that_a_validator_calls_is_not_returned",),
     ),
     Mutation(
         "words-of-a-later-pydantic",
         "A client would read pydantic's words once a version has a new kind of error.",
         'return NOT_VALID if kind in _PYDANTIC else str(detail["msg"])',
         'return str(detail["msg"])',
-        ("test_a_kind_of_a_later_version_is_not_quoted",),
+        ("test_the_text_of_an_unknown_kind_of_error_is_not_quoted",),
     ),
     Mutation(
         "as-many-errors-as-faults",
         "A small body could ask for a response of megabytes.",
         "for fault in self.faults[:MAX_ERRORS]",
         "for fault in self.faults",
-        ("test_errors_are_bounded_and_the_detail_says_so",),
+        ("test_the_number_of_errors_is_limited_and_the_detail_says_so",),
     ),
 ]
