@@ -40,7 +40,7 @@ class Source:
                 yield _filled(text, each)
 
     def texts(self, node: ast.expr) -> list[str]:
-        """Return the values that an expression may have, with ANY for what is known only at run time."""
+        """Return the values that an expression may have, with ANY for unknown parts."""
         match node:
             case ast.Constant(value=str(text)):
                 return [text]

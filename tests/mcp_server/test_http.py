@@ -152,7 +152,7 @@ def test_the_operators_token_is_never_used_over_http(
 def test_neither_tokens_nor_arguments_are_logged(
     mcp_url: str, alice: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)  # at DEBUG, the client of this test logs tokens
+    caplog.set_level(logging.INFO)  # at DEBUG, the client of this test would log more
     token = token_of(alice)
 
     async def session() -> None:

@@ -55,7 +55,7 @@ def cut_off() -> Iterator[httpx.Client]:
 
 
 def statuses(broken: httpx.Client, cut_off: httpx.Client, origin: str) -> dict[str, int]:
-    """Return the status of each kind of response, after checking that `origin` may read it or not."""
+    """Return the status of each kind of response, after checking who may read it."""
     headers = {"Origin": origin}
     kinds = {
         "list": broken.get(TASKS, headers=headers),

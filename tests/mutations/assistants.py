@@ -1,4 +1,4 @@
-"""The MCP server: whose token a call carries, and what is repeated."""
+"""The MCP server: each call uses its own user's token, and only safe requests are repeated."""
 
 from tests.mutations.mutation import Mutation
 
@@ -13,21 +13,21 @@ MUTATIONS = [
     ),
     Mutation(
         "mcp-keeps-cookies",
-        "A proxy would take one user for another.",
+        "A proxy could take one user for another.",
         "CookieJar(DefaultCookiePolicy(allowed_domains=[]))",
         "CookieJar()",
         ("test_a_proxys_cookie_is_not_sent_back",),
     ),
     Mutation(
         "mcp-creates-twice",
-        "A lost response would leave two tasks.",
+        "After a lost response there would be two tasks.",
         'headers["Idempotency-Key"] = secrets.token_hex(16)',
         "pass",
         ("test_a_creation_whose_response_is_lost_creates_one_task",),
     ),
     Mutation(
         "mcp-one-key-for-every-creation",
-        "The second task would be refused, or taken for the first.",
+        "The second task would be refused, or the first one returned in its place.",
         'headers["Idempotency-Key"] = secrets.token_hex(16)',
         'headers["Idempotency-Key"] = "key"',
         ("test_two_creations_create_two_tasks",),
@@ -62,7 +62,7 @@ MUTATIONS = [
     ),
     Mutation(
         "mcp-logs-urls",
-        "The log would hold what users search for.",
+        "The log would contain what users search for.",
         'logging.getLogger("httpx2").setLevel(logging.WARNING)',
         "pass",
         ("test_neither_tokens_nor_arguments_are_logged",),
