@@ -45,21 +45,21 @@ OWNERSHIP = [
         "A DELETE of the collection without a status would erase a user.",
         '            examples=["completed"],\n        ),\n    ]\n',
         '            examples=["completed"],\n        ),\n    ] = "all"\n',
-        ("test_an_accident_deletes_nothing",),
+        ("test_a_request_that_may_be_a_mistake_deletes_nothing",),
     ),
     Mutation(
         "clearing-ignores-the-owner",
         "A user could delete every task.",
         'own = f"user_id = %(user_id)s{condition}"',
         'own = f"true{condition}"',
-        ("test_these_tasks_of_this_user_are_deleted",),
+        ("test_only_the_chosen_tasks_of_one_user_are_deleted",),
     ),
     Mutation(
         "stats-ignore-the-owner",
         "A user would read how many tasks all users have.",
         "counted.where(columns.user_id == USER_ID, FILTERS[status])",
         "counted.where(FILTERS[status])",
-        ("test_the_tasks_of_the_user_are_counted",),
+        ("test_only_the_tasks_of_the_user_are_counted",),
     ),
     Mutation(
         "stats-is-an-id",
@@ -118,7 +118,7 @@ CORS = [
         "Every website could read responses that bypass the middleware.",
         "if self.is_allowed_origin(origin):",
         "if origin:",
-        ("test_a_frontend_may_read_what_never_became_a_request",),
+        ("test_an_allowed_page_may_read_errors_about_malformed_requests",),
     ),
     Mutation(
         "origin-pattern-crosses-a-dot",

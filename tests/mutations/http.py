@@ -14,7 +14,7 @@ LIMITS = [
         "A client could fill the memory.",
         "MAX_BODY = 64 * 1024",
         "MAX_BODY = 65 * 1024",
-        ("test_a_body_of_more_is_refused",),
+        ("test_a_body_over_64_kib_is_refused_with_a_413",),
     ),
     Mutation(
         "chunks-without-limit",

@@ -140,7 +140,7 @@ class Relay:
         return arrives and self._towards[device].add(packet, now, conditions)
 
     def _is_of_new_connection(self, packet: bytes, from_database: bool) -> bool:
-        """Return whether the connection is new. The TCP header follows the 20 bytes of the IP header."""
+        """Return whether the packet's connection is new. The IP header is the first 20 bytes."""
         source, target, flags = packet[20:22], packet[22:24], packet[33:34]
         ports = target + source if from_database else source + target
         if flags and flags[0] & SYN_OR_ACK == SYN:

@@ -1,4 +1,4 @@
-"""Pages of an allowed and of another origin, which call the service with `fetch` in a browser."""
+"""Pages of an allowed origin and of another one that call the service with `fetch`."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts
 
-# What a script of the page sees of an answer, or the name of what `fetch` threw.
+# Return what a script of the page sees of a response, or the name of the error from `fetch`.
 CALL = """async ([method, url, token, body, others]) => {
     const headers = {...others};
     if (token) headers.Authorization = `Bearer ${token}`;
@@ -46,7 +46,7 @@ Answer = dict[str, Any]
 
 
 class Page(BaseHTTPRequestHandler):
-    """A frontend: an empty page, all of whose scripts come from the test."""
+    """A frontend: an empty page, in which the test runs its scripts."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -59,7 +59,7 @@ class Page(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def origins() -> Iterator[tuple[str, str]]:
-    """Two origins of pages: one that will be allowed, and another."""
+    """Two origins that serve pages. Only the first will be allowed."""
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), Page) for _ in range(2)]
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
     for thread in threads:
@@ -95,12 +95,12 @@ class Frontend:
 
 class Visit(Protocol):
     def __call__(self, origin: str, url: URL, allowed: str = "") -> Frontend:
-        """Open a page of `origin`, beside a service on the database that allows `allowed`."""
+        """Start a service that allows `allowed`, and open a page of `origin` that can call it."""
 
 
 @pytest.fixture
 def visit(chromium: Any, origins: tuple[str, str]) -> Iterator[Visit]:
-    """Opens a page of an origin, beside a service that allows the first unless it is told."""
+    """A function that opens a page and starts a service, by default one that allows origins[0]."""
     with ExitStack() as stack:
 
         def visit(origin: str, url: URL, allowed: str = "") -> Frontend:
@@ -176,7 +176,7 @@ def test_a_page_of_an_allowed_origin_reads_every_error(
     assert code(page.call("POST", tasks, token, large)) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_a_page_of_an_allowed_origin_repeats_and_compares(
+def test_a_page_of_an_allowed_origin_uses_idempotency_keys_and_etags(
     visit: Visit, origins: tuple[str, str], database: URL
 ) -> None:
     page, token = visit(origins[0], database), make_token("alice", SECRET)
@@ -196,7 +196,7 @@ def test_a_page_of_an_allowed_origin_repeats_and_compares(
     assert code(late) == (412, "PRECONDITION_FAILED")
 
 
-def test_a_page_of_an_allowed_origin_sends_what_its_libraries_add(
+def test_a_page_of_an_allowed_origin_may_send_the_headers_of_common_libraries(
     visit: Visit, origins: tuple[str, str], database: URL
 ) -> None:
     page, token = visit(origins[0], database), make_token("alice", SECRET)
@@ -208,7 +208,7 @@ def test_a_page_of_an_allowed_origin_sends_what_its_libraries_add(
     assert "status" in page.call("HEAD", "/health/live", token)
 
 
-def test_a_page_of_a_preview_calls_the_service_and_others_of_that_domain_do_not(
+def test_only_previews_that_match_the_pattern_may_call_the_service(
     visit: Visit, origins: tuple[str, str], database: URL
 ) -> None:
     port, token = origins[0].rpartition(":")[2], make_token("alice", SECRET)
@@ -230,7 +230,7 @@ CREATE TRIGGER fails BEFORE INSERT ON tasks EXECUTE FUNCTION fail()
 """
 
 
-def test_a_page_of_an_allowed_origin_reads_what_is_wrong_on_our_side(
+def test_a_page_of_an_allowed_origin_reads_a_500_and_a_503(
     visit: Visit, origins: tuple[str, str], postgres: URL
 ) -> None:
     token = make_token("alice", SECRET)
@@ -263,6 +263,6 @@ def test_a_page_of_another_origin_reads_nothing_and_changes_nothing(
     ]
     for method, url, body in calls:
         assert page.call(method, url, token, body) == BLOCKED
-        assert page.call(method, url, None, body) == BLOCKED  # an error is not for it either
+        assert page.call(method, url, None, body) == BLOCKED  # not even an error is readable
     assert page.call("GET", "/health") == BLOCKED
     assert sql(database, "SELECT * FROM tasks") == before

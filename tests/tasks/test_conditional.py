@@ -1,4 +1,4 @@
-"""Entity tags: what has not changed is not sent again, and nothing unseen is overwritten."""
+"""ETags: an unchanged task is not sent again, and no change that a client has not seen is lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def send(
     return client.request(method, path_of(task) + suffix, json=body, headers=headers)
 
 
-def test_every_answer_of_one_task_has_its_etag(client: httpx.Client, alice: str) -> None:
+def test_every_response_with_a_task_has_its_etag(client: httpx.Client, alice: str) -> None:
     created = client.post(f"/api/{alice}/tasks", json={"title": "Tea"})
     path = created.headers["location"]
     answers = [
@@ -71,7 +71,9 @@ def test_every_answer_of_one_task_has_its_etag(client: httpx.Client, alice: str)
     assert tags[0] == tags[1] < tags[2] < tags[3] == tags[4] == tags[5]
 
 
-def test_a_task_out_of_a_list_has_its_etag_too(client: httpx.Client, create: Create) -> None:
+def test_the_etag_of_a_task_in_a_list_is_its_updated_at(
+    client: httpx.Client, create: Create
+) -> None:
     task = create()
     [listed] = client.get(f"/api/{task['user_id']}/tasks").json()["tasks"]
     assert send(client, "update", task, etag_of(listed)).status_code == 200
@@ -87,7 +89,7 @@ def test_a_deleted_task_and_a_list_have_no_etag(client: httpx.Client, create: Cr
     "form",
     ["{}", "W/{}", "*", '"other", {}', 'W/"other",W/{} , "x"', ', ,{},, "a,b" ,', '"", {}'],
 )
-def test_what_the_caller_has_already_is_not_sent_again(
+def test_a_task_that_the_client_already_has_is_a_304(
     form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
@@ -100,7 +102,7 @@ def test_what_the_caller_has_already_is_not_sent_again(
 
 
 @pytest.mark.parametrize("form", ['"other"', 'W/"other"', '"{}"', '"*"', '"caf\xe9"'])
-def test_what_the_caller_does_not_have_is_sent(
+def test_a_task_that_the_client_does_not_have_is_sent(
     form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
@@ -109,14 +111,16 @@ def test_what_the_caller_does_not_have_is_sent(
     assert (answer.status_code, answer.json()) == (200, task)
 
 
-def test_a_change_makes_what_the_caller_has_old(client: httpx.Client, create: Create) -> None:
+def test_after_a_change_the_clients_etag_no_longer_matches(
+    client: httpx.Client, create: Create
+) -> None:
     task = create()
     changed = send(client, "toggle", task).json()
     answer = client.get(path_of(task), headers={"If-None-Match": etag_of(task)})
     assert (answer.status_code, answer.json()) == (200, changed)
 
 
-def test_several_lines_of_a_header_are_one_list(client: httpx.Client, create: Create) -> None:
+def test_several_header_lines_are_one_list_of_etags(client: httpx.Client, create: Create) -> None:
     task = create()
     lines = [("If-None-Match", '"other"'), ("If-None-Match", etag_of(task))]
     assert client.get(path_of(task), headers=lines).status_code == 304
@@ -137,7 +141,7 @@ def test_the_second_of_two_editors_gets_a_412(
 
 @each_change
 @pytest.mark.parametrize("form", ["*", "{}", '"other", {}', 'W/"other",{}'])
-def test_a_change_of_what_the_caller_saw_is_done(
+def test_a_change_with_the_current_etag_is_made(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
@@ -147,7 +151,7 @@ def test_a_change_of_what_the_caller_saw_is_done(
 
 @each_change
 @pytest.mark.parametrize("form", ['"other"', '"*"', '"\\\';--"', 'W/{}, "other"', '"gzip"'])
-def test_another_tag_does_not_match(
+def test_another_etag_does_not_match(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
@@ -158,7 +162,7 @@ def test_another_tag_does_not_match(
 
 OTHER_FORMS: dict[str, Callable[[str], str]] = {
     "another separator": lambda time: time.replace("T", "_"),
-    "small letters": str.lower,
+    "lower case": str.lower,
     "an offset": lambda time: time.replace("Z", "+00:00"),
     "another offset": lambda time: time.replace("Z", "+0000"),
     "no zone": lambda time: time.removesuffix("Z"),
@@ -171,7 +175,7 @@ OTHER_FORMS: dict[str, Callable[[str], str]] = {
 
 @each_change
 @pytest.mark.parametrize("form", OTHER_FORMS)
-def test_another_form_of_the_same_time_does_not_match(
+def test_another_format_of_the_same_time_does_not_match(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
@@ -191,7 +195,7 @@ NO_TIMES = (
 )
 
 
-def test_a_tag_that_is_no_time_does_not_match_and_hides_no_other(
+def test_an_etag_that_is_not_a_time_does_not_match_and_the_others_still_count(
     client: httpx.Client, create: Create
 ) -> None:
     task = create()
@@ -206,7 +210,7 @@ def test_a_tag_that_is_no_time_does_not_match_and_hides_no_other(
 
 @each_change
 @pytest.mark.parametrize("if_match", ["*", '"any"'])
-def test_a_condition_on_a_task_that_is_not_there_or_not_ours_tells_nothing_new(
+def test_a_condition_reveals_nothing_about_missing_tasks_or_those_of_others(
     change: str, if_match: str, client: httpx.Client, create: Create, bob: str
 ) -> None:
     task = create()
@@ -222,7 +226,7 @@ def test_a_condition_on_a_task_that_is_not_there_or_not_ours_tells_nothing_new(
 
 @each_change
 @pytest.mark.parametrize("form", ["W/{}", '"{}-gzip"', '"{}-br"', '"{}--gzip"', 'W/{},W/"x-gzip"'])
-def test_a_tag_that_a_proxy_changed_does_not_match_and_the_error_says_so(
+def test_an_etag_that_a_proxy_changed_does_not_match_and_the_error_says_so(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
@@ -249,8 +253,8 @@ def test_a_malformed_condition_is_a_400_and_changes_nothing(
     assert client.get(path_of(task)).json() == task
 
 
-def test_a_long_list_is_read_in_no_time(client: httpx.Client, create: Create) -> None:
-    """Neither many tags nor white space without end make the reading quadratic."""
+def test_a_long_list_of_etags_is_parsed_quickly(client: httpx.Client, create: Create) -> None:
+    """Neither many ETags nor much white space takes quadratic time."""
     task = create()
     tags = ", ".join(f'"{number}"' for number in range(5000))
     assert send(client, "update", task, f"{tags}, {etag_of(task)}").status_code == 200
@@ -259,7 +263,7 @@ def test_a_long_list_is_read_in_no_time(client: httpx.Client, create: Create) ->
 
 
 @pytest.mark.parametrize("change", ["update", "toggle", "delete"])
-def test_of_many_at_once_exactly_one_wins(
+def test_exactly_one_of_many_simultaneous_changes_wins(
     change: str, client: httpx.Client, base_url: str, alice: str, create: Create
 ) -> None:
     task = create()
@@ -287,10 +291,10 @@ def test_of_many_at_once_exactly_one_wins(
         assert client.get(path_of(task)).json() == won[0].json()
 
 
-def test_a_change_while_another_holds_the_row_is_decided_by_what_the_other_did(
+def test_a_change_that_waits_for_the_row_is_compared_with_the_version_it_finds(
     client: httpx.Client, base_url: str, database: Connection, alice: str, create: Create
 ) -> None:
-    """The condition held when the statement began, and no longer when it had the row."""
+    """The condition is true when the statement begins, but not when it gets the row."""
     task = create()
 
     async def run() -> httpx.Response:
