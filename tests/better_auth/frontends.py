@@ -26,16 +26,16 @@ HARNESS = ("frontend.ts", "package.json", "tsconfig.json")
 class User:
     """A user who signed up with e-mail and password, with the session's cookies."""
 
-    def __init__(self, client: httpx.Client, answer: dict[str, Any]) -> None:
+    def __init__(self, client: httpx.Client, response: dict[str, Any]) -> None:
         self.client = client
-        self.id: str = answer["user"]["id"]
-        self.session_token: str = answer["token"]
+        self.id: str = response["user"]["id"]
+        self.session_token: str = response["token"]
 
     def token(self) -> str:
         """Return a JWT, requested in the way that the frontend requests it."""
-        answer = self.client.get("/api/auth/token")
-        assert answer.status_code == 200, answer.text
-        token: str = answer.json()["token"]
+        response = self.client.get("/api/auth/token")
+        assert response.status_code == 200, response.text
+        token: str = response.json()["token"]
         return token
 
 
@@ -54,9 +54,9 @@ class Frontend:
         fields = {"email": f"{name}@example.com", "password": "correct horse", "name": name}
         headers = {"Origin": self.url}
         with httpx.Client(base_url=self.url, headers=headers, verify=NO_TLS) as client:
-            answer = client.post("/api/auth/sign-up/email", json=fields)
-            assert answer.status_code == 200, answer.text
-            yield User(client, answer.json())
+            response = client.post("/api/auth/sign-up/email", json=fields)
+            assert response.status_code == 200, response.text
+            yield User(client, response.json())
 
     def says(self) -> str:
         """Return the next line of its output."""

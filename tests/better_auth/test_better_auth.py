@@ -68,8 +68,8 @@ def ask(client: httpx.Client, user_id: str, token: str) -> httpx.Response:
 
 
 def assert_invalid(client: httpx.Client, user: User, token: str) -> None:
-    answer = ask(client, user.id, token)
-    assert (answer.status_code, answer.json()) == (401, INVALID_TOKEN)
+    response = ask(client, user.id, token)
+    assert (response.status_code, response.json()) == (401, INVALID_TOKEN)
 
 
 def assert_each_has_their_own(client: httpx.Client, alice: User, bob: User) -> None:
@@ -215,8 +215,8 @@ def test_an_expired_token_is_refused_as_expired(postgres: URL, tmp_path: Path, m
         service(url, **settings_for(mode, ours)) as client,
         ours.user("alice") as alice,
     ):
-        answer = ask(client, alice.id, alice.token())
-        assert (answer.status_code, answer.json()) == (401, TOKEN_EXPIRED)
+        response = ask(client, alice.id, alice.token())
+        assert (response.status_code, response.json()) == (401, TOKEN_EXPIRED)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -250,8 +250,8 @@ def test_a_better_auth_token_for_another_purpose_is_refused(
 def mailed(user: User, frontend: Frontend) -> str:
     """Return the token of the link that verifies the user's e-mail address."""
     address = user.client.get("/api/auth/get-session").json()["user"]["email"]
-    answer = user.client.post("/api/auth/send-verification-email", json={"email": address})
-    assert answer.status_code == 200, answer.text
+    response = user.client.post("/api/auth/send-verification-email", json={"email": address})
+    assert response.status_code == 200, response.text
     return frontend.says()
 
 

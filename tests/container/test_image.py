@@ -83,7 +83,7 @@ class Container:
 
     def __init__(self, image: Image, settings: Settings, process: subprocess.Popen[bytes]) -> None:
         self.image, self.settings, self.process = image, settings, process
-        until(lambda: self._answers("/health/live"), "the service to start")
+        until(lambda: self._responds("/health/live"), "the service to start")
 
     @property
     def first(self) -> psutil.Process:
@@ -103,7 +103,7 @@ class Container:
         self.first.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_LIMIT)
 
-    def _answers(self, path: str) -> bool:
+    def _responds(self, path: str) -> bool:
         assert self.process.poll() is None, "it ended"
         try:
             with self.client() as client:

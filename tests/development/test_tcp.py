@@ -87,8 +87,8 @@ def test_psql_accepts_the_printed_url(tmp_path: Path, port: int) -> None:
     with running_postgres(tmp_path / "postgres", port):
         printed = run("-m", "development.tcp_url", data_dir=tmp_path, dev_db_port=port).stdout
         command = ["psql", printed.strip(), "-Atc", "SELECT inet_server_port()"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    assert (answer.stdout, answer.stderr) == (f"{port}\n", "")
+        response = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (response.stdout, response.stderr) == (f"{port}\n", "")
 
 
 @pytest.mark.slow

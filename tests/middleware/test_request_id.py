@@ -29,8 +29,8 @@ def ids(response: httpx.Response) -> list[str]:
 
 
 def test_a_request_without_an_id_gets_a_new_one(client: httpx.Client, alice: str) -> None:
-    answers = [client.get(f"/api/{alice}/tasks") for _ in range(3)]
-    made = [ids(answer) for answer in answers]
+    responses = [client.get(f"/api/{alice}/tasks") for _ in range(3)]
+    made = [ids(response) for response in responses]
     assert all(len(each) == 1 and MADE.fullmatch(each[0]) for each in made)
     assert len({each[0] for each in made}) == 3
 
@@ -49,7 +49,7 @@ def test_an_invalid_id_is_replaced(client: httpx.Client, alice: str, other: str)
     assert MADE.fullmatch(made)
 
 
-ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
+RESPONSES: list[tuple[str, str, dict[str, Any], int]] = [
     ("GET", "/api/{alice}/tasks", {}, 200),
     ("POST", "/api/{alice}/tasks", {"json": {"title": "Milk"}}, 201),
     ("POST", "/api/{alice}/tasks", {"json": {}}, 400),
@@ -70,7 +70,7 @@ ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "options", "status"), ANSWERS)
+@pytest.mark.parametrize(("method", "path", "options", "status"), RESPONSES)
 def test_every_response_has_a_request_id(
     client: httpx.Client, alice: str, method: str, path: str, options: dict[str, Any], status: int
 ) -> None:
@@ -96,8 +96,8 @@ def test_a_page_may_send_and_read_the_request_id(client: httpx.Client, alice: st
     headers = {**PREFLIGHT, "Access-Control-Request-Headers": asked}
     preflight = client.options(f"/api/{alice}/tasks", headers=headers)
     assert preflight.status_code == 200
-    answer = client.get(f"/api/{alice}/tasks", headers={"Origin": ORIGIN})
-    assert "X-Request-ID" in answer.headers["access-control-expose-headers"].split(", ")
+    response = client.get(f"/api/{alice}/tasks", headers={"Origin": ORIGIN})
+    assert "X-Request-ID" in response.headers["access-control-expose-headers"].split(", ")
 
 
 @pytest.fixture
@@ -144,9 +144,9 @@ def test_no_id_forges_a_line(base_url: str) -> None:
     request = b"GET /api/x/tasks HTTP/1.1\r\nHost: x\r\nX-Request-ID: x\x85] [forged\r\n\r\n"
     with recorded_log() as log, socket.create_connection((host, port), 5) as connection:
         connection.sendall(request)
-        answer = connection.recv(65536)
+        response = connection.recv(65536)
         eventually(log.getvalue)
-    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", answer)
+    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", response)
     assert "forged" not in log.getvalue()
 
 
@@ -154,10 +154,10 @@ def test_malformed_http_gets_a_request_id(base_url: str) -> None:
     url = httpx.URL(base_url)
     with socket.create_connection((url.host, url.port or 80), 5) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
-        answer = connection.recv(65536)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", answer)
-    assert all(b"\r\n%b: %b\r\n" % header in answer for header in DEFAULTS)
+        response = connection.recv(65536)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", response)
+    assert all(b"\r\n%b: %b\r\n" % header in response for header in DEFAULTS)
 
 
 def test_the_openapi_document_names_the_header_for_every_response(client: httpx.Client) -> None:

@@ -69,10 +69,10 @@ def test_a_burst_at_a_round_trip_of_30_ms_has_no_errors(service: Service, link: 
             for number in range(200)
         )
         calls = (each.ask(text) for each, text in zip(connections, requests, strict=True))
-        answers = await asyncio.gather(*calls)
+        responses = await asyncio.gather(*calls)
         for each in connections:
             each.close()
-        return [answer.status for answer in answers]
+        return [response.status for response in responses]
 
     link.set(round_trip=30)
     assert Counter(asyncio.run(burst())) == {200: 40, 201: 160}

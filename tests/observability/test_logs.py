@@ -319,7 +319,7 @@ def test_the_whole_output_of_the_service_has_one_format(postgres: URL, tmp_path:
         text=True,
     ) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            eventually(lambda: answers(client), 20)
+            eventually(lambda: responds(client), 20)
             client.get(f"{TASKS}?token=hidden")
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=10)
@@ -332,7 +332,7 @@ def test_the_whole_output_of_the_service_has_one_format(postgres: URL, tmp_path:
     assert "hidden" not in out
 
 
-def answers(client: httpx.Client) -> bool:
+def responds(client: httpx.Client) -> bool:
     try:
         return client.get("/health/live").status_code == 200
     except httpx.TransportError:

@@ -188,8 +188,8 @@ def _status(connection: socket.socket) -> int:
 def test_a_500_is_exported_with_its_stack_trace_but_not_its_message(
     client: httpx.Client, collector: Collector
 ) -> None:
-    answer = client.post(TASKS, json={"title": "Hidden milk"}, headers=TRACEPARENT)
-    assert answer.status_code == 500
+    response = client.post(TASKS, json={"title": "Hidden milk"}, headers=TRACEPARENT)
+    assert response.status_code == 500
     request = server_span(collector, "POST /api/{user_id}/tasks", 500)
     assert request.status.code == Status.STATUS_CODE_ERROR
     assert attributes(request)["error.type"] == "500"

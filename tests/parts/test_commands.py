@@ -72,14 +72,14 @@ def served(copy: Path, variables: dict[str, str]) -> Iterator[None]:
     """Run the first command of the README while the context is open."""
     url = f"http://localhost:{variables['PORT']}/health"
 
-    def answers() -> bool:
+    def responds() -> bool:
         with suppress(httpx.TransportError):
             return httpx.get(url).status_code == 200
         return False
 
     with subprocess.Popen(["uv", "run", "main.py"], cwd=copy, env=variables) as process:
         try:
-            until(lambda: answers() or process.poll() is not None, "the service")
+            until(lambda: responds() or process.poll() is not None, "the service")
             yield
             process.terminate()
             assert process.wait(10) == 0

@@ -121,8 +121,8 @@ def test_every_operation_succeeds_for_300_users_at_once(service: Service) -> Non
 
 def test_health_reports_the_database_as_connected(service: Service) -> None:
     with service.client() as client:
-        answer = client.get("/health")
-        assert (answer.status_code, answer.json()["database"]) == (200, "connected")
+        response = client.get("/health")
+        assert (response.status_code, response.json()["database"]) == (200, "connected")
 
 
 def test_the_pooler_serves_several_processes_with_few_connections(

@@ -32,9 +32,9 @@ CALL = """async ([method, url, token, body, others]) => {
     if (token) headers.Authorization = `Bearer ${token}`;
     if (body !== null) headers["Content-Type"] = "application/json";
     try {
-        const answer = await fetch(url, {method, headers, body, credentials: "include"});
-        const text = await answer.text();
-        const seen = {status: answer.status, headers: Object.fromEntries(answer.headers)};
+        const response = await fetch(url, {method, headers, body, credentials: "include"});
+        const text = await response.text();
+        const seen = {status: response.status, headers: Object.fromEntries(response.headers)};
         return {...seen, body: text ? JSON.parse(text) : null};
     } catch (error) {
         return {thrown: error.name};
@@ -42,7 +42,7 @@ CALL = """async ([method, url, token, body, others]) => {
 }"""
 BLOCKED = {"thrown": "TypeError"}
 
-Answer = dict[str, Any]
+Outcome = dict[str, Any]
 
 
 class Page(BaseHTTPRequestHandler):
@@ -86,11 +86,11 @@ class Frontend:
         token: str | None = None,
         body: str | None = None,
         **headers: str,
-    ) -> Answer:
+    ) -> Outcome:
         others = {name.replace("_", "-"): value for name, value in headers.items()}
         arguments = [method, self._service + path, token, body, others]
-        answer: Answer = self._page.evaluate(CALL, arguments)
-        return answer
+        response: Outcome = self._page.evaluate(CALL, arguments)
+        return response
 
 
 class Visit(Protocol):
@@ -121,8 +121,8 @@ def database(postgres: URL) -> Iterator[URL]:
         yield url
 
 
-def code(answer: Answer) -> tuple[int, str]:
-    return answer["status"], answer["body"]["code"]
+def code(response: Outcome) -> tuple[int, str]:
+    return response["status"], response["body"]["code"]
 
 
 def test_a_page_of_an_allowed_origin_calls_every_operation(
@@ -164,8 +164,8 @@ def test_a_page_of_an_allowed_origin_reads_every_error(
 
     assert code(page.call("GET", "/api/bob/tasks", token)) == (403, "FORBIDDEN")
     for method, path in [("GET", ""), ("PUT", ""), ("DELETE", ""), ("PATCH", "/complete")]:
-        answer = page.call(method, f"{tasks}/1{path}", token, "{}" if method == "PUT" else None)
-        assert code(answer) == (404, "TASK_NOT_FOUND")
+        response = page.call(method, f"{tasks}/1{path}", token, "{}" if method == "PUT" else None)
+        assert code(response) == (404, "TASK_NOT_FOUND")
     assert code(page.call("GET", "/nothing")) == (404, "NOT_FOUND")
 
     wrong = page.call("PUT", tasks, token, "{}")
@@ -219,9 +219,9 @@ def test_only_previews_that_match_the_pattern_may_call_the_service(
         ("app-pr.7-team", False),
     ):
         page = visit(f"http://{host}.{PREVIEWS}:{port}", database, allowed)
-        answer = page.call("GET", "/api/alice/tasks", token)
-        assert (answer.get("status") == 200) == is_allowed, host
-        assert is_allowed or answer == BLOCKED
+        response = page.call("GET", "/api/alice/tasks", token)
+        assert (response.get("status") == 200) == is_allowed, host
+        assert is_allowed or response == BLOCKED
 
 
 FAILING_TRIGGER = """
@@ -237,12 +237,12 @@ def test_a_page_of_an_allowed_origin_reads_a_500_and_a_503(
     with database_of_its_own(postgres) as url:
         sql(url, FAILING_TRIGGER)
         page = visit(origins[0], url)
-        answer = page.call("POST", "/api/alice/tasks", token, '{"title": "Buy milk"}')
-        assert (answer["status"], answer["body"]) == (500, INTERNAL_ERROR)
+        response = page.call("POST", "/api/alice/tasks", token, '{"title": "Buy milk"}')
+        assert (response["status"], response["body"]) == (500, INTERNAL_ERROR)
     with proxy(postgres) as closed:
-        answer = visit(origins[0], closed.url).call("GET", "/api/alice/tasks", token)
-        assert (answer["status"], answer["body"]) == (503, DATABASE_UNAVAILABLE)
-        assert answer["headers"]["retry-after"] == "1"
+        response = visit(origins[0], closed.url).call("GET", "/api/alice/tasks", token)
+        assert (response["status"], response["body"]) == (503, DATABASE_UNAVAILABLE)
+        assert response["headers"]["retry-after"] == "1"
 
 
 def test_a_page_of_another_origin_reads_nothing_and_changes_nothing(

@@ -90,7 +90,7 @@ def head(method: str, path: str, user_id: str, *fields: str) -> bytes:
     return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode()
 
 
-def answer(connection: socket.socket) -> bytes:
+def response_on(connection: socket.socket) -> bytes:
     """Read until the service closes the connection. Raises TimeoutError if it does not."""
     received = b""
     with suppress(ConnectionResetError):
@@ -104,7 +104,7 @@ def test_a_declared_length_is_refused_before_the_body_is_sent(
     method: str, connection: socket.socket, path: Callable[[str], str], alice: str
 ) -> None:
     connection.sendall(head(method, path(method), alice, DECLARED))
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("zeros", [1, 5000, 40_000])
@@ -115,7 +115,7 @@ def test_a_content_length_may_have_leading_zeros(
     field = f"Content-Length: {'0' * zeros}{size}"
     close = "Connection: close"
     connection.sendall(head("POST", f"/api/{alice}/tasks", alice, field, close) + body_of(size))
-    assert answer(connection).startswith(b"HTTP/1.1 %d " % status)
+    assert response_on(connection).startswith(b"HTTP/1.1 %d " % status)
 
 
 @with_both
@@ -124,7 +124,7 @@ def test_a_chunked_body_is_refused_before_its_end(
 ) -> None:
     chunk = b"%x\r\n%b\r\n" % (LIMIT + 1, b" " * (LIMIT + 1))
     connection.sendall(head(method, path(method), alice, CHUNKED) + chunk)
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(("field", "frame"), [(DECLARED, b"%b"), (CHUNKED, b"10000\r\n%b\r\n")])
@@ -146,7 +146,7 @@ def test_a_large_body_is_refused_by_operations_that_need_none(
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}" + ("/complete" if method == "PATCH" else "")
     connection.sendall(head(method, path, alice, DECLARED))
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
@@ -157,7 +157,7 @@ def test_a_large_chunked_body_is_refused_by_operations_that_need_none(
     path = f"/api/{alice}/tasks/{task['id']}"
     called = path + ("/complete" if method == "PATCH" else "")
     connection.sendall(head(method, called, alice, CHUNKED) + b"20000\r\n" + b" " * 0x20000)
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
     assert client.get(path).json() == task
 
 
@@ -167,7 +167,7 @@ def test_a_client_that_is_still_sending_gets_the_response(
     connection.sendall(head("POST", f"/api/{alice}/tasks", alice, f"Content-Length: {20 * LIMIT}"))
     for _ in range(20):
         connection.sendall(b" " * LIMIT)
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 def test_after_a_response_the_rest_of_a_body_is_read_up_to_a_limit(
@@ -191,13 +191,13 @@ def test_an_endless_head_is_cut_off(field: bytes, connection: socket.socket) -> 
         for number in range(1000):
             connection.sendall(field % (number, b"x" * LIMIT))
     assert number < 999
-    received = answer(connection)
+    received = response_on(connection)
     assert not received or received.startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_large_head_gets_a_431(connection: socket.socket) -> None:
     connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: " + b"x" * LIMIT)
-    head, _, body = answer(connection).partition(b"\r\n\r\n")
+    head, _, body = response_on(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert json.loads(body) == {
         "detail": "The path and the headers are larger than 64 KiB, or there are over 100 headers.",
@@ -215,7 +215,7 @@ def test_an_allowed_page_may_read_errors_about_malformed_requests(
     fields = "".join(f"{name}: {value}\r\n" for name, value in named.items())
     head = f"GET /health/live HTTP/1.1\r\nHost: tasks\r\n{fields}X-Large: "
     connection.sendall(head.encode() + rest)
-    first, *lines = answer(connection).decode().partition("\r\n\r\n")[0].split("\r\n")
+    first, *lines = response_on(connection).decode().partition("\r\n\r\n")[0].split("\r\n")
     refused = dict(line.split(": ", 1) for line in lines)
     assert first.startswith(f"HTTP/1.1 {status} ")
     assert refused["x-request-id"] == "the-id"

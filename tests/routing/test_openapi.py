@@ -80,12 +80,12 @@ def operation(document: Any, name: str) -> Any:
     return document["paths"][path][method]
 
 
-def json_of(answer: Any) -> Any:
-    return answer["content"]["application/json"]
+def json_of(response: Any) -> Any:
+    return response["content"]["application/json"]
 
 
-def model_of(answer: Any) -> str:
-    return str(json_of(answer)["schema"]["$ref"]).removeprefix("#/components/schemas/")
+def model_of(response: Any) -> str:
+    return str(json_of(response)["schema"]["$ref"]).removeprefix("#/components/schemas/")
 
 
 def test_the_document_is_served_with_the_address_of_the_service(
@@ -164,37 +164,37 @@ def test_every_operation_has_a_unique_name_and_summary(document: Any) -> None:
 @each_operation
 def test_an_operation_documents_every_response(document: Any, name: str) -> None:
     _, _, success, model, failures = OPERATIONS[name]
-    answers = operation(document, name)["responses"]
+    responses = operation(document, name)["responses"]
     unchanged = {"304"} if name == "getTask" else set()
-    assert set(answers) == {str(status) for status in (success, *failures)} | unchanged
+    assert set(responses) == {str(status) for status in (success, *failures)} | unchanged
     if model is None:
-        assert "content" not in answers[str(success)]
+        assert "content" not in responses[str(success)]
     else:
-        assert model_of(answers[str(success)]) == model
+        assert model_of(responses[str(success)]) == model
     for status, codes in failures.items():
-        answer = answers[str(status)]
-        assert set(json_of(answer)["examples"]) == codes
-        assert all(f"`{code}`" in answer["description"] for code in codes)
+        response = responses[str(status)]
+        assert set(json_of(response)["examples"]) == codes
+        assert all(f"`{code}`" in response["description"] for code in codes)
         expected = "ValidationErrorResponse" if status == 400 else "ErrorResponse"
-        assert model_of(answer) == expected
+        assert model_of(response) == expected
     for status, header in HEADERS.items():
-        if str(status) in answers:
-            assert header in answers[str(status)]["headers"]
+        if str(status) in responses:
+            assert header in responses[str(status)]["headers"]
     for code in {str(success), *unchanged}:
-        assert ("ETag" in answers[code].get("headers", {})) == (model == "TaskResponse")
-    assert "content" not in answers.get("304", {})
+        assert ("ETag" in responses[code].get("headers", {})) == (model == "TaskResponse")
+    assert "content" not in responses.get("304", {})
 
 
 @each_operation
 def test_every_example_of_an_error_is_the_real_body(document: Any, name: str) -> None:
     for status in OPERATIONS[name][-1]:
-        answer = operation(document, name)["responses"][str(status)]
-        for code, example in json_of(answer)["examples"].items():
+        response = operation(document, name)["responses"][str(status)]
+        for code, example in json_of(response)["examples"].items():
             error = ERRORS[code]
             assert example["value"] == error.example()
             assert example["value"]["code"] == code
             assert error.status == status
-            model = getattr(schemas, model_of(answer))
+            model = getattr(schemas, model_of(response))
             assert model.model_validate(example["value"]).model_dump() == example["value"]
 
 
@@ -445,11 +445,11 @@ def test_generating_the_document_prints_nothing() -> None:
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 def test_a_docs_page_loads_nothing_from_another_host(anonymous: httpx.Client, page: str) -> None:
-    answer = anonymous.get(page)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
-    assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", answer.text)
-    needed = re.findall(r"""(?:src|href|spec-url|url)["']?\s*[=:]\s*["']([^"']+)""", answer.text)
+    response = anonymous.get(page)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", response.text)
+    needed = re.findall(r"""(?:src|href|spec-url|url)["']?\s*[=:]\s*["']([^"']+)""", response.text)
     assert "/docs/openapi.json" in needed
     for address in needed:
         assert anonymous.get(address).status_code == 200, address
@@ -492,11 +492,11 @@ def test_redoc_does_not_load_files_of_its_vendor(anonymous: httpx.Client) -> Non
 def test_no_other_file_is_served(base_url: str, name: str) -> None:
     connection = http.client.HTTPConnection(str(urlsplit(base_url).netloc))
     connection.request("GET", f"/docs/assets/{name}")
-    answer = connection.getresponse()
-    body = json.loads(answer.read())
+    response = connection.getresponse()
+    body = json.loads(response.read())
     connection.close()
     expected = {"detail": "There is nothing at this path.", "code": "NOT_FOUND"}
-    assert (answer.status, body) == (404, expected)
+    assert (response.status, body) == (404, expected)
 
 
 @pytest.mark.parametrize("root_path", ["", "/tasks-service"])

@@ -57,7 +57,7 @@ def send(
 def test_every_response_with_a_task_has_its_etag(client: httpx.Client, alice: str) -> None:
     created = client.post(f"/api/{alice}/tasks", json={"title": "Tea"})
     path = created.headers["location"]
-    answers = [
+    responses = [
         created,
         client.get(path),
         client.put(path, json={"title": "Green tea"}),
@@ -65,9 +65,9 @@ def test_every_response_with_a_task_has_its_etag(client: httpx.Client, alice: st
         client.put(path, json={}),
         client.get(path),
     ]
-    for answer in answers:
-        assert answer.headers["etag"] == etag_of(answer.json())
-    tags = [answer.headers["etag"] for answer in answers]
+    for response in responses:
+        assert response.headers["etag"] == etag_of(response.json())
+    tags = [response.headers["etag"] for response in responses]
     assert tags[0] == tags[1] < tags[2] < tags[3] == tags[4] == tags[5]
 
 
@@ -94,11 +94,11 @@ def test_a_task_that_the_client_already_has_is_a_304(
 ) -> None:
     task = create()
     headers = {"If-None-Match": form.format(etag_of(task))}
-    answer = client.get(path_of(task), headers=headers)
-    assert (answer.status_code, answer.content) == (304, b"")
-    assert answer.headers["etag"] == etag_of(task)
-    assert "content-type" not in answer.headers
-    assert "Origin" in answer.headers["vary"]
+    response = client.get(path_of(task), headers=headers)
+    assert (response.status_code, response.content) == (304, b"")
+    assert response.headers["etag"] == etag_of(task)
+    assert "content-type" not in response.headers
+    assert "Origin" in response.headers["vary"]
 
 
 @pytest.mark.parametrize("form", ['"other"', 'W/"other"', '"{}"', '"*"', '"caf\xe9"'])
@@ -107,8 +107,8 @@ def test_a_task_that_the_client_does_not_have_is_sent(
 ) -> None:
     task = create()
     headers = {b"If-None-Match": form.format(task["id"]).encode("latin-1")}
-    answer = client.get(path_of(task), headers=headers)
-    assert (answer.status_code, answer.json()) == (200, task)
+    response = client.get(path_of(task), headers=headers)
+    assert (response.status_code, response.json()) == (200, task)
 
 
 def test_after_a_change_the_clients_etag_no_longer_matches(
@@ -116,8 +116,8 @@ def test_after_a_change_the_clients_etag_no_longer_matches(
 ) -> None:
     task = create()
     changed = send(client, "toggle", task).json()
-    answer = client.get(path_of(task), headers={"If-None-Match": etag_of(task)})
-    assert (answer.status_code, answer.json()) == (200, changed)
+    response = client.get(path_of(task), headers={"If-None-Match": etag_of(task)})
+    assert (response.status_code, response.json()) == (200, changed)
 
 
 def test_several_header_lines_are_one_list_of_etags(client: httpx.Client, create: Create) -> None:
@@ -145,8 +145,8 @@ def test_a_change_with_the_current_etag_is_made(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
-    answer = send(client, change, task, form.format(etag_of(task)))
-    assert answer.status_code == (204 if change == "delete" else 200)
+    response = send(client, change, task, form.format(etag_of(task)))
+    assert response.status_code == (204 if change == "delete" else 200)
 
 
 @each_change
@@ -155,8 +155,8 @@ def test_another_etag_does_not_match(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
-    answer = send(client, change, task, form.format(etag_of(task)))
-    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+    response = send(client, change, task, form.format(etag_of(task)))
+    assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED)
     assert client.get(path_of(task)).json() == task
 
 
@@ -179,8 +179,8 @@ def test_another_format_of_the_same_time_does_not_match(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
-    answer = send(client, change, task, f'"{OTHER_FORMS[form](task["updated_at"])}"')
-    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+    response = send(client, change, task, f'"{OTHER_FORMS[form](task["updated_at"])}"')
+    assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED)
     assert client.get(path_of(task)).json() == task
 
 
@@ -201,8 +201,8 @@ def test_an_etag_that_is_not_a_time_does_not_match_and_the_others_still_count(
     task = create()
     for tag in NO_TIMES:
         headers = {b"If-Match": f'"{tag}"'.encode("latin-1")}
-        answer = client.patch(f"{path_of(task)}/complete", headers=headers)
-        assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED), tag
+        response = client.patch(f"{path_of(task)}/complete", headers=headers)
+        assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED), tag
     every = ", ".join(f'"{tag}"' for tag in NO_TIMES)
     headers = {b"If-Match": f"{every}, {etag_of(task)}".encode("latin-1")}
     assert client.patch(f"{path_of(task)}/complete", headers=headers).status_code == 200
@@ -215,13 +215,13 @@ def test_a_condition_reveals_nothing_about_missing_tasks_or_those_of_others(
 ) -> None:
     task = create()
     absent = task | {"id": task["id"] + 1_000_000}
-    answer = send(client, change, absent, if_match)
-    assert (answer.status_code, answer.json()) == (404, TASK_NOT_FOUND)
+    response = send(client, change, absent, if_match)
+    assert (response.status_code, response.json()) == (404, TASK_NOT_FOUND)
     foreign = task | {"user_id": bob}
     client.headers.update(bearer(bob))
     for condition in (if_match, etag_of(task)):
-        answer = send(client, change, foreign, condition)
-        assert (answer.status_code, answer.json()) == (403, FORBIDDEN)
+        response = send(client, change, foreign, condition)
+        assert (response.status_code, response.json()) == (403, FORBIDDEN)
 
 
 @each_change
@@ -231,8 +231,8 @@ def test_an_etag_that_a_proxy_changed_does_not_match_and_the_error_says_so(
 ) -> None:
     task = create()
     tag = form.replace('"{}', '"' + task["updated_at"]).format(etag_of(task))
-    answer = send(client, change, task, tag)
-    assert (answer.status_code, answer.json()) == (412, ETAG_CHANGED_BY_PROXY)
+    response = send(client, change, task, tag)
+    assert (response.status_code, response.json()) == (412, ETAG_CHANGED_BY_PROXY)
     assert client.get(path_of(task)).json() == task
 
 
@@ -246,10 +246,10 @@ def test_a_malformed_condition_is_a_400_and_changes_nothing(
 ) -> None:
     task = create()
     method = "DELETE" if header == "If-Match" else "GET"
-    answer = client.request(method, path_of(task), headers={header: value})
+    response = client.request(method, path_of(task), headers={header: value})
     message = f'{header} must be * or a list of entity tags, each in quotes: "…", "…".'
     body = invalid_input((f"header.{header}", message))
-    assert (answer.status_code, answer.json()) == (400, body)
+    assert (response.status_code, response.json()) == (400, body)
     assert client.get(path_of(task)).json() == task
 
 
@@ -280,14 +280,14 @@ def test_exactly_one_of_many_simultaneous_changes_wins(
             ]
             return await asyncio.gather(*requests)
 
-    answers = asyncio.run(run())
-    won = [answer for answer in answers if answer.status_code < 300]
-    lost = [answer for answer in answers if answer.status_code >= 300]
+    responses = asyncio.run(run())
+    won = [response for response in responses if response.status_code < 300]
+    lost = [response for response in responses if response.status_code >= 300]
     assert len(won) == 1
     if change == "delete":
-        assert {answer.status_code for answer in lost} <= {404}
+        assert {response.status_code for response in lost} <= {404}
     else:
-        assert all(answer.json() == PRECONDITION_FAILED for answer in lost)
+        assert all(response.json() == PRECONDITION_FAILED for response in lost)
         assert client.get(path_of(task)).json() == won[0].json()
 
 
@@ -315,6 +315,6 @@ def test_a_change_that_waits_for_the_row_is_compared_with_the_version_it_finds(
             " WHERE id = %s",
             (task["id"],),
         )
-        answer = asyncio.run(run())
-    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+        response = asyncio.run(run())
+    assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED)
     assert client.get(path_of(task)).json()["title"] == "First"

@@ -70,24 +70,24 @@ def cursor(database: Connection) -> Iterator[Cursor]:
         yield cursor
 
 
-def assert_replayed(answer: httpx.Response, first: httpx.Response) -> None:
-    assert (answer.status_code, answer.json()) == (201, first.json())
-    assert answer.headers["idempotency-replayed"] == "true"
+def assert_replayed(response: httpx.Response, first: httpx.Response) -> None:
+    assert (response.status_code, response.json()) == (201, first.json())
+    assert response.headers["idempotency-replayed"] == "true"
     for name in ("location", "etag"):
-        assert answer.headers[name] == first.headers[name]
+        assert response.headers[name] == first.headers[name]
 
 
 def test_the_first_request_with_a_key_creates_a_task(
     post: Post, client: httpx.Client, alice: str
 ) -> None:
-    answer = post()
-    task = answer.json()
-    assert answer.status_code == 201
+    response = post()
+    task = response.json()
+    assert response.status_code == 201
     assert task.items() >= {**MILK, "user_id": alice, "completed": False}.items()
-    assert answer.headers["location"] == f"/api/{alice}/tasks/{task['id']}"
-    assert answer.headers["etag"] == f'"{task["updated_at"]}"'
-    assert "idempotency-replayed" not in answer.headers
-    assert client.get(answer.headers["location"]).json() == task
+    assert response.headers["location"] == f"/api/{alice}/tasks/{task['id']}"
+    assert response.headers["etag"] == f'"{task["updated_at"]}"'
+    assert "idempotency-replayed" not in response.headers
+    assert client.get(response.headers["location"]).json() == task
 
 
 def test_a_hundred_retries_in_sequence_create_one_task(
@@ -113,28 +113,28 @@ def test_a_hundred_retries_at_once_create_one_task(
             posts = [client.post(f"/api/{alice}/tasks", json=MILK) for _ in range(100)]
             return await asyncio.gather(*posts)
 
-    answers = asyncio.run(run())
-    [first] = [answer for answer in answers if "idempotency-replayed" not in answer.headers]
-    for answer in answers:
-        if answer is not first:
-            assert_replayed(answer, first)
+    responses = asyncio.run(run())
+    [first] = [response for response in responses if "idempotency-replayed" not in response.headers]
+    for response in responses:
+        if response is not first:
+            assert_replayed(response, first)
     assert count() == 1
 
 
 def test_a_replay_returns_the_task_in_its_current_state(post: Post, client: httpx.Client) -> None:
     location = post().headers["location"]
     changed = client.patch(f"{location}/complete")
-    answer = post()
-    assert (answer.status_code, answer.json()) == (201, changed.json())
-    assert answer.headers["etag"] == changed.headers["etag"]
+    response = post()
+    assert (response.status_code, response.json()) == (201, changed.json())
+    assert response.headers["etag"] == changed.headers["etag"]
 
 
 def test_a_replay_of_a_deleted_task_is_a_404_and_creates_nothing(
     post: Post, client: httpx.Client, count: Callable[[], int]
 ) -> None:
     client.delete(post().headers["location"])
-    answer = post()
-    assert (answer.status_code, answer.json()) == (404, TASK_NOT_FOUND)
+    response = post()
+    assert (response.status_code, response.json()) == (404, TASK_NOT_FOUND)
     assert count() == 0
 
 
@@ -163,9 +163,9 @@ def test_the_same_key_with_another_body_is_refused(
     body: Any, post: Post, count: Callable[[], int]
 ) -> None:
     first = post()
-    answer = post(body)
-    assert (answer.status_code, answer.json()) == (409, KEY_REUSED)
-    assert "idempotency-replayed" not in answer.headers
+    response = post(body)
+    assert (response.status_code, response.json()) == (409, KEY_REUSED)
+    assert "idempotency-replayed" not in response.headers
     assert count() == 1
     assert_replayed(post(), first)
 
@@ -183,9 +183,9 @@ def test_a_refused_body_does_not_use_up_the_key(post: Post) -> None:
 
 def test_another_key_creates_another_task(post: Post, key: str, count: Callable[[], int]) -> None:
     for other in (key, key + "2", key.swapcase(), f'"{key}"'):
-        answer = post(key=other)
-        assert answer.status_code == 201
-        assert "idempotency-replayed" not in answer.headers
+        response = post(key=other)
+        assert response.status_code == 201
+        assert "idempotency-replayed" not in response.headers
     assert count() == 4
 
 
@@ -195,10 +195,10 @@ def test_the_keys_of_users_are_independent(
     alices = post().json()
     headers = {**bearer(bob), "Idempotency-Key": key}
     for replayed in (None, "true"):
-        answer = client.post(f"/api/{bob}/tasks", json={"title": "Bob's"}, headers=headers)
-        assert answer.json()["user_id"] == bob
-        assert answer.json()["id"] != alices["id"]
-        assert answer.headers.get("idempotency-replayed") == replayed
+        response = client.post(f"/api/{bob}/tasks", json={"title": "Bob's"}, headers=headers)
+        assert response.json()["user_id"] == bob
+        assert response.json()["id"] != alices["id"]
+        assert response.headers.get("idempotency-replayed") == replayed
 
 
 def age(cursor: Cursor, key: str, interval: str) -> None:
@@ -248,9 +248,9 @@ def test_requests_that_reuse_expired_keys_do_not_deadlock(
             ]
             return await asyncio.gather(*posts)
 
-    for answer in asyncio.run(run()):
-        assert answer.status_code == 201
-        assert "idempotency-replayed" not in answer.headers
+    for response in asyncio.run(run()):
+        assert response.status_code == 201
+        assert "idempotency-replayed" not in response.headers
     assert count() == 80
 
 
@@ -272,10 +272,10 @@ def test_a_malformed_key_is_a_400_and_creates_nothing(
 ) -> None:
     lines = value if isinstance(value, tuple) else (value,)
     headers = [(b"Idempotency-Key", line.encode("latin-1")) for line in lines]
-    answer = client.post(f"/api/{alice}/tasks", json=MILK, headers=headers)
+    response = client.post(f"/api/{alice}/tasks", json=MILK, headers=headers)
     message = "Idempotency-Key must be 1 to 255 visible ASCII characters."
     body = invalid_input(("header.Idempotency-Key", message))
-    assert (answer.status_code, answer.json()) == (400, body)
+    assert (response.status_code, response.json()) == (400, body)
     assert count() == 0
 
 
@@ -305,12 +305,12 @@ def test_a_retry_waits_for_the_first_request_and_completes_its_work(
         time.sleep(0.3)
         assert not retry.done()
         (database.commit if committed else database.rollback)()
-        answer = retry.result()
-    assert answer.status_code == 201
-    assert (answer.json()["id"] == task_id) == committed
+        response = retry.result()
+    assert response.status_code == 201
+    assert (response.json()["id"] == task_id) == committed
     texts = [str(value) if isinstance(value, datetime) else value for value in row]
-    assert (answer.content == to_json(to_task(texts))) == committed
-    assert ("idempotency-replayed" in answer.headers) == committed
+    assert (response.content == to_json(to_task(texts))) == committed
+    assert ("idempotency-replayed" in response.headers) == committed
     assert count() == 1
 
 
@@ -371,10 +371,10 @@ def test_a_create_with_a_key_survives_the_loss_of_the_databases_response(postgre
             release()
         eventually(lambda: sql(url, "SELECT id FROM tasks"))
         way.cut()
-        answer = request.result()
-        assert (answer.status_code, answer.json()["title"]) == (201, "Buy milk")
-        assert answer.headers["idempotency-replayed"] == "true"
-        assert client.get(TASKS).json()["tasks"] == [answer.json()]
+        response = request.result()
+        assert (response.status_code, response.json()["title"]) == (201, "Buy milk")
+        assert response.headers["idempotency-replayed"] == "true"
+        assert client.get(TASKS).json()["tasks"] == [response.json()]
 
 
 @pytest.fixture
@@ -393,9 +393,9 @@ def test_the_service_works_with_a_role_that_does_not_own_the_tables(
         rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, idempotency_keys TO"
         sql(url, f"{rights} {limited_role}; GRANT USAGE ON SEQUENCE tasks_id_seq TO {limited_role}")
         with service(url.set(username=limited_role)) as client:
-            answers = [client.post(TASKS, json=MILK, headers=HEADERS) for _ in range(2)]
-            assert_replayed(answers[1], answers[0])
-            assert client.delete(answers[0].headers["location"]).status_code == 204
+            responses = [client.post(TASKS, json=MILK, headers=HEADERS) for _ in range(2)]
+            assert_replayed(responses[1], responses[0])
+            assert client.delete(responses[0].headers["location"]).status_code == 204
 
 
 def test_the_log_never_contains_a_key(postgres: URL) -> None:

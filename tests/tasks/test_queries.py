@@ -149,9 +149,9 @@ def test_a_create_with_a_key_is_one_statement_and_so_is_its_retry(
 ) -> None:
     headers = {"Idempotency-Key": alice}
     for _ in range(2):
-        answer = client.post(f"/api/{alice}/tasks", json={"title": "Tea"}, headers=headers)
+        response = client.post(f"/api/{alice}/tasks", json={"title": "Tea"}, headers=headers)
         [statement] = log.statements()
-        assert answer.status_code == 201
+        assert response.status_code == 201
         assert statement.startswith("WITH ")
         assert ";" not in statement
 
@@ -184,8 +184,8 @@ def test_a_condition_is_checked_by_the_same_statement(
     log.statements()
     etags = {'"another"': other, f'"{task["updated_at"]}"': same}
     for etag, status in etags.items():
-        answer = client.request(method, url, json=body, headers={header: etag})
-        assert answer.status_code == status
+        response = client.request(method, url, json=body, headers={header: etag})
+        assert response.status_code == status
         expected = 2 if status == 412 and body != {} else 1
         assert len(log.statements()) == expected
 

@@ -54,9 +54,9 @@ def test_no_concurrent_toggle_is_lost(
     at_once: Callable[[Iterable[Work]], list[Any]],
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}"
-    answers = bodies(at_once([sending("PATCH", f"{path}/complete")] * toggles))
+    responses = bodies(at_once([sending("PATCH", f"{path}/complete")] * toggles))
     assert client.get(path).json()["completed"] is (toggles % 2 == 1)
-    in_time = sorted(answers, key=lambda task: task["updated_at"])
+    in_time = sorted(responses, key=lambda task: task["updated_at"])
     assert [task["completed"] for task in in_time] == [n % 2 == 0 for n in range(toggles)]
 
 
@@ -69,11 +69,11 @@ def test_every_concurrent_change_has_a_unique_time(
     task = create()
     path = f"/api/{alice}/tasks/{task['id']}"
     works = [sending("PUT", path, {"title": str(number)}) for number in range(60)]
-    answers = bodies(at_once([*works, *[sending("PATCH", f"{path}/complete")] * 60]))
-    times = sorted(answer["updated_at"] for answer in answers)
+    responses = bodies(at_once([*works, *[sending("PATCH", f"{path}/complete")] * 60]))
+    times = sorted(response["updated_at"] for response in responses)
     assert len(set(times)) == 120
     assert times[0] > task["updated_at"]
-    assert client.get(path).json() == max(answers, key=lambda answer: answer["updated_at"])
+    assert client.get(path).json() == max(responses, key=lambda response: response["updated_at"])
 
 
 def test_no_concurrent_update_of_different_fields_is_lost(

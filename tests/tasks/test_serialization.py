@@ -24,12 +24,12 @@ def test_the_fields_of_the_json_are_those_of_the_schema(
     assert written.__struct_fields__ == tuple(model.model_fields)
 
 
-def documented(answer: httpx.Response, model: type[BaseModel]) -> Any:
-    """Return the JSON of `answer`, after checking that it has exactly the fields of `model`."""
-    model.model_validate_json(answer.content, strict=True, extra="forbid")
-    assert answer.headers["content-type"] == "application/json"
-    assert list(answer.json()) == list(model.model_fields)
-    return answer.json()
+def documented(response: httpx.Response, model: type[BaseModel]) -> Any:
+    """Return the JSON of `response`, after checking that it has exactly the fields of `model`."""
+    model.model_validate_json(response.content, strict=True, extra="forbid")
+    assert response.headers["content-type"] == "application/json"
+    assert list(response.json()) == list(model.model_fields)
+    return response.json()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_every_response_has_the_documented_fields(
     task = create("Tea", description=description)
     path, key = f"/api/{alice}/tasks", secrets.token_urlsafe()
     created = {"title": "Tea", "description": description}
-    for answer in (
+    for response in (
         client.post(path, json=created),
         *(client.post(path, json=created, headers={"Idempotency-Key": key}) for _ in range(2)),
         client.get(f"{path}/{task['id']}"),
@@ -53,7 +53,7 @@ def test_every_response_has_the_documented_fields(
         client.put(f"{path}/{task['id']}", json={}),
         client.patch(f"{path}/{task['id']}/complete"),
     ):
-        assert documented(answer, TaskResponse)["description"] == description
+        assert documented(response, TaskResponse)["description"] == description
     monkeypatch.setattr(routes.tasks, "RESPONSE_PART", -1)  # send every list in parts
     for query in ("", "?limit=1"):
         response = client.get(path + query)

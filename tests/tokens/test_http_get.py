@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @contextmanager
-def answering(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def responding(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Run a server that sends `parts` in response to one request, and yield its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -66,7 +66,7 @@ def get(url: str, context: ssl.SSLContext | None = None, seconds: float = 5) -> 
     ],
 )
 def test_every_valid_form_of_response_is_understood(parts: list[bytes]) -> None:
-    with answering(*parts, pause=0.02) as url:
+    with responding(*parts, pause=0.02) as url:
         assert get(url) == b"{}"
 
 
@@ -83,13 +83,13 @@ def test_every_valid_form_of_response_is_understood(parts: list[bytes]) -> None:
     ],
 )
 def test_every_other_response_is_refused(parts: list[bytes], reason: str) -> None:
-    with answering(*parts) as url, pytest.raises(FetchError, match=reason):
+    with responding(*parts) as url, pytest.raises(FetchError, match=reason):
         get(url)
 
 
 def test_a_response_that_arrives_too_slowly_times_out() -> None:
     started = time.monotonic()
-    with answering(*[OK, *[b"X: y\r\n"] * 100], pause=0.1) as url:
+    with responding(*[OK, *[b"X: y\r\n"] * 100], pause=0.1) as url:
         with pytest.raises(FetchError, match=r"no answer within 0\.3 s"):
             get(url, seconds=0.3)
         assert time.monotonic() - started < 5
@@ -134,11 +134,11 @@ def test_an_issuer_needs_a_trusted_certificate_for_its_name(
     certified: Callable[[str], tuple[ssl.SSLContext, ssl.SSLContext]],
 ) -> None:
     server, trusting = certified("localhost")
-    answer = OK + b"Content-Length: 2\r\n\r\n{}"
-    with answering(answer, tls=server) as url:
+    response = OK + b"Content-Length: 2\r\n\r\n{}"
+    with responding(response, tls=server) as url:
         assert get(url, trusting) == b"{}"
-    with answering(answer, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
+    with responding(response, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
         get(url, ssl.create_default_context())
     server, trusting = certified("another.example")
-    with answering(answer, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
+    with responding(response, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
         get(url, trusting)

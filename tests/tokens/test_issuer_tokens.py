@@ -120,8 +120,8 @@ def test_issuer_and_audience_must_be_those_that_better_auth_sets(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], given: dict[str, Any], good: bool
 ) -> None:
     others = json.loads(json.dumps(given).replace("{url}", frontend.url))
-    answer = ask(pairs["EdDSA"].token(frontend.claims(**others)))
-    (assert_good if good else assert_invalid)(answer)
+    response = ask(pairs["EdDSA"].token(frontend.claims(**others)))
+    (assert_good if good else assert_invalid)(response)
 
 
 def test_issuer_and_audience_can_be_set(tables: URL, frontend: Issuer) -> None:
@@ -252,8 +252,8 @@ def test_a_key_inside_the_token_is_not_used(
 def test_a_token_with_another_typ_is_refused(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], kind: object, good: bool
 ) -> None:
-    answer = ask(pairs["EdDSA"].token(frontend.claims(), typ=kind))
-    (assert_good if good else assert_invalid)(answer)
+    response = ask(pairs["EdDSA"].token(frontend.claims(), typ=kind))
+    (assert_good if good else assert_invalid)(response)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

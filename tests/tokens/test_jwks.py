@@ -179,7 +179,7 @@ def test_a_new_key_is_a_503_while_fetches_are_throttled(
     assert len(frontend.requests) == 2
 
 
-def test_retry_after_is_the_exact_time_until_the_next_fetch(
+def test_retry_after_is_the_time_until_the_next_fetch_rounded_up(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     clock.stop()
@@ -276,8 +276,8 @@ def test_requests_during_a_fetch_wait_for_it_and_are_served(
     frontend.delay = 0.5
     tokens = [frontend.pairs[0].token(frontend.claims(jti=str(n))) for n in range(20)]
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda token: ask(client, token).status_code, tokens))
-    assert (answers, len(frontend.requests)) == ([200] * 20, 1)
+        responses = list(pool.map(lambda token: ask(client, token).status_code, tokens))
+    assert (responses, len(frontend.requests)) == ([200] * 20, 1)
 
 
 def test_until_the_issuer_is_available_its_tokens_get_a_503(tables: URL, clock: Clock) -> None:
@@ -378,8 +378,8 @@ def test_the_database_is_not_used_before_a_token_is_verified(frontend: Issuer) -
     with unreachable(better_auth_url=frontend.url) as client:
         assert ask_as(client, frontend, Pair("EdDSA")) == 401
         assert ask_as(client, frontend, frontend.pairs[0], user_id="bob") == 403
-        answer = ask(client, frontend.pairs[0].token(frontend.claims()))
-        assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+        response = ask(client, frontend.pairs[0].token(frontend.claims()))
+        assert (response.status_code, response.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
 
 
 def test_the_keys_may_be_at_another_url(tables: URL, frontend: Issuer) -> None:
