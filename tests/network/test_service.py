@@ -159,9 +159,8 @@ def test_connections_of_vanished_clients_are_closed(service: Service, link: Link
             address = (SERVICE_ADDRESS, service.port)
             clients = [stack.enter_context(socket.create_connection(address)) for _ in range(2)]
         eventually(lambda: held() == 2)
-        link.set(
-            reaches_database=False
-        )  # the clients are on the database's side, so responses to them are lost
+        # The clients are on the database's side, so the responses to them are lost.
+        link.set(reaches_database=False)
         for client, text in zip(clients, (whole, whole[:30]), strict=True):
             client.sendall(text)
         time.sleep(0.5)

@@ -21,9 +21,8 @@ def test_the_types_of_tasks_ts_match_the_document(folder: Path) -> None:
     (folder / "auth-client.ts").write_text(LOGIN)
     document = ("openapi.json", "--output", "tasks-api.d.ts", "--default-non-nullable=false")
     succeeds(folder, "openapi-typescript", *document)
-    succeeds(
-        folder, "tsc", "--project", "."
-    )  # includes mistakes.ts, where it must find every error
+    # The project includes mistakes.ts, where the compiler must find every error.
+    succeeds(folder, "tsc", "--project", ".")
 
 
 def test_the_document_passes_the_recommended_rules_of_redocly(folder: Path) -> None:

@@ -228,9 +228,8 @@ def test_the_error_says_how_many_tasks_were_deleted_before_a_failure(
         body = {"detail": detail, "code": "DATABASE_UNAVAILABLE"}
         assert (response.status_code, response.json()) == (503, body)
         assert response.headers["retry-after"] == "1"
-        eventually(
-            lambda: not backends_that_wait(url)
-        )  # the response does not wait for the cancellation
+        # The response does not wait for the cancellation of the statement.
+        eventually(lambda: not backends_that_wait(url))
         release()
         assert client.get(f"{TASKS}/stats").json()["total"] == 10
         assert client.delete(TASKS, params={"status": "all"}).json() == {"deleted": 10}
