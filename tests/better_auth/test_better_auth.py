@@ -117,7 +117,7 @@ def test_shared_secret_tokens_pass_a_check_of_issuer_and_audience(
         assert ask(client, carol.id, carol.token()).status_code == 200
 
 
-def test_with_both_settings_both_frontends_are_served(
+def test_with_an_issuer_and_a_secret_both_frontends_are_served(
     database: URL, documented: dict[str, Frontend]
 ) -> None:
     url = documented["key_set"].url

@@ -125,7 +125,7 @@ def test_the_text_of_an_error_is_ours_and_does_not_quote_the_value(kind: str) ->
         ("get_attribute_error", "is not valid"),
     ],
 )
-def test_examples_of_the_texts(kind: str, text: str) -> None:
+def test_the_texts_of_some_common_errors(kind: str, text: str) -> None:
     assert text_of(detail_of(kind)) == text
 
 

@@ -36,7 +36,7 @@ async def request(url: str, user_id: str, *arguments: Any, **others: Any) -> Any
         return await TasksApi(http, caller).request(*arguments, **others)
 
 
-def test_a_429_or_503_is_retried_after_retry_after(before: Gateway, alice: str) -> None:
+def test_a_429_or_503_is_retried_once_retry_after_has_passed(before: Gateway, alice: str) -> None:
     before.refusals = [(429, "0"), (503, "1")]
     began = time.monotonic()
     assert run(lambda: request(before.url, alice, "GET"))["count"] == 0

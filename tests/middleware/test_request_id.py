@@ -137,7 +137,7 @@ def test_a_generated_id_is_the_same_in_the_log_and_the_response(postgres: URL) -
     assert log.getvalue().count(f" request_id={made}]\n") == 2
 
 
-def test_no_id_forges_a_line(base_url: str) -> None:
+def test_no_request_id_can_forge_a_log_line(base_url: str) -> None:
     """The test writes to a socket because httpx refuses to send this header."""
     host, port = httpx.URL(base_url).host, httpx.URL(base_url).port
     assert port is not None

@@ -77,7 +77,7 @@ def test_a_round_trip_takes_the_time_that_was_set(
     assert times[5] < round_trip + 5
 
 
-def test_jitter_delays_and_keeps_the_order(
+def test_jitter_delays_packets_but_keeps_their_order(
     link: Link, ends: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = ends
