@@ -12,6 +12,7 @@ from threading import Thread
 
 import httpx
 import psutil
+import pytest
 
 from config import ROOT
 from tests.container.image import uv
@@ -19,7 +20,7 @@ from tests.parts.parts import need
 from tests.support.processes import PATIENCE, free_port, kill_all, postmaster, until
 
 CTRL_C = b"\x03"
-STOP_LIMIT = 15  # seconds; the command waits 12 for its processes
+STOP_LIMIT = 25  # seconds; the command waits 12 for its processes, and then Postgres stops
 # The variables that a package manager needs on a machine behind a proxy.
 KEPT = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
@@ -59,7 +60,11 @@ class Command:
 
     def ends(self) -> int:
         """Wait for the end and return the exit code. No process may be left, not even Postgres."""
-        code = self.process.wait(STOP_LIMIT)
+        try:
+            code = self.process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            running = [process.cmdline() for process in processes_in(self.folder)]
+            pytest.fail("\n".join([*self.lines, f"still running: {running}"]))
         self.leaves_nothing(0)
         return code
 
