@@ -1,4 +1,4 @@
-"""Software that users run with the service, and that is not part of this repository."""
+"""The parts that users of the service run, and none of which was written here."""
 
 import importlib.metadata
 import json
@@ -24,7 +24,7 @@ POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib
 
 
 class Part(NamedTuple):
-    """A program or package. `version` returns None if it is missing, and `remedy` installs it."""
+    """One of them. `version` is None where it is missing; `remedy` then tells how to get it."""
 
     name: str
     version: Callable[[], str | None]
@@ -36,9 +36,9 @@ def _program(name: str | Path) -> Callable[[], str | None]:
     def version() -> str | None:
         if not (path := shutil.which(name)):
             return None
-        # No `check`: wrk prints its version, but exits with an error code.
-        ended = subprocess.run([path, "--version"], capture_output=True, text=True)
-        found = re.search(r"\d+(\.\d+)+", ended.stdout)
+        # wrk takes the question for a mistake, and answers it all the same.
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True)
+        found = re.search(r"\d+(\.\d+)+", answer.stdout)
         return found and found[0]
 
     return version
@@ -217,7 +217,7 @@ used: set[str] = set()
 
 
 def need(*names: str) -> None:
-    """Skip the test if a part is missing, and say how to install it. In CI, fail instead."""
+    """Skips the test if a part is missing, and says how to get it. In CI that is a failure."""
     for name in names:
         part = BY_NAME[name]
         if part.version() is None:
@@ -227,7 +227,7 @@ def need(*names: str) -> None:
 
 
 def table() -> str:
-    """Return a Markdown table of the parts that were used."""
+    """What was used, as Markdown."""
     rows = [
         f"| {part.name} | {part.version()} | {part.exercised} |"
         for part in PARTS

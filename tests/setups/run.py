@@ -1,6 +1,6 @@
-"""Start the service in each set-up, and write its messages and responses to docs/setups.md.
+"""Start the service in each set-up, and write a table of what it says to docs/setups.md.
 
-Arguments may name folders of other releases. Each gets a column before that of this release.
+Folders of other releases may be given; each becomes a column of its own, before this release's.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Ports and folders are left out.
 """
 HBA = "local all postgres trust\nhost all app 127.0.0.1/32 scram-sha-256\n"
 START = 15  # seconds until the service must listen
-SETTLE = 1.5  # seconds for the checks that run after the start
+SETTLE = 1.5  # seconds for what it finds out afterwards
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def server() -> Iterator[tuple[URL, int]]:
 
 
 def said(setup: Setup, release: Path, superuser: URL, port: int) -> str:
-    """Run a release in a set-up, and return a table cell with its messages and responses."""
+    """Return what a release says in a set-up, as a cell of the table."""
     sql(superuser, f"DROP ROLE IF EXISTS app; CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'")
     with database_of_its_own(superuser, tables=False) as database:
         prepare(setup, database)
@@ -122,7 +122,7 @@ def _get(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[i
 
 
 def _message(line: str) -> str:
-    """Return the message of a log line, without the parts that differ from run to run."""
+    """Return the message of a line of the log, without what differs from run to run."""
     match = re.fullmatch(r"\[[^]]*\] \[(\w+)\] \[[^]]*\] \[[^]]*\] \[(.*)\]", line)
     text = f"{match[1]} {match[2]}" if match else line
     text = re.sub(r" (request_id|client)=\S+| in \d+\.\d ms.*", "", text)

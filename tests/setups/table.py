@@ -1,4 +1,4 @@
-"""The set-ups: the environment variables, and the state of the database."""
+"""The set-ups: what is in the environment, and what is in the database."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from tests.support.services import create_tables, sql
 from tests.support.serving import SECRET
 
 PASSWORD = "se-cret"
-# The table that models in the style of SQLModel's tutorial create.
+# The table of a build whose models are those of SQLModel's tutorial.
 CREATE_ALL = """
 CREATE TABLE tasks (
     id serial PRIMARY KEY, user_id varchar NOT NULL, title varchar(200) NOT NULL,
@@ -31,8 +31,7 @@ AT = "UPDATE alembic_version SET version_num = '{}'"
 class Setup(NamedTuple):
     """In `settings`, `{url}` is the database, `{place}` its host and port, and `{name}` its name.
 
-    The statements `database` run before the service starts. Before them, the tables are created if
-    `has_tables`.
+    `database` is run there first. `has_tables` says whether the tables are made before that.
     """
 
     title: str
@@ -42,7 +41,7 @@ class Setup(NamedTuple):
 
 
 def prepare(setup: Setup, url: URL) -> None:
-    """Create the tables if the set-up has them, and run its statements."""
+    """Make the tables of the set-up, and what it changes in the database."""
     if setup.has_tables:
         create_tables(url)
         sql(url, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
