@@ -27,7 +27,7 @@ JOINED = re.compile(r",[ \t]*bearer ", re.IGNORECASE)
 
 
 class BearerAuthentication(SecurityBase):
-    """The dependency `get_current_user`, which checks that the token and the path have one user."""
+    """The dependency `get_current_user`: it checks the token, and that its user is the path's."""
 
     scheme_name = "bearerToken"
     model = HTTPBearer(

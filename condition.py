@@ -23,7 +23,7 @@ from postgres.trouble import PassingTrouble, Trouble
 
 HEALTH_TIMEOUT = 1.5  # seconds for a whole check
 WATCH_INTERVAL = 5.0  # seconds between checks while the database can't be used
-QUIET = 60.0  # seconds without a failed statement before the log says that statements work again
+QUIET = 60.0  # seconds without an error of _LASTING until the log says that statements work again
 
 # SQLSTATEs, or their beginnings, of failed statements whose reason is logged: they concern the
 # disk, memory, files and rights, and the next statement is likely to fail too. Timeouts have other
@@ -99,14 +99,14 @@ class Condition:
         self._schema.end()
         if obstacle is not None:
             self._setup.begin(*obstacle)
-            self._probe.close()  # a new connection has the role's settings at that time
+            self._probe.close()  # so that the next check uses the role's new settings
             raise DatabaseUnusable("the health check")
         if self._setup.kind is not None:
             self._renew()
             self._setup.end()
 
     def watch(self) -> None:
-        """Check the database until it can be used, so that the log shows when the trouble ends."""
+        """Check the database until it can be used, to log why it can't and when it can again."""
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
 
@@ -121,10 +121,10 @@ class Condition:
     async def explain(self, error: psycopg2.Error) -> APIError | None:
         """Return the response to a statement's `error`, or None if the statement itself is wrong.
 
-        If Postgres rejects the statement (SQLSTATE classes 42 and 3F), for example because of an
-        undefined table, column or function, or a missing right, or if a default is missing, this
-        checks the database, to tell a wrong set-up from a bug. Raises DatabaseUnavailable if the
-        database can't be checked.
+        A wrong set-up of the database looks like a bug if Postgres rejects the statement (classes
+        42 and 3F of SQLSTATE: for example an undefined table, column or function, or a missing
+        right), or if a default is missing. After such an error, this checks the database. Raises
+        DatabaseUnavailable if it can't be checked.
         """
         name = type(error).__name__
         if isinstance(error, ReadOnlySqlTransaction):

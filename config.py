@@ -221,7 +221,7 @@ class Settings(BaseSettings):
 
     @property
     def log_requests(self) -> bool:
-        """ACCESS_LOG, or by default only in development: platforms have their own request log."""
+        """ACCESS_LOG, or by default only in development: platforms have their own request logs."""
         return self.environment == "development" if self.access_log is None else self.access_log
 
     @property
@@ -272,7 +272,7 @@ def _expectation(schema: dict[str, Any]) -> str:
 
 
 def _pass_on_opentelemetry_settings() -> None:
-    """Copy OTEL_* from `.env` to the environment, because OpenTelemetry reads only that."""
+    """Copy OTEL_* from `.env` to the environment, because OpenTelemetry does not read `.env`."""
     for name, value in DotEnvSettingsSource(Settings, case_sensitive=True).env_vars.items():
         if name.startswith("OTEL_") and value:
             os.environ.setdefault(name, value)

@@ -95,8 +95,7 @@ class Session(AsyncSession):
         then sent once more, on a new connection, if the first connection turns out to be dead.
         Raises DatabaseUnavailable, DatabaseNotMigrated, and psycopg2.Error for other errors.
         """
-        # The time limit of the first statement includes the time that the request waited for its
-        # slot.
+        # The time limit of the first statement includes the request's wait for a slot.
         started_at = perf_counter() - self.timing.first_wait()
         start_by = started_at + (driver.STATEMENT_TIMEOUT if retry else STATEMENT_START_DEADLINE)
         try:

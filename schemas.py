@@ -144,7 +144,7 @@ class TaskResponse(BaseModel):
     """A task."""
 
     # queries.py and serialization.py derive the columns of a row from these fields, in this order.
-    # The texts have no maximum length, because validators count characters differently. The `id`
+    # The texts have no length limits, because validators count characters differently. The `id`
     # does not have the format int64, because some generators make a bigint of it:
     # docs/decisions/016-openapi.md.
 

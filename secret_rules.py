@@ -46,7 +46,7 @@ _PREDICTABLE = re.compile(
 
 
 def check_secret(value: str) -> None:
-    """Raise ValueError if `value` is too short for a secret, or is not text."""
+    """Raise ValueError if `value` is too short for a secret, or is not UTF-8 text."""
     if len(value.strip()) < SECRET_LENGTH:
         raise ValueError(f"must have {SECRET_LENGTH} characters or more")
     try:

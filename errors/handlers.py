@@ -119,7 +119,8 @@ class OtherError(APIError):
     status = property(lambda self: self.status_code)
 
 
-# The codes of statuses whose name in Python is another one, or depends on the version of Python.
+# The codes of statuses whose name in Python differs from the code that the service uses, or depends
+# on the version of Python.
 _CODES = {
     413: "PAYLOAD_TOO_LARGE",
     416: "RANGE_NOT_SATISFIABLE",

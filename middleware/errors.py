@@ -30,7 +30,7 @@ from observability.timing import SlowRequests
 FastResponse = Callable[[Scope, Receive], Coroutine[Any, Any, Response] | None]
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
-_LOGGED = "error_logged"  # in the scope of a request whose exception is raised a second time
+_LOGGED = "error_logged"  # in the scope of a request whose exception was logged and is raised again
 ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
 
 
@@ -52,7 +52,7 @@ class ErrorsMiddleware:
         return respond(scope, receive, send)
 
     async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application. If it raises an exception, send the response to that."""
+        """Call the application. If it raises an exception, send an error response."""
         started = False
 
         async def observed(message: Message) -> None:
@@ -206,7 +206,7 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
 def client_address(scope: Scope) -> str:
     """Return the client's address: the one that a trusted proxy forwarded, else the connection's.
 
-    Return `-` if the forwarded value is not an address.
+    Return `-` if there is none, or if the forwarded value is not an address.
     """
     client = scope.get("client")
     return client[0] if client and ADDRESS.fullmatch(client[0]) else "-"

@@ -52,9 +52,9 @@ class RefusedOrigins:
 def _is_same_origin(scope: Scope, origin: str) -> bool:
     """Return whether the page is one of the service's own, such as /docs.
 
-    CORS does not apply to these, but browsers send Origin with their POST requests too. Either
-    header may be missing or wrong: a proxy may change Host, and browsers send Sec-Fetch-Site only
-    over TLS and to the loopback.
+    CORS does not apply to these, but browsers send Origin with their POST requests too. One header
+    alone can't tell: a proxy may change Host, and browsers send Sec-Fetch-Site only over TLS and to
+    the loopback.
     """
     headers = Headers(scope=scope)
     is_own_host = origin.partition("://")[2] == headers.get("host")

@@ -145,7 +145,7 @@ class Admission:
         waiter.slot.set_exception(TooManyRequests())
 
     def _is_shared(self) -> bool:
-        """Return whether requests of several users waited at once within the last MEASURED."""
+        """Return whether requests of several users waited at once in the last MEASURED seconds."""
         return asyncio.get_running_loop().time() < self._shared_until
 
     def _slots_in_time(self, now: float) -> float:

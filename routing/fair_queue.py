@@ -71,7 +71,7 @@ class FairQueue:
         return None
 
     def take_from_longest(self, share: int) -> Waiter | None:
-        """Remove and return the newest request of the user with the most, if over `share` wait.
+        """Remove and return the newest request of the user with the most, if over `share`.
 
         A request whose response has begun stays, because its client could not tell why the response
         ended.

@@ -61,10 +61,10 @@ class FastRoutes:
         return route.serve(scope, receive, send)
 
     def response(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Response] | None:
-        """Return the response of a fast route, to be awaited, or None if there is no such route.
+        """Return a coroutine for the response of a fast route, or None if there is no such route.
 
-        Then `__call__` must serve the request. This is for a middleware that would call this object
-        directly (middleware/errors.py).
+        After None, call the object itself, which serves every request. This method is for a
+        middleware with no other layer between it and this object (middleware/errors.py).
         """
         if "fastapi.telemetry" in scope:
             return None

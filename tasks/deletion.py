@@ -1,4 +1,4 @@
-"""Delete the completed tasks of a user, or everything that the database has of a user."""
+"""Delete the completed tasks of a user, or everything that the database stores for a user."""
 
 from typing import NamedTuple
 

@@ -80,7 +80,7 @@ IfMatch = Annotated[
     Annotated[frozenset[str], PlainValidator(_strong), _schema("*")] | None,
     Header(
         alias="If-Match",
-        description="Execute the request only if the task's `ETag` is one of these, that is, only if "
+        description="Execute the request only if the task's `ETag` is one of these, that is, if "
         "the task has not changed since the client read it.",
     ),
 ]

@@ -26,7 +26,7 @@ class LargeList:
 
 
 class LargeLists:
-    """The large lists in memory. The size of the next list is expected from those before it."""
+    """The large lists in memory. The sizes of earlier lists predict the size of the next one."""
 
     def __init__(self) -> None:
         self._alive: WeakSet[LargeList] = WeakSet()

@@ -1,6 +1,6 @@
 """Every statement of the task routes, built once.
 
-A row has the fields of TaskResponse, in the same order. The service and not Postgres converts it to
+A row has the fields of TaskResponse, in the same order. The service, not Postgres, converts it to
 JSON, because there can be several services but only one Postgres. A client can set the fields of
 TaskCreate and TaskUpdate. If a field is added to the model and to these schemas, every statement
 has it.
@@ -117,8 +117,8 @@ DEFAULTS: dict[Column[Any], ColumnElement[Any]] = {
 
 CREATE = _returning(insert(tasks).values({columns.user_id: USER_ID, **DEFAULTS, **NEW}))
 
-# If a column can't be NULL, None means that its field was not sent. The other columns have a flag
-# that says so.
+# If a column can't be NULL, None means that its field was not sent. For every other column, a flag
+# says whether the field was sent.
 FLAGS = {column.name: f"has_{column.name}" for column in _settable(TaskUpdate) if column.nullable}
 UNCHANGED = {**dict.fromkeys(TaskUpdate.model_fields), **dict.fromkeys(FLAGS.values(), False)}
 

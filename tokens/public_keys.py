@@ -21,7 +21,7 @@ from jose.backends.base import Key
 
 MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 MAX_RSA_BITS = 8192
-MAX_RSA_EXPONENT = 2**32  # a larger one only makes verifying slow
+MAX_RSA_EXPONENT = 2**32  # a larger one only makes verification slow
 
 
 class Ed25519Key(Key):

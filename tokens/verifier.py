@@ -19,8 +19,8 @@ from observability.redaction import excerpt
 from tokens.jwks import KeySet
 
 # HS256 needs only the standard library's hmac. python-jose's other backends take 8 MB, so they are
-# not imported. For EC keys, python-jose would then use ecdsa, which is open to a timing attack
-# (CVE-2024-23342). public_keys.py has a class for EC keys that uses cryptography.
+# not imported. For EC keys, python-jose would then fall back to ecdsa, which is open to a timing
+# attack (CVE-2024-23342). public_keys.py has a class for EC keys that uses cryptography.
 _no_ecdsa = ModuleType("jose.backends.ecdsa_backend")
 _no_ecdsa.ECDSAECKey = None  # type: ignore[attr-defined]
 sys.modules[_no_ecdsa.__name__] = _no_ecdsa
