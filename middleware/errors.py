@@ -35,7 +35,7 @@ ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zo
 
 
 class ErrorsMiddleware:
-    """Respond to every exception in our error format.
+    """Middleware that responds to every exception in our error format.
 
     It runs inside CORS, so that a 500 has the CORS headers too. It replaces Starlette's
     ServerErrorMiddleware, which runs outside CORS, and ExceptionMiddleware. The two together made

@@ -16,7 +16,7 @@ MEASURED = 1.0  # seconds of continuous waiting before the rate of slots is used
 
 
 class Admission:
-    """Run at most `concurrent` requests at once, as many as there are connections.
+    """A limit of `concurrent` requests that run at once, as many as there are connections.
 
     The others wait before they use much memory, and users take turns (fair_queue.py). If the rate
     of the last seconds shows that a request can't get a slot in time, it is refused at once

@@ -17,7 +17,7 @@ FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class BodyLimit:
-    """Limit the bodies of requests that FastAPI serves to MAX_BODY.
+    """Middleware that limits the bodies of requests that FastAPI serves to MAX_BODY.
 
     A route's own `max_body_size`, larger or smaller, takes precedence. Starlette counts the bytes
     and applies the precedence. Only the response is ours.

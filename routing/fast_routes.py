@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
 
 
 class FastRoutes:
-    """Serve a request on the fast path if the route that FastAPI would choose has one.
+    """An ASGI application that uses the fast path if the route that FastAPI would choose has one.
 
     `otherwise` serves every other request. It serves all requests while `app.dependency_overrides`
     has entries, or if the application has its own handler for validation errors.

@@ -96,7 +96,7 @@ class HeaderParameter:
 
 
 class ParameterSolver:
-    """Make the arguments of `operation` as FastAPI would, for a limited kind of signature.
+    """A solver that makes the arguments of `operation` as FastAPI would, for some signatures.
 
     FastAPI's general solver of dependencies takes as long as the whole statement. This one supports
     the request, parts of the path, one model for the query, one for the body (whose default may be

@@ -28,7 +28,7 @@ DELETE = "DELETE FROM idempotency_keys WHERE created_at <= %(last)s::timestamptz
 
 
 class ExpiredKeys:
-    """Delete the expired keys of one database in the background."""
+    """A background task that deletes the expired keys of one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

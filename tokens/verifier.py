@@ -57,7 +57,7 @@ class Claims(NamedTuple):
 
 
 class TokenVerifier:
-    """Verify HS256 tokens with the UTF-8 bytes of `secret`, and others with an issuer's `keys`.
+    """A verifier of tokens: HS256 with the UTF-8 bytes of `secret`, others with an issuer's `keys`.
 
     A token must have one of `issuers` as its `iss`, and one of `audiences` in its `aud`. If either
     is empty, HS256 tokens may have any value there, and the issuer's tokens must have the value
