@@ -250,7 +250,7 @@ def refusals(log: str) -> list[str]:
 
 EVIL = "https://evil.example"
 REFUSED = (
-    f"The origin {EVIL} is not in ALLOWED_ORIGINS, so a browser keeps responses from its pages"
+    f"The origin {EVIL} is not in ALLOWED_ORIGINS, so browsers don't let its pages read responses"
     " client=127.0.0.1"
 )
 
