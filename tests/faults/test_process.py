@@ -43,7 +43,7 @@ def test_kill_9(serve: Serve, database: Postgres, settle: Settle) -> None:
             users.stop()
             assert service.stops() == 0
     assert len(users.ledger.acknowledged) > ENOUGH
-    settle("service killed (kill -9) under load, three times", users.ledger, cut=True)
+    settle("kill -9, three times", users.ledger, cut=True)
 
 
 @SIGNALS
@@ -54,11 +54,9 @@ def test_a_signal(serve: Serve, settle: Settle, number: signal.Signals) -> None:
             time.sleep(2)
             seconds = stopped(service, number)
     assert set(users.ledger.broken) == {"ConnectionRefusedError"}  # none is cut off
-    counted = settle(
-        f"{number.name} under load", users.ledger, cut=True, exit_code=0, seconds_to_stop=seconds
-    )
+    counted = settle(number.name, users.ledger, cut=True, exit_code=0, seconds_to_stop=seconds)
     # Whatever was done was answered: what got no answer came too late, and was not begun.
-    assert counted["unacknowledged, but there"] == 0
+    assert counted["created without a 201"] == 0
 
 
 @contextmanager
@@ -105,7 +103,7 @@ def test_new_connections_are_refused_while_it_stops(
     assert late.ledger.answers.total() == 0
     assert set(late.ledger.broken) == {"ConnectionRefusedError"}
     settle(
-        "new connections while it finishes what is in flight",
+        "clients connect while a stopped service finishes its requests",
         users.ledger,
         cut=True,
         refused=late.ledger.broken.total(),
