@@ -70,7 +70,8 @@ def ratio_table(loads: Results) -> str:
     rows = ([TITLES[name], *map(shown, figures)] for name, figures in every)
     return (
         "### This service to each peer\n\n"
-        "The service's requests/s divided by the peer's: the median of the rounds.\nA figure below 1 is bold: the peer is faster.\n\n![Ratios](ratios.svg)\n\n"
+        "The service's requests/s divided by the peer's: the median of the rounds.\n"
+        "A figure below 1 is bold: the peer is faster.\n\n![Ratios](ratios.svg)\n\n"
     ) + table(["", *loads], rows)
 
 

@@ -25,8 +25,9 @@ READS = """## Search and stats
 
 A description has 80 or 1,000 characters. "Rows" is the number of rows of the table, or entries of
 an index, that Postgres read. "Index" says whether the plan used the index of
-`migrations/search.sql`, in the database that has it. A rare match is a text that three tasks of the user contain. If
-Postgres reads in parallel, its count is a few rows off, because it rounds the rows of each process.
+`migrations/search.sql`, in the database that has it. A rare match is a text that three tasks of the
+user contain. If Postgres reads in parallel, its count is a few rows off, because it rounds the rows
+of each process.
 
 ![Search](search.svg)
 
