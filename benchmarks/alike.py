@@ -56,7 +56,7 @@ def check(bench: Bench, contender: Contender) -> None:
             check_refusals(client, population, contender.validates)
         except Different as error:
             raise SystemExit(
-                f"{contender.title} does not answer as the others do: {error}"
+                f"{contender.title} does not respond as the others do: {error}"
             ) from None
     say(f"{contender.title}: responds as the others do")
 

@@ -40,12 +40,12 @@ class Client:
     def ask(self, request: bytes) -> bytes:
         """Return the whole response, which must be a 200."""
         self.socket.sendall(request)
-        answer = self.socket.recv(1 << 20)
-        while not complete(answer):
-            answer += self.socket.recv(1 << 20)
-        if not answer.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"a page was refused: {answer[:500]!r}")
-        return answer
+        response = self.socket.recv(1 << 20)
+        while not complete(response):
+            response += self.socket.recv(1 << 20)
+        if not response.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"a page was refused: {response[:500]!r}")
+        return response
 
     def milliseconds(self, request: bytes) -> float:
         """Return the time of the response in milliseconds."""

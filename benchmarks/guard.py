@@ -62,7 +62,7 @@ def main() -> None:
     check_programs(["wrk", "uv"])
     clean_up_on_sigterm()
     options = QUICK if "--quick" in sys.argv else OPTIONS
-    dear = False
+    exceeded = False
     with (
         tempfile.TemporaryDirectory(prefix="guard-") as folder,
         Server(find_binaries(None)) as server,
@@ -74,9 +74,9 @@ def main() -> None:
             contenders.build(contender)
             bench.prepare(contender, contender.name, options.population)
         for name, figure, limit in figures(bench):
-            dear |= figure > limit
+            exceeded |= figure > limit
             say(f"{name:32} {figure:7.2f}  limit {limit:g}{'  EXCEEDED' * (figure > limit)}")
-    sys.exit(dear and options is not QUICK)
+    sys.exit(exceeded and options is not QUICK)
 
 
 if __name__ == "__main__":

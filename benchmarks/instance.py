@@ -40,7 +40,7 @@ class Instance:
         while not self.answers(timeout=10):
             if self.process.poll() is not None or time.perf_counter() > deadline:
                 raise RuntimeError(
-                    f"{self.contender.name} ended, or did not answer /health within 30 s"
+                    f"{self.contender.name} exited, or did not respond to /health within 30 s"
                 )
             time.sleep(0.005)
 

@@ -72,11 +72,11 @@ def _clocks(subject: Subject) -> tuple[float, ...]:
     )
 
 
-def _errors(answer: Any) -> dict[str, int]:
+def _errors(response: Any) -> dict[str, int]:
     """Return the failures by kind; by status if statuses were counted."""
-    counted = {code: n for code, n in answer["statuses"].items() if not code.startswith("2")}
-    by_status = counted if answer["statuses"] else {"not 2xx": answer["not_2xx"]}
-    kinds = {"socket": answer["socket_errors"], "timeout": answer["timeouts"]}
+    counted = {code: n for code, n in response["statuses"].items() if not code.startswith("2")}
+    by_status = counted if response["statuses"] else {"not 2xx": response["not_2xx"]}
+    kinds = {"socket": response["socket_errors"], "timeout": response["timeouts"]}
     return {name: count for name, count in (by_status | kinds).items() if count}
 
 
@@ -85,22 +85,22 @@ def run(
 ) -> Run:
     """Put the service under load, and return the figures."""
     before = _clocks(subject)
-    answer = wrk(subject, operation, connections, seconds, statuses)
+    response = wrk(subject, operation, connections, seconds, statuses)
     service, postgres, generator, machine, wall = (
         after - start for after, start in zip(_clocks(subject), before, strict=True)
     )
-    good = answer["requests"] - answer["not_2xx"]
+    good = response["requests"] - response["not_2xx"]
     return Run(
-        requests_per_second=good / answer["microseconds"] * 1e6,
-        p50_ms=answer["p50"] / 1e3,
-        p95_ms=answer["p95"] / 1e3,
-        p99_ms=answer["p99"] / 1e3,
+        requests_per_second=good / response["microseconds"] * 1e6,
+        p50_ms=response["p50"] / 1e3,
+        p95_ms=response["p95"] / 1e3,
+        p99_ms=response["p99"] / 1e3,
         service_cpu_ms=service / max(good, 1) * 1e3,
         postgres_cpu_ms=postgres / max(good, 1) * 1e3,
         memory_mb=process.memory(subject.service).rss_mb,
         generator_cores=generator / wall,
         other_cores=max(0.0, machine - service - postgres - generator) / wall,
-        errors=_errors(answer),
+        errors=_errors(response),
     )
 
 

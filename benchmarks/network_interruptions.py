@@ -39,7 +39,7 @@ INTERRUPTIONS = {
     "black hole of 3 s, in which Postgres ends all connections": Interruption(
         3, BLACK_HOLE, ends_connections=True
     ),
-    "older connections lead nowhere, as after a change of address": Interruption(
+    "packets of existing connections are dropped, as after a change of address": Interruption(
         0, {}, {"forgets_connections": True}
     ),
 }

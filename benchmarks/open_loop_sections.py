@@ -32,9 +32,9 @@ def _open_loop(bench: Bench, contender: Contender) -> Any:
             "seconds": bench.options.open_loop_seconds,
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        answer = json.loads(subprocess.check_output([sys.executable, str(PROGRAM), *arguments]))
-    say(f"  {contender.name:15} p95 {answer['p95_ms']:8.1f} ms, errors {answer['errors']}")
-    return answer
+        response = json.loads(subprocess.check_output([sys.executable, str(PROGRAM), *arguments]))
+    say(f"  {contender.name:15} p95 {response['p95_ms']:8.1f} ms, errors {response['errors']}")
+    return response
 
 
 def start(bench: Bench) -> dict[str, Any]:

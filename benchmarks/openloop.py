@@ -133,9 +133,9 @@ class User(asyncio.Protocol):
             self.send()
 
 
-def complete(answer: bytes) -> bool:
+def complete(response: bytes) -> bool:
     """Return whether the bytes are a whole HTTP/1.1 response."""
-    head, separator, body = answer.partition(b"\r\n\r\n")
+    head, separator, body = response.partition(b"\r\n\r\n")
     if not separator:
         return False
     length = LENGTH.search(head)
@@ -189,9 +189,11 @@ async def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--users", type=Path, required=True, help="a line for each user")
-    parser.add_argument("--tasks", type=int, required=True, help="how many each user has")
-    parser.add_argument("--stride", type=int, required=True, help="between two ids of one user")
+    parser.add_argument("--users", type=Path, required=True, help="file with a line for each user")
+    parser.add_argument("--tasks", type=int, required=True, help="tasks of each user")
+    parser.add_argument(
+        "--stride", type=int, required=True, help="distance between two ids of one user"
+    )
     parser.add_argument("--period", type=float, default=2, help="seconds between two requests")
     parser.add_argument("--seconds", type=float, default=20)
     random.seed(1)

@@ -85,7 +85,7 @@ def list_tasks(user: str, query: bytes) -> tuple[int, object]:
 
 
 def change(user: str, task: int, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the task after changing the fields in `body`."""
+    """Change the fields in `body`, and return the task's row if it exists."""
     names = [name for name in ("title", "description", "completed") if name in body]
     assignments = "".join(f"{name} = %s, " for name in names)
     return run(UPDATE.format(assignments), *(body[name] for name in names), task, user)
@@ -118,7 +118,7 @@ async def answer(scope: Message, receive: Receive) -> tuple[int, object]:
 async def one_task(
     method: str, user: str, task: int, complete: str | None, receive: Receive
 ) -> list[dict[str, Any]]:
-    """Return the row of a call on one task, or None."""
+    """Execute a call on one task, and return its row if the task exists."""
     if complete:
         return run(TOGGLE, task, user)
     if method == "PUT":
