@@ -18,6 +18,7 @@ from condition import Condition
 from errors import DatabaseNotMigrated, DatabaseUnavailable, DatabaseUnusable
 from observability.timing import RequestTiming
 from postgres import driver, prepared
+from postgres.dialect import DIALECT, Dialect, libpq_parameters
 from postgres.pool import Pool
 from postgres.prepared import PreparedStatements, Statement
 from postgres.probe import Probe
@@ -43,7 +44,7 @@ Row = driver.Row
 
 def compile_sql(statement: ClauseElement) -> str:
     """Return the SQL of `statement`, with its bind parameters as `%(name)s`."""
-    return str(statement.compile(dialect=driver.DIALECT))
+    return str(statement.compile(dialect=DIALECT))
 
 
 def prepare(statement: ClauseElement) -> Statement:
@@ -52,7 +53,7 @@ def prepare(statement: ClauseElement) -> Statement:
     Building and hashing a statement for every request costs as much as running it. Planning it
     costs Postgres several times as much.
     """
-    return prepared.statement(statement, driver.DIALECT)
+    return prepared.statement(statement, DIALECT)
 
 
 # For the log: after such an error the client must check whether a write happened.
@@ -158,7 +159,7 @@ class Database:
         on_connect: Callable[[driver.Connection], None] = lambda _: None,
     ) -> None:
         self._on_connect = on_connect
-        self._parameters = LIBPQ_DEFAULTS | driver.libpq_parameters(url)
+        self._parameters = LIBPQ_DEFAULTS | libpq_parameters(url)
         self.pool = Pool(self._connect, pool_size, max_overflow, POOL_TIMEOUT)
         self.engine = create_async_engine(
             url.set(drivername="postgresql+psycopg2_asyncio"),
@@ -170,7 +171,7 @@ class Database:
             use_native_hstore=False,
         )
         dialect = self.engine.dialect
-        assert isinstance(dialect, driver.Dialect)
+        assert isinstance(dialect, Dialect)
         dialect.release = self.pool.release
         event.listen(self.engine.sync_engine, "handle_error", self._explain)
         self._probe = Probe(self._connect)

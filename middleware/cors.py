@@ -86,6 +86,7 @@ class CORSMiddleware(StarletteCORSMiddleware):
             expose_headers=RESPONSE_HEADERS,
         )
         self._simple = tuple(Headers(self.simple_headers).raw)
+        self._of_refused_origin = (*self._simple, VARY)
         self._refused = RefusedOrigins()
 
     def __call__(  # type: ignore[override]  # not async: each request would keep a coroutine
@@ -103,8 +104,8 @@ class CORSMiddleware(StarletteCORSMiddleware):
                 origin = value.decode("latin-1")
         if origin and scope["method"] == "OPTIONS" and _is_preflight(scope):
             return self._respond_to_preflight(scope, receive, send)
-        scope[CORS_HEADERS] = self.headers_for(origin)
-        if origin and not self.is_allowed_origin(origin):
+        scope[CORS_HEADERS] = headers = self.headers_for(origin)
+        if headers is self._of_refused_origin:
             self._refused.log_origin(scope, origin)
         return self.app(scope, receive, send)
 
@@ -114,7 +115,7 @@ class CORSMiddleware(StarletteCORSMiddleware):
             return WITHOUT_ORIGIN
         if self.is_allowed_origin(origin):
             return (*self._simple, (b"access-control-allow-origin", origin.encode()), VARY)
-        return (*self._simple, VARY)
+        return self._of_refused_origin
 
     async def _respond_to_preflight(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

@@ -146,8 +146,6 @@ class OutermostMiddleware(ErrorsMiddleware):
             return 0
         status = response.status_code
         headers = complete(response.raw_headers, scope)
-        if status < 400 and scope["method"] in WRITES and has_hung_up(receive):
-            _log_unheard({"status": status, "headers": headers}, scope)
         return status if send_whole(status, headers, response.body) else 0
 
 

@@ -13,7 +13,7 @@ from serving.exchange import Exchange
 
 MAX_BODY = 64 * 1024  # bytes
 BODY_TIMEOUT = 10.0  # seconds
-FRAMING = (b"content-length", b"transfer-encoding")
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class BodyLimit:
@@ -81,7 +81,7 @@ class BoundedRequest(Request):
     @property
     def declares_body(self) -> bool:
         """Whether the headers say that there is a body."""
-        return any(name in FRAMING for name, _ in self.scope["headers"])
+        return not FRAMING.isdisjoint({name for name, _ in self.scope["headers"]})
 
     @property
     def _limit(self) -> int:

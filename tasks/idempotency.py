@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import errors
 from database import Session, compile_sql
-from postgres import driver
+from postgres.dialect import DIALECT
 from schemas import TaskCreate
 from tasks.queries import FIELDS, GET, NEW
 from tasks.serialization import Task, to_task
@@ -17,7 +17,7 @@ from tasks.serialization import Task, to_task
 # a time less an interval are not.
 _EXPIRED = "excluded.created_at - kept.created_at > interval '24 hours'"
 _FIELDS = ", ".join(compile_sql(field) for field in FIELDS)
-_NEW_COLUMNS = ", ".join(map(driver.DIALECT.identifier_preparer.format_column, NEW))
+_NEW_COLUMNS = ", ".join(map(DIALECT.identifier_preparer.format_column, NEW))
 _NEW_VALUES = ", ".join(map(compile_sql, NEW.values()))
 _AS_NEW_IF_EXPIRED = ", ".join(
     f"{name} = CASE WHEN {_EXPIRED} THEN excluded.{name} ELSE kept.{name} END"

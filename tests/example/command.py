@@ -12,6 +12,7 @@ from threading import Thread
 
 import httpx
 import psutil
+import pytest
 
 from config import ROOT
 from tests.container.image import uv
@@ -19,7 +20,7 @@ from tests.parts.parts import need
 from tests.support.processes import PATIENCE, free_port, kill_all, postmaster, until
 
 CTRL_C = b"\x03"
-STOP_LIMIT = 15  # seconds; the command gives its processes 12
+STOP_LIMIT = 25  # seconds; the command gives its processes 12, and then Postgres stops
 # What a package manager needs on a machine behind a proxy, and its cache.
 KEPT = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
@@ -59,7 +60,11 @@ class Command:
 
     def ends(self) -> int:
         """Wait for the end, and return the code. Nothing may be left then, and no Postgres."""
-        code = self.process.wait(STOP_LIMIT)
+        try:
+            code = self.process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            running = [process.cmdline() for process in processes_in(self.folder)]
+            pytest.fail("\n".join([*self.lines, f"still running: {running}"]))
         self.leaves_nothing(0)
         return code
 

@@ -171,9 +171,25 @@ def test_a_deletion_that_waits_for_an_undo_survives_a_closed_tab(
 def test_a_refused_change_is_taken_back(alice: Person, running: Stack) -> None:
     alice.adds("Buy milk")
     alice.page.route("**/complete", lambda route: route.fulfill(status=500))
-    alice.box("Buy milk").check()
+    alice.box("Buy milk").click()  # `check` would fail, because the change is taken back at once
     alice.reads("“Buy milk” was not saved")
     assert not alice.box("Buy milk").is_checked()
     alice.reads("0 of 1 done")
     alice.is_looked_at("refused")
     did("a change that fails for good is taken back, with the reason")
+
+
+def test_an_account_is_kept_while_its_tasks_cant_be_deleted(alice: Person, running: Stack) -> None:
+    alice.adds("Buy milk")
+    running.stop_service()
+    alice.chooses("Delete account")
+    alice.page.get_by_label("Your password").fill("correct horse")
+    alice.page.get_by_role("button", name="Delete everything").click()
+    alice.reads("so your account was kept")
+    assert running.sql('SELECT 1 FROM "user" WHERE email = %s', alice.email)
+    running.start_service()
+    assert running.titles(alice.email) == ["Buy milk"]
+    alice.page.get_by_role("button", name="Delete everything").click()
+    alice.page.get_by_role("button", name="Sign in").wait_for()
+    assert running.titles(alice.email) == []
+    did("the service is away while alice deletes her account: it is kept, and deleted afterwards")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psycopg2
 import pytest
 
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from tests.faults import report
 from tests.faults.conftest import Serve
 from tests.faults.servers import Postgres

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import URL
 
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
 from tests.faults.pgbouncer import SERVERS, pgbouncer

@@ -244,8 +244,7 @@ MUTATIONS = [
     Mutation(
         "deadline-begins-again-with-each-message",
         "A client would wait for three times as long as is promised.",
-        """error undid the message as a whole, so nothing is executed twice. Behind a pooler the
-        second message may meet yet another server connection. So the third prepares nothing.
+        """so the third message uses plain SQL.
         \"\"\"
 """,
         """\"\"\"

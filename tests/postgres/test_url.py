@@ -13,8 +13,8 @@ import pytest
 
 from config import ROOT
 from postgres.client_parameters import _REMEDIES
+from postgres.dialect import libpq_parameters
 from postgres.dns import addresses
-from postgres.driver import libpq_parameters
 from postgres.tls_files import ABSENT
 from postgres.url import postgres_url
 
@@ -152,7 +152,7 @@ def test_a_parameter_in_capitals_is_named() -> None:
 
 PRINT_PARAMETERS = """
 import sys
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from postgres.url import postgres_url
 for query in sys.argv[1:]:
     try:
