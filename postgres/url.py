@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from postgres.client_parameters import remedy
 from postgres.dialect import libpq_parameters
 from postgres.libpq import resolved_options
-from postgres.tls_files import home_files
+from postgres.tls_files import home_files, system_file
 
 FORM = "must look like postgresql://user:password@host/database"
 ESCAPES = "in a user and a password write @ as %40, : as %3A, / as %2F, ? as %3F and % as %25"
@@ -35,7 +35,7 @@ def postgres_url(value: str) -> URL:
         if options.get("host"):
             parameters |= {"host": options["host"], "port": options.get("port", "")}
     _check_values(parameters)
-    return _url(parameters | home_files(parameters))
+    return _url(parameters | home_files(parameters) | system_file(parameters))
 
 
 def _check_form(value: str) -> None:

@@ -9,6 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from postgres import driver, tls_files
+from postgres.connect_error import ConnectError
+from postgres.dialect import libpq_parameters
+from postgres.url import postgres_url
 from tests.parts.neon import POOL, Neon
 from tests.support.processes import Service, run, started, until
 from tests.support.services import NO_TLS, sql
@@ -43,6 +47,24 @@ def strings(neon: Neon) -> dict[str, str]:
         "direct": f"{neon.direct}?sslmode=require&channel_binding=require",
         "direct, verified": f"{neon.direct}?{verified}&channel_binding=require",
     }
+
+
+def test_system_stands_for_the_authorities_of_this_system(
+    neon: Neon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_files, "SYSTEM_FILES", ("/nowhere", str(neon.authority)))
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    url = postgres_url(f"{neon.direct}?sslrootcert=system")
+
+    async def work() -> None:
+        connection = await driver.connect(**libpq_parameters(url))
+        assert connection.info.ssl_in_use
+        connection.close()
+        with pytest.raises(ConnectError, match=r"127\.0\.0\.1"):  # the certificate is for localhost
+            await driver.connect(**libpq_parameters(url.set(host="127.0.0.1")))
+
+    asyncio.run(work())
 
 
 @contextmanager
