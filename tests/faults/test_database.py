@@ -38,13 +38,13 @@ def test_every_connection_is_killed(database: Postgres, users: Load, settle: Set
         time.sleep(0.3)
     seen = assert_healthy_again(users, time.monotonic())
     assert killed > 20
-    settle("every connection killed, ten times", users.ledger, killed=killed, **seen)
+    settle("every connection is killed, ten times", users.ledger, killed=killed, **seen)
 
 
 def test_a_fast_restart(database: Postgres, users: Load, settle: Settle) -> None:
     database.restart()
     seen = assert_healthy_again(users, time.monotonic())
-    settle("Postgres restarted (fast)", users.ledger, **seen)
+    settle("Postgres is restarted (fast)", users.ledger, **seen)
 
 
 def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Settle) -> None:
@@ -55,12 +55,12 @@ def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Set
     database.start()
     seen = assert_healthy_again(users, time.monotonic())
     assert_was_unhealthy(users, since, until)
-    settle("Postgres stopped for 10 s", users.ledger, **seen)
+    settle("Postgres is stopped for 10 s", users.ledger, **seen)
 
 
 def test_a_database_that_is_frozen(database: Postgres, users: Load, settle: Settle) -> None:
     seen = freeze(database.folder, users)
-    settle("Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
+    settle("Postgres is frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
 
 def _is_zero(cursor: psycopg2.extensions.cursor, query: str) -> bool:
@@ -92,7 +92,7 @@ def test_a_database_without_a_connection_to_spare(
     seen = assert_healthy_again(users, time.monotonic())
     assert_was_unhealthy(users, since, until)
     assert users.ledger.answers[503] > 0
-    settle("Postgres out of connections for 7 s", users.ledger, **seen)
+    settle("Postgres has no free connection for 7 s", users.ledger, **seen)
 
 
 def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle) -> None:
@@ -110,7 +110,7 @@ def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle)
     assert {status for _, _, status in users.ledger.health} == {200}
     # Thirty connections, each with one statement that waits: the abandoned ones were ended.
     assert 0 < most <= 31
-    settle("table locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
+    settle("the table is locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
 
 
 def test_connections_that_the_server_closes_when_idle(
@@ -122,7 +122,7 @@ def test_connections_that_the_server_closes_when_idle(
         database.configure("idle_session_timeout", "0")
     seen = assert_healthy_again(users, time.monotonic() - 4)
     assert users.ledger.answers[503] == 0
-    settle("idle connections closed by the server after 0.3 s (Neon: 5 min)", users.ledger, **seen)
+    settle("Postgres closes idle connections after 0.3 s (Neon: 5 min)", users.ledger, **seen)
 
 
 def test_a_failover(serve: Serve, tmp_path: Path, database: Postgres, settle: Settle) -> None:
@@ -153,7 +153,7 @@ def test_a_failover(serve: Serve, tmp_path: Path, database: Postgres, settle: Se
             assert users.ledger.answers[200] > 0
             assert old.sql(ours) == [(0,)]
             settle(
-                "primary read-only for good, clients led to a hot standby, promoted after 3 s",
+                "the primary turns read-only; a standby takes over, and is promoted after 3 s",
                 users.ledger,
                 url=new.url,
                 seconds_from_promotion_to_50_writes=seconds,

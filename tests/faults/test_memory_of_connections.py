@@ -131,6 +131,8 @@ def test_what_a_connection_may_keep_is_bounded(used: Service, left: Left) -> Non
             pass
     after = resident(used) - before
     seen = {"bytes kept of each": int(kept), "bytes left of all": after}
-    report.remark(f"{CONNECTIONS} clients stay after {left}", seen)
+    report.remark(
+        f"{CONNECTIONS} clients stay connected after {left}", seen, "memory was freed afterwards"
+    )
     assert kept < PER_CONNECTION
     assert after < LEFT

@@ -22,9 +22,10 @@ from tests.support.serving import SECRET
 REPORT = ROOT / "docs/setups.md"
 HEAD = """# Set-ups that go wrong
 
-What the service says in each, written by `scripts/setups`. Some stop the start with a sentence. The
-others have their warnings and errors, and then the responses of `/health`, of a list of tasks and,
-if that is a 200, of creating one and of completing it. Ports and folders are left out.
+The messages of the service in each set-up, written by `scripts/setups`. In some, the service does
+not start, and the message says why. For the others, the table has the warnings and errors of the
+log, then the responses of `/health`, of a list of tasks and, if that is a 200, of creating and
+completing a task. Ports and folders are left out.
 """
 
 
