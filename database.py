@@ -57,7 +57,7 @@ def prepare(statement: ClauseElement) -> Statement:
 
 
 # Logged with errors after which the client has to check whether a write was executed.
-OUTCOME_UNKNOWN = "no answer to the statement, which may or may not have happened"
+OUTCOME_UNKNOWN = "no response to the statement, which may or may not have been executed"
 
 
 class ConnectionLost(DatabaseUnavailable):

@@ -36,8 +36,8 @@ OTHER_SERVER = (
     "what was refused as OVERLOADED. Put a proxy in front that does (docs/deploying.md)."
 )
 OPEN_TO_STRANGERS = (
-    "ALLOWED_ORIGINS has %s: anybody can get a host of that form, and its pages may then call this "
-    "service (docs/deploying.md)"
+    "ALLOWED_ORIGINS has %s: anyone can get a host name of that form, and its pages may then call "
+    "this service (docs/deploying.md)"
 )
 
 

@@ -328,8 +328,8 @@ class TaskStatsResponse(BaseModel):
     """How many tasks the user has."""
 
     total: Annotated[int, Field(ge=0, description="All tasks.", examples=[3])]
-    pending: Annotated[int, Field(ge=0, description="Those to do.", examples=[2])]
-    completed: Annotated[int, Field(ge=0, description="Those that are done.", examples=[1])]
+    pending: Annotated[int, Field(ge=0, description="The tasks to do.", examples=[2])]
+    completed: Annotated[int, Field(ge=0, description="The tasks that are done.", examples=[1])]
 
 
 class HealthResponse(BaseModel):
@@ -366,8 +366,11 @@ class ErrorResponse(BaseModel):
 class FieldError(BaseModel):
     """One thing that is wrong with the input."""
 
-    field: Annotated[str, Field(description="Where, from `body`, `query`, `path` or `header` on.")]
-    message: Annotated[str, Field(description="A sentence for a person: what is wrong with it.")]
+    field: Annotated[
+        str,
+        Field(description="Where it is; begins with `body`, `query`, `path` or `header`."),
+    ]
+    message: Annotated[str, Field(description="What is wrong with it, as a sentence for users.")]
 
 
 class ValidationErrorResponse(ErrorResponse):

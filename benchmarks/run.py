@@ -1,7 +1,8 @@
 """Compare this service with its peers: `uv run --group bench benchmarks/run.py`.
 
-Needs Postgres' programs, wrk and uv, and leaves out contenders whose programs are not installed. It
-makes a temporary Postgres server, and leaves nothing behind but its report.
+It needs uv, wrk and the programs of Postgres. Contenders whose own programs or libraries are not
+installed do not run. A temporary Postgres server is started, and removed at the end. What remains
+is the report, and `node_modules` in the folders of two peers.
 """
 
 import argparse

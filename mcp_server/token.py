@@ -34,7 +34,7 @@ def caller_of(token: str) -> Caller:
     if not isinstance(user_id, str) or not user_id.strip():
         raise InvalidToken("The token names no user (sub).")
     if not isinstance(expires_at, int | float):
-        raise InvalidToken("The token says no time at which it expires (exp).")
+        raise InvalidToken("The token has no expiry time (exp).")
     return Caller(user_id, token, expires_at)
 
 

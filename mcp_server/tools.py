@@ -100,7 +100,7 @@ async def update_task(
     description: Description | None = None,
     clear_description: Annotated[bool, Field(description="Remove the description.")] = False,
 ) -> Task:
-    """Change the title or the description of a task, and return it. What is left out stays.
+    """Change the title or the description of a task, and return it. Omitted fields do not change.
 
     To complete or reopen a task, use complete_task.
     """

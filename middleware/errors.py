@@ -180,7 +180,7 @@ def _log_unheard(message: Message, scope: Scope) -> None:
     """Log that a client disconnected before the response to its write, and what it created."""
     headers = Headers(raw=message["headers"])
     made = f" (made {headers['location']})" if "location" in headers else ""
-    text = "%d%s, but the client had gone before it was told"
+    text = "%d%s, but the client disconnected before the response"
     logs.logger.warning(text, message["status"], made, extra=logs.request_context(scope))
 
 

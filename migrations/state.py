@@ -17,7 +17,7 @@ import models  # noqa: F401  (fills the metadata)
 from migrations.access import HIDING, NEXT_UPDATE, Obstacle, obstacles, worst
 from postgres.driver import Connection
 
-# The oldest first. Each file begins with the number of its revision.
+# The revisions, oldest first. The name of each file begins with its revision.
 REVISIONS = sorted(
     path.name.partition("_")[0] for path in Path(__file__).parent.glob("versions/*_*.py")
 )

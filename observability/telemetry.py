@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SIGNALS = ("traces", "metrics", "logs")
 MISSING = (
-    "Telemetry is asked for (OTEL_…), but its packages are not installed: "
-    "`uv sync --no-dev --extra telemetry`. The service runs without."
+    "OTEL_… turns telemetry on, but its packages are not installed: "
+    "`uv sync --no-dev --extra telemetry`. The service runs without it."
 )
 
 # FastAPI's log records contain the texts of exceptions, and so what a client sent. Its spans of

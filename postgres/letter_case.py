@@ -11,8 +11,9 @@ from postgres.probe import Probe
 TIMEOUT = 1.5  # seconds
 KNOWS_CASE = "SELECT lower('Ä') = 'ä'"
 NO_CASE = (
-    "The database's locale is C or one like it, which knows the case of A to Z alone: searches and "
-    "the order of titles tell É from é. Move the tasks to a database with the locale C.UTF-8."
+    "The database's locale is C or similar, which has upper and lower case only for A to Z: "
+    "searches and the order of titles treat É and é as different letters. Move the tasks to a "
+    "database with the locale C.UTF-8."
 )
 
 logger = logging.getLogger("tasks")

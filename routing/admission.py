@@ -12,7 +12,9 @@ MAX_WAIT = 2.0  # seconds
 # Seconds from the arrival of a request, for a write and for a read, while the database wakes.
 MAX_WAIT_TO_WAKE = (4.0, 5.0)
 CHECK_PERIOD = 0.1  # seconds
-MEASURED = 1.0  # seconds of continuous waiting before the rate of slots is used
+# Seconds. The rate at which slots become free counts once requests have waited for so long without
+# a break. For so long, users who waited also count as waiting at the same time.
+MEASURED = 1.0
 
 
 class Admission:
@@ -39,7 +41,7 @@ class Admission:
         # granted since then.
         self._since: float | None = None
         self._granted = 0.0
-        self._shared_until = -inf  # some time after several users last waited at once
+        self._shared_until = -inf  # MEASURED after several users last waited at once
         self._refusals = Refusals()
         self.timeouts = 0
 

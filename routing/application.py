@@ -33,7 +33,7 @@ DEFAULT_HANDLERS = (
     websocket_request_validation_exception_handler,
 )
 NO_WEBSOCKETS = (
-    "The WebSocket route {path} can't be served: this service speaks HTTP/1.1 alone "
+    "The WebSocket route {path} can't be served: this service supports only HTTP/1.1 "
     "(serving/protocol.py). Send events over HTTP instead, by a StreamingResponse or an "
     "EventSourceResponse, or serve the route in a process of its own."
 )

@@ -36,7 +36,7 @@ class BodyLimit:
         try:
             await _Limiter(self._app, MAX_BODY)(scope, receive, send)
         finally:
-            if is_outermost:  # it holds the scope in turn
+            if is_outermost:  # `receive` refers to the scope, which would be a cycle
                 scope.pop("server_receive", None)
 
 
@@ -128,7 +128,7 @@ class LateBody(dict[str, Any]):
     """
 
     def __bool__(self) -> bool:
-        return True  # so that FastAPI does not take the body for absent
+        return True  # or FastAPI would treat the body as absent
 
 
 class LateRequest(BoundedRequest):

@@ -24,8 +24,8 @@ class Candidate(NamedTuple):
     """A route of the application, with the prefix and the dependencies that it is included with."""
 
     route: Route | None  # None: a route that FastAPI serves
-    pattern: re.Pattern[str] | None  # None: `matches` tells
-    methods: set[str]  # none: FastAPI tells
+    pattern: re.Pattern[str] | None  # None: call `matches` instead
+    methods: set[str]  # empty: FastAPI knows them
     convertors: dict[str, Convertor[Any]]
     matches: Callable[[Scope], tuple[Match, Scope]]
 
@@ -45,7 +45,9 @@ class FastRoutes:
             app.exception_handlers.get(RequestValidationError)
             is request_validation_exception_handler
         )
-        self._candidates: dict[str, list[Candidate]] = {}  # by method, those for any included
+        self._candidates: dict[
+            str, list[Candidate]
+        ] = {}  # by method; includes those without methods
         self._every: list[Candidate] = []
         self._routes: list[Any] = []
         self._routers: list[APIRouter] = []

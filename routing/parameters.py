@@ -70,7 +70,9 @@ class BodyParameter:
 
     def __init__(self, annotation: Any, default: BaseModel | None = None) -> None:
         self._validate = TypeAdapter(annotation).validator.validate_python
-        self.default = default  # for no body, or null as FastAPI has it; None: it must have one
+        self.default = (
+            default  # used if the body is absent or null, as in FastAPI; None: it is required
+        )
 
     def value(self, request: Request, body: bytes) -> Any:
         if self.default is None:
@@ -193,7 +195,7 @@ def _require(condition: bool) -> None:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
-    except NameError:  # of a name that only FastAPI looks up in the right place
+    except NameError:  # only FastAPI knows where to look up the name
         raise Unsupported from None
 
 
@@ -229,7 +231,7 @@ def _has_lists(annotation: Any) -> bool:
 def _is_plural(annotation: Any) -> bool:
     plain = _plain(annotation)
     if any(isinstance(rule, PlainValidator) for rule in getattr(annotation, "__metadata__", ())):
-        return False  # made of one text, whatever it becomes
+        return False  # it takes one text, whatever type that is converted to
     if get_args(plain) and not _is_collection(get_origin(plain)):
         return any(_is_plural(each) for each in get_args(plain))
     return _is_collection(get_origin(plain) or plain)

@@ -5,9 +5,9 @@ from weakref import WeakSet
 CHUNK = 100  # tasks to read at once if memory is short
 MAX_CHUNK = 1000  # tasks to read at once otherwise
 ALWAYS = 2  # lists that may be in memory at once, whatever their size: about 2 MB each
-MAX_BYTES = 2 * 1024 * 1024  # of the JSON of all; what is read takes about twice as much
+MAX_BYTES = 2 * 1024 * 1024  # of JSON, all lists together; the rows take about twice as much
 UNKNOWN = 1024 * 1024  # bytes: the expected size before any list was read
-DECAY = 0.9  # of what is expected, for each smaller list since the largest
+DECAY = 0.9  # the expected size shrinks by this factor with each smaller list
 
 
 class LargeList:
@@ -17,7 +17,7 @@ class LargeList:
 
     def __init__(self, lists: "LargeLists", size: float) -> None:
         self._lists = lists
-        self.size = size  # bytes: what is expected, until it was read
+        self.size = size  # bytes; an estimate until `settle` is called
 
     def settle(self, size: float) -> None:
         """Set the size to that of the tasks that were read, in bytes."""
@@ -54,4 +54,4 @@ class LargeLists:
         return sum(large.size for large in self._alive) + self.expected <= MAX_BYTES
 
 
-large_lists = LargeLists()  # of this process, because its memory is what they share
+large_lists = LargeLists()  # one for the process, whose memory they share

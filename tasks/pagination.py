@@ -141,7 +141,7 @@ async def list_json(
         while tasks:
             part = to_json(tasks[:PART])[1:-1]
             sent = len(tasks[:PART])
-            size = sent * RESPONSE_PART // len(part)  # to read at once: one part
+            size = sent * RESPONSE_PART // len(part)  # tasks of the next part
             del tasks[:PART]
             yield b"," + part if count else part
             count += sent

@@ -55,7 +55,7 @@ RESERVED = {
 def _columns_of(schema: type[BaseModel]) -> list[Column[Any]]:
     """Return the column of each field. Raises TypeError if the table lacks one."""
     if missing := [name for name in schema.model_fields if name not in columns]:
-        raise TypeError(f"{schema.__name__} has fields that models.Task has not: {missing}")
+        raise TypeError(f"{schema.__name__} has fields that models.Task lacks: {missing}")
     return [columns[name] for name in schema.model_fields]
 
 

@@ -126,5 +126,5 @@ def test_a_body_sets_nothing_that_is_not_for_clients(name: str) -> None:
 
 def test_a_field_without_a_column_is_named() -> None:
     body = create_model("Body", mood=(str, ...))
-    with pytest.raises(TypeError, match=r"^Body has fields that models\.Task has not: \['mood'\]$"):
+    with pytest.raises(TypeError, match=r"^Body has fields that models\.Task lacks: \['mood'\]$"):
         queries._settable(body)

@@ -42,13 +42,13 @@ async def get(url: str, context: ssl.SSLContext | None, seconds: float, max_size
         async with asyncio.timeout(seconds):
             answer = await _ask(url, context, max_size)
     except TimeoutError:
-        raise FetchError(f"no answer within {seconds:g} s") from None
+        raise FetchError(f"no response within {seconds:g} s") from None
     # UnicodeError: the host name can't be resolved, for example because it has an empty label.
     except (OSError, UnicodeError, HttpParserError, HttpParserUpgrade) as error:
         raise FetchError(type(error).__name__) from error
     status = answer.parser.get_status_code()
     if status != 200:
-        raise FetchError(f"the answer is {status}" if status else "the answer is empty")
+        raise FetchError(f"the response is {status}" if status else "the response is empty")
     return answer.body
 
 
@@ -66,7 +66,7 @@ async def _ask(url: str, context: ssl.SSLContext | None, max_size: int) -> _Answ
         while not answer.complete and (data := await reader.read(65536)):
             size += len(data)
             if size > max_size:
-                raise FetchError(f"the answer is larger than {max_size} bytes")
+                raise FetchError(f"the response is larger than {max_size} bytes")
             answer.parser.feed_data(data)
         return answer
     finally:

@@ -179,7 +179,7 @@ def _parsed(body: bytes) -> list[Any]:
     try:
         jwks = from_json(body)["keys"]
     except (ValueError, TypeError, LookupError):
-        raise http_get.FetchError("the answer is not a key set") from None
+        raise http_get.FetchError("the response is not a key set") from None
     if not isinstance(jwks, list) or len(jwks) > MAX_KEYS:
         raise http_get.FetchError(f"the answer has no list of {MAX_KEYS} keys at most")
     return jwks

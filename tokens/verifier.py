@@ -114,7 +114,7 @@ class TokenVerifier:
         if algorithm == ALGORITHM and self._key is not None:
             return [self._key], self._issuers, self._audiences
         if self.keys is None or algorithm not in ISSUER_ALGORITHMS:
-            raise InvalidToken("alg is none of ours")
+            raise InvalidToken("alg is not supported")
         keys = self.keys.named(header.get("kid"), algorithm)
         of_better_auth = (self.keys.issuer,)
         return keys, self._issuers or of_better_auth, self._audiences or of_better_auth

@@ -54,7 +54,7 @@ def test_without_a_token_the_client_learns_where_to_sign_in(mcp_url: str) -> Non
         ("a.b.c", "The token is not a JWT."),
         ("a.W10.c", "The token is not a JWT."),  # the payload is []
         ("a.e30.c", "The token names no user (sub)."),  # the payload is {}
-        ("a.eyJzdWIiOiJhIn0.c", "The token says no time at which it expires (exp)."),
+        ("a.eyJzdWIiOiJhIn0.c", "The token has no expiry time (exp)."),
         (token_of("alice", exp=int(time.time()) - 60), "The token has expired; log in again."),
     ],
 )

@@ -73,10 +73,13 @@ def test_every_valid_form_of_response_is_understood(parts: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ([], "the answer is empty"),
+        ([], "the response is empty"),
         ([b"\x16\x03\x01garbage\r\n\r\n"], "HttpParser"),
-        ([b"HTTP/1.1 204 No Content\r\n\r\n"], "the answer is 204"),
-        ([b"HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"], "the answer is 301"),
+        ([b"HTTP/1.1 204 No Content\r\n\r\n"], "the response is 204"),
+        (
+            [b"HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"],
+            "the response is 301",
+        ),
         ([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"], "HttpParser"),
         ([OK + b"X: " + b"x" * 2000 + b"\r\n\r\n{}"], "larger than 1000 bytes"),
         ([OK + b"Content-Length: 2000\r\n\r\n", b"x" * 2000], "larger than 1000 bytes"),
@@ -90,7 +93,7 @@ def test_every_other_response_is_refused(parts: list[bytes], reason: str) -> Non
 def test_a_response_that_arrives_too_slowly_times_out() -> None:
     started = time.monotonic()
     with responding(*[OK, *[b"X: y\r\n"] * 100], pause=0.1) as url:
-        with pytest.raises(FetchError, match=r"no answer within 0\.3 s"):
+        with pytest.raises(FetchError, match=r"no response within 0\.3 s"):
             get(url, seconds=0.3)
         assert time.monotonic() - started < 5
 
