@@ -105,7 +105,7 @@ def partition(url: URL) -> None:
     run_script(url, "partition.sql").check_returncode()
 
 
-def test_the_core_of_the_suite_passes_on_it(migrated: URL) -> None:
+def test_the_core_of_the_suite_passes_on_a_partitioned_table(migrated: URL) -> None:
     partition(migrated)
     dsn = migrated.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-cov"]

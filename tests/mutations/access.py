@@ -38,7 +38,7 @@ OWNERSHIP = [
         "A client that sends an empty id would delete more than one task.",
         'return "DELETE" not in (self.methods or ()) or self.path.endswith("}")',
         "return True",
-        ("test_a_slash_at_the_end_does_not_make_a_delete_one_of_all",),
+        ("test_a_trailing_slash_does_not_turn_a_delete_into_one_of_the_collection",),
     ),
     Mutation(
         "clearing-has-a-default",

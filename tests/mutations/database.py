@@ -90,7 +90,7 @@ MUTATIONS = [
         "A platform would take the health check's silence for a dead process.",
         "asyncio.timeout(HEALTH_TIMEOUT)",
         "asyncio.timeout(4)",
-        ("test_health_follows_the_database[hanging]",),
+        ("test_health_reports_each_change_of_the_database[hanging]",),
     ),
     Mutation(
         "older-schema-is-healthy",
@@ -118,21 +118,21 @@ MUTATIONS = [
         "Each request would fail, and the operator would not know which GRANT is missing.",
         '            raise DatabaseUnusable("the health check")\n',
         "",
-        ("test_the_log_says_at_the_start_what_is_missing_and_it_works_once_that_was_run",),
+        ("test_the_startup_log_names_the_fault_and_a_remedy_that_works",),
     ),
     Mutation(
         "missing-right-is-a-bug",
         "A role that lost a right would be a 500 with a stack trace for each request.",
         "    postgres.InsufficientPrivilege,\n",
         "",
-        ("test_a_refusal_that_no_check_can_see_is_said_in_the_words_of_the_database",),
+        ("test_a_refusal_that_the_check_cannot_detect_is_logged_in_the_words_of_postgres",),
     ),
     Mutation(
         "old-search-path-is-kept",
         "A search_path that was set for the role would need a restart.",
         "            self._renew()\n",
         "",
-        ("test_the_log_says_at_the_start_what_is_missing_and_it_works_once_that_was_run",),
+        ("test_the_startup_log_names_the_fault_and_a_remedy_that_works",),
     ),
     Mutation(
         "reason-is-repeated",

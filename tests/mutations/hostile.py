@@ -36,14 +36,14 @@ MUTATIONS = [
         "The log would hold the titles and descriptions of users.",
         "if not isinstance(error, _SENSITIVE_ERRORS):",
         "if True:",
-        ("test_a_bug_is_a_500_that_says_nothing",),
+        ("test_a_bug_is_a_500_that_reveals_nothing",),
     ),
     Mutation(
         "reason-in-a-response",
         "A 500 would say what failed inside.",
         'return {"detail": self.detail, "code": self.code}',
         'return {"detail": str(self), "code": self.code}',
-        ("test_a_bug_is_a_500_that_says_nothing",),
+        ("test_a_bug_is_a_500_that_reveals_nothing",),
     ),
     Mutation(
         "error-without-its-headers",

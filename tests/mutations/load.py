@@ -70,7 +70,7 @@ MUTATIONS = [
         "            return response\n"
         "        finally:\n"
         "            pass",
-        ("test_after_a_bug_the_service_goes_on",),
+        ("test_the_service_keeps_working_after_a_bug",),
     ),
     Mutation(
         "client-that-left-is-served",

@@ -73,7 +73,7 @@ MUTATIONS = [
         "A proxy could look at one token and the service at another.",
         'raise InvalidToken("several Authorization lines")',
         "pass",
-        ("test_several_credentials_are_refused_even_if_one_of_them_is_good",),
+        ("test_several_credentials_are_refused_even_if_one_is_valid",),
     ),
     Mutation(
         "claims-outlive-their-key",
