@@ -262,7 +262,7 @@ def test_column_privileges_are_enough(url: URL, role: str) -> None:
     assert troubles(messages) == []
 
 
-def test_a_statement_of_sqlalchemys_is_told_the_same(url: URL, role: str) -> None:
+def test_a_sqlalchemy_statement_gets_the_same_error(url: URL, role: str) -> None:
     async def work() -> None:
         database = Database(url.set(username=role), 1)
         async with database.session() as session:

@@ -1,4 +1,4 @@
-"""Imports go from higher layers to lower ones, and never in a circle. The test prints the layers."""
+"""Imports go from higher layers to lower ones, never in a circle. A test prints the layers."""
 
 import ast
 from graphlib import TopologicalSorter

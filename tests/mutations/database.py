@@ -41,7 +41,7 @@ MUTATIONS = [
         "The client would be told 503, and the write would happen after that.",
         'raise DatabaseUnavailable("connecting left no time for the statement")',
         "pass",
-        ("test_a_write_that_can_not_be_answered_in_time_is_not_sent",),
+        ("test_a_write_that_may_not_finish_in_time_is_not_sent",),
     ),
     Mutation(
         "pool-is-kept-after-a-failover",
@@ -83,7 +83,7 @@ MUTATIONS = [
         "Statements that nobody waits for would take the server's time and hold locks.",
         "await cancel(self)",
         "pass",
-        ("test_a_statement_that_takes_too_long_is_a_503_and_ends_in_the_server",),
+        ("test_a_statement_that_times_out_is_a_503_and_is_cancelled_in_the_server",),
     ),
     Mutation(
         "health-waits-for-long",
@@ -97,21 +97,21 @@ MUTATIONS = [
         "A platform would send requests to a release whose migration was forgotten.",
         "if head not in versions and not set(versions).isdisjoint(REVISIONS):",
         "if False:",
-        ("test_a_release_on_the_schema_before_it_serves_what_that_has",),
+        ("test_a_release_on_the_previous_schema_serves_what_the_schema_supports",),
     ),
     Mutation(
         "newer-schema-is-unhealthy",
         "A release that was rolled back would be taken out of service.",
         "if head not in versions and not set(versions).isdisjoint(REVISIONS):",
         "if head not in versions and versions:",
-        ("test_a_release_on_the_schema_after_it_is_healthy_and_serves",),
+        ("test_a_release_on_the_next_schema_is_healthy_and_serves",),
     ),
     Mutation(
         "wrong-statement-is-a-missing-migration",
         "A bug would be a 503 without a stack trace.",
         "return self._schema.kind is not None or self._setup.kind not in (None, READ_ONLY)",
         "return True",
-        ("test_a_wrong_statement_on_the_right_schema_stays_a_bug",),
+        ("test_an_invalid_statement_on_the_right_schema_is_a_bug",),
     ),
     Mutation(
         "role-without-rights-is-healthy",
@@ -197,7 +197,7 @@ MUTATIONS = [
         "Two releases at once would break the schema.",
         'connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))',
         "pass",
-        ("test_two_that_migrate_at_once_do_no_harm",),
+        ("test_two_concurrent_migrations_do_no_harm",),
     ),
     Mutation(
         "forgotten-statement-is-an-error",

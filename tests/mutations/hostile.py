@@ -50,7 +50,10 @@ MUTATIONS = [
         "Without Retry-After and WWW-Authenticate a client does not know what to do.",
         "JSONResponse(error.body(), error.status, error.headers)",
         "JSONResponse(error.body(), error.status)",
-        ("test_a_database_that_goes_and_comes_back", "test_every_operation_requires_a_token"),
+        (
+            "test_requests_fail_while_the_database_is_gone_and_then_succeed",
+            "test_every_operation_requires_a_token",
+        ),
     ),
     Mutation(
         "text-of-what-a-validator-calls",

@@ -29,7 +29,7 @@ MUTATIONS = [
         "Waiting requests would fill the memory, and most would wait in vain.",
         "if self._queue.size >= self._max_waiting:",
         "if False:",
-        ("test_a_request_that_finds_every_place_taken_is_refused_at_once",),
+        ("test_a_request_is_refused_at_once_when_the_queue_is_full",),
     ),
     Mutation(
         "no-refusal-at-once",
@@ -77,7 +77,7 @@ MUTATIONS = [
         "A client that sends again and again would have each request executed.",
         "raise ClientDisconnect",
         "pass",
-        ("test_a_request_whose_client_went_away_while_it_waited_is_not_done",),
+        ("test_a_waiting_request_whose_client_left_is_not_executed",),
     ),
     Mutation(
         "stop-resets-a-request",

@@ -87,7 +87,7 @@ MUTATIONS = [
         "Anybody who knows the published example could sign tokens.",
         "check_secret_is_private(self.better_auth_secret.get_secret_value())",
         "pass",
-        ("test_production_refuses_a_secret_that_can_be_known_and_says_why",),
+        ("test_production_refuses_a_guessable_secret_and_says_why",),
     ),
     Mutation(
         "short-secret",
