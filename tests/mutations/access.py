@@ -80,7 +80,7 @@ OWNERSHIP = [
         "A user could read every task.",
         "select(*FIELDS).where(columns.user_id == USER_ID)",
         'select(*FIELDS).where(literal_column("true"))',
-        ("test_any_user_id_has_tasks_of_its_own",),
+        ("test_a_user_id_may_be_any_text",),
     ),
     Mutation(
         "path-of-another-user-is-open",

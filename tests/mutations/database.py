@@ -160,14 +160,14 @@ MUTATIONS = [
         "Each wake-up of a suspended database would be a 503 for all.",
         "is_final = not (may_pass or self._pool.is_connected())",
         "is_final = not self._pool.is_connected()",
-        ("test_requests_wait_for_a_database_that_wakes",),
+        ("test_requests_wait_for_a_database_that_wakes_up",),
     ),
     Mutation(
         "wrong-password-delays-all-requests",
         "Requests would wait for seconds for the 503 that is certain.",
         "is_final = not (may_pass or self._pool.is_connected())",
         "is_final = False",
-        ("test_a_wrong_password_is_a_503_at_once_for_all",),
+        ("test_a_wrong_password_is_an_immediate_503_for_every_request",),
     ),
     Mutation(
         "attempt-that-hangs-is-waited-for",
@@ -175,7 +175,7 @@ MUTATIONS = [
         "            self._start_fresh_attempt()\n            self._pause()",
         "            if not self._attempts:\n                self._start_fresh_attempt()\n"
         "            self._pause()",
-        ("test_an_attempt_that_hangs_for_good_delays_no_other",),
+        ("test_a_connection_attempt_that_hangs_does_not_delay_others",),
     ),
     Mutation(
         "connections-churn",

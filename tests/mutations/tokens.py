@@ -94,6 +94,6 @@ MUTATIONS = [
         "A short secret can be found by trying.",
         "if len(value.strip()) < SECRET_LENGTH:",
         "if not value.strip():",
-        ("test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it",),
+        ("test_a_wrong_setting_stops_startup_with_a_sentence_that_names_it",),
     ),
 ]
