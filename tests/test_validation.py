@@ -44,7 +44,7 @@ def assert_refused(response: httpx.Response, *fields: str) -> None:
 def send(
     request: pytest.FixtureRequest, client: httpx.Client, alice: str, create: Create
 ) -> Iterator[Send]:
-    """A function that creates or updates a task. The fixture checks that a refusal has no effect."""
+    """A function that creates or updates a task. At the end, check that refusals had no effect."""
     path = f"/api/{alice}/tasks"
     task = create("As it was", description="As it was")
 

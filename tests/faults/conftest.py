@@ -1,6 +1,7 @@
-"""A Postgres and a service of their own for tests that break them, and the table that comes of it.
+"""A dedicated Postgres and service for tests that break them, and the report of what happened.
 
-With FAULTS_REPORT set to a file, a whole run that passes writes it: see scripts/test-faults.
+If FAULTS_REPORT names a file, a complete run that passes writes the report there: see
+scripts/test-faults.
 """
 
 import logging
@@ -18,7 +19,7 @@ from tests.faults.load import Ledger, balance
 from tests.faults.servers import Postgres, postgres
 from tests.support.processes import Service, started
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # which would have a line for each request
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for each request
 
 Serve = Callable[..., AbstractContextManager[Service]]
 
@@ -45,7 +46,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def serve(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """Starts a service on `database`, which it migrates."""
+    """A function that starts a service on `database`. The service migrates it."""
 
     def serve(url: URL | None = None, **settings: Any) -> AbstractContextManager[Service]:
         defaults = {
@@ -59,7 +60,7 @@ def serve(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Serve
 
 @pytest.fixture(scope="module")
 def service(serve: Serve) -> Iterator[Service]:
-    """One that all tests of a file share: none of them may make it need a restart."""
+    """A service that all tests of a file share, so none of them may leave it needing a restart."""
     with serve() as service:
         yield service.starts()
         assert service.stops() == 0
@@ -68,9 +69,9 @@ def service(serve: Serve) -> Iterator[Service]:
 
 @pytest.fixture
 def settle(database: Postgres) -> Callable[..., dict[str, Any]]:
-    """Compares a ledger with the table, notes it in the report, and holds the service to it.
+    """A function that compares a ledger with the table, reports the result, and checks it.
 
-    Every request has to be answered, unless connections may be `cut`.
+    Every request must have a response, unless connections may be `cut`.
     """
 
     def settle(

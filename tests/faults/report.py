@@ -1,4 +1,4 @@
-"""What was done to the service and what it did, as a table."""
+"""The table of docs/faults.md: what each test did to the service, and what the service did."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ rows: list[Row] = []
 
 
 def note(done: str, ledger: Ledger, seen: Mapping[str, Any]) -> None:
-    """Prints and keeps a line about a test with load."""
+    """Print and keep a row for a test with load."""
     answers = ledger.answers
     counts = (
         sum(count for status, count in answers.items() if status < 300),
@@ -48,7 +48,7 @@ def note(done: str, ledger: Ledger, seen: Mapping[str, Any]) -> None:
 
 
 def remark(done: str, saw: Mapping[str, Any], *, fives: int = 0, others: int = 0) -> None:
-    """The same for a test that counts in another way; `fives` are 503, `others` other 5xx."""
+    """Print and keep a row for another test. `fives` counts its 503s, `others` its other 5xx."""
     _keep(done, ("", str(fives), str(others), *[""] * 6), saw)
 
 
@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
 
 
 def page() -> str:
-    """The whole table."""
+    """Return the whole page."""
     lines = [COLUMNS, ("---", *["---:"] * 9, "---")]
     lines += [(row.done, *row.cells, row.saw) for row in rows]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)

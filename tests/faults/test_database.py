@@ -1,4 +1,4 @@
-"""A database that misbehaves, under load, and one service that goes through all of it."""
+"""A database that fails in various ways under load, and one service that survives all of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +30,9 @@ def users(service: Service) -> Iterator[Load]:
         yield users
 
 
-def test_every_connection_is_killed(database: Postgres, users: Load, settle: Settle) -> None:
+def test_every_database_connection_is_killed(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     killed = 0
     for _ in range(10):
         [(count,)] = database.sql(KILL_ALL)
@@ -41,7 +43,7 @@ def test_every_connection_is_killed(database: Postgres, users: Load, settle: Set
     settle("every connection killed, ten times", users.ledger, killed=killed, **seen)
 
 
-def test_a_fast_restart(database: Postgres, users: Load, settle: Settle) -> None:
+def test_a_fast_restart_of_postgres(database: Postgres, users: Load, settle: Settle) -> None:
     database.restart()
     seen = assert_healthy_again(users, time.monotonic())
     settle("Postgres restarted (fast)", users.ledger, **seen)
@@ -68,7 +70,7 @@ def _is_zero(cursor: psycopg2.extensions.cursor, query: str) -> bool:
     return cursor.fetchone() == (0,)
 
 
-def test_a_database_without_a_connection_to_spare(
+def test_a_database_without_a_free_connection(
     database: Postgres, service: Service, users: Load, settle: Settle
 ) -> None:
     def take_all() -> None:
@@ -80,7 +82,7 @@ def test_a_database_without_a_connection_to_spare(
         first = hoard.enter_context(closing(connect(database.url)))
         take_all()
         process = psutil.Process(service.process.pid)
-        process.suspend()  # for a moment, because it might connect again before
+        process.suspend()  # briefly, so that it can't reconnect before `take_all`
         with first.cursor() as cursor:
             cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {OTHERS}")
             eventually(lambda: _is_zero(cursor, f"SELECT count(*) {OTHERS}"))
@@ -108,7 +110,7 @@ def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle)
             time.sleep(0.2)
     seen = assert_healthy_again(users, time.monotonic())
     assert {status for _, _, status in users.ledger.health} == {200}
-    # Thirty connections, each with one statement that waits: the abandoned ones were ended.
+    # At most one waiting statement for each of the connections: abandoned ones were cancelled.
     assert 0 < most <= 31
     settle("table locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
 
@@ -126,7 +128,7 @@ def test_connections_that_the_server_closes_when_idle(
 
 
 def test_a_failover(serve: Serve, tmp_path: Path, database: Postgres, settle: Settle) -> None:
-    """The primary turns read-only and lives on; clients are led to a standby, promoted late."""
+    """The primary becomes read-only but stays up; clients move to a standby, promoted later."""
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'task-management-api'"
     with postgres(tmp_path / "old") as old, serve(old.tasks) as service:
         service.starts()

@@ -1,4 +1,4 @@
-"""A service that is killed or told to stop, under load."""
+"""A service that is killed or stopped under load."""
 
 import signal
 import time
@@ -16,12 +16,12 @@ from tests.support.processes import STOP_LIMIT, Service, free_port, frozen, unti
 Settle = Callable[..., dict[str, Any]]
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 
-# The least that is worth something: answers before the end.
+# The fewest acknowledged tasks for which the test is meaningful.
 ENOUGH = 100
 
 
 def stopped(service: Service, number: signal.Signals) -> float:
-    """Seconds until it has stopped, with code 0 and nothing to be ashamed of."""
+    """Stop the service, check its exit code and its log, and return the seconds that it took."""
     began = time.monotonic()
     assert service.stops(number) == 0
     assert "Traceback" not in "\n".join(service.lines)
@@ -53,17 +53,17 @@ def test_a_signal(serve: Serve, settle: Settle, number: signal.Signals) -> None:
         with load(service.port, pause=0.0, writes=1.0) as users:
             time.sleep(2)
             seconds = stopped(service, number)
-    assert set(users.ledger.broken) == {"ConnectionRefusedError"}  # none is cut off
+    assert set(users.ledger.broken) == {"ConnectionRefusedError"}  # no request was cut off
     counted = settle(
         f"{number.name} under load", users.ledger, cut=True, exit_code=0, seconds_to_stop=seconds
     )
-    # Whatever was done was answered: what got no answer came too late, and was not begun.
+    # Every write that happened got its response. Requests without one arrived too late to start.
     assert counted["unacknowledged, but there"] == 0
 
 
 @contextmanager
 def hanging(serve: Serve, database: Postgres, **settings: Any) -> Iterator[Any]:
-    """A service under load, the database of which has just been frozen."""
+    """Yield a service under load whose database has just been frozen."""
     with serve(**settings) as service:
         service.starts()
         with load(service.port, pause=0.0, writes=1.0) as users:

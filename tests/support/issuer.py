@@ -29,7 +29,7 @@ class Pair:
         self.jwk: dict[str, Any] = {**parts, "alg": algorithm, "kid": self.kid}
 
     def token(self, payload: object, **header: Any) -> str:
-        """Return a token signed with this key. `header` changes its header; None removes a value."""
+        """Return a token signed with this key. `header` changes its header; None drops a value."""
         full = {"alg": self.algorithm, "kid": self.kid, **header}
         kept = {name: value for name, value in full.items() if value is not None}
         return self.sign(kept, payload)
