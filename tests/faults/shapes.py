@@ -131,7 +131,7 @@ _addresses = (b"10.%d.%d.1" % divmod(number % 65536, 256) for number in itertool
 
 
 def distinct_addresses(size: int) -> bytes:
-    """Return a request with a chain of trusted proxies, new each time: parsed headers are cached."""
+    """Return a request with a chain of trusted proxies, new each time: the service caches heads."""
     chain = b",".join(itertools.islice(_addresses, size // 11))
     return request(TASKS, b"X-Forwarded-For: " + chain)
 
