@@ -27,7 +27,7 @@ async def opened(url: URL, pool_size: int = POOL_SIZE) -> AsyncIterator[Session]
 
 
 async def assert_whole(session: Session, pool_size: int) -> None:
-    """Assert that all connections work concurrently, and that each statement gets its own result."""
+    """Assert that all connections work at once, and that each statement gets its own result."""
     async with asyncio.TaskGroup() as group:
         for number in range(pool_size * 10):
             group.create_task(expect(session, number))
