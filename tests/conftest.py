@@ -84,7 +84,7 @@ def base_url(app: FastAPI, postgres: URL) -> Iterator[str]:
 
 @pytest.fixture
 def alice() -> str:
-    """A user with no tasks yet; a different user in every test."""
+    """The id of a user without tasks, different in every test."""
     return f"alice_{secrets.token_hex(8)}"
 
 

@@ -24,7 +24,7 @@ def test_modules_import_only_from_lower_layers() -> None:
     assert not upward
 
 
-def test_no_imports_go_in_a_circle() -> None:
+def test_no_imports_form_a_circle() -> None:
     list(TopologicalSorter(IMPORTS).static_order())  # raises a CycleError that names the circle
 
 

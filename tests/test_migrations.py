@@ -232,7 +232,7 @@ def test_a_successful_migration_prints_its_revisions(empty_18: URL, alembic: Ale
     assert said("downgrade", "base").endswith(" to nothing.\n")
 
 
-def test_a_database_of_a_newer_release_is_left_as_it_is(empty_18: URL, alembic: Alembic) -> None:
+def test_a_database_of_a_newer_release_is_left_unchanged(empty_18: URL, alembic: Alembic) -> None:
     alembic("upgrade", "head", migration_database_url=empty_18)
     sql(empty_18, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SystemExit, match=f"is at 9999, .* its newest is {HEAD}"):

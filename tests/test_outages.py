@@ -177,7 +177,7 @@ def test_a_slow_connection_attempt_leaves_the_statement_less_time(postgres: URL)
 
 
 @pytest.mark.slow
-def test_a_request_that_can_not_be_served_in_time_is_refused_at_once(postgres: URL) -> None:
+def test_a_request_that_cannot_be_served_in_time_is_refused_at_once(postgres: URL) -> None:
     """After a second without a free connection, only as many may wait as there are connections."""
     with (
         database_of_its_own(postgres) as url,

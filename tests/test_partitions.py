@@ -160,7 +160,7 @@ def test_constraints_and_indexes_are_those_of_the_models(filled: URL, server: UR
     assert sql(filled, "SELECT to_regclass('tasks_id_seq')") == [(None,)]
 
 
-def test_a_script_that_fails_leaves_everything_as_it_was(filled: URL) -> None:
+def test_a_script_that_fails_changes_nothing(filled: URL) -> None:
     before = sql(filled, ROWS)
     sql(filled, "CREATE TABLE tasks_31 ()")  # blocks the name of the last partition
     with pytest.raises(subprocess.CalledProcessError):

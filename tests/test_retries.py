@@ -151,7 +151,7 @@ def test_after_a_failover_no_connection_to_the_old_primary_is_kept(postgres: URL
         threads = stack.enter_context(ThreadPoolExecutor(3))
 
         def send_three(method: str, meanwhile: Callable[[], object]) -> list[int]:
-            """Send three requests at once, each on a connection of its own; return the statuses."""
+            """Send three requests at once, each on its own connection; return the statuses."""
             with locked_tasks(url) as release:
                 send = partial(client.request, method, TASKS, json={"title": "Buy milk"})
                 requests = [threads.submit(send) for _ in range(3)]

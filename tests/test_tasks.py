@@ -82,7 +82,7 @@ def test_every_operation_requires_a_token(
 
 @on_one_task
 @pytest.mark.parametrize("task_id", [None, 2**63 - 1])
-def test_an_absent_task_is_not_found(
+def test_an_absent_task_is_a_404(
     operation: Operation, task_id: int | None, client: httpx.Client, alice: str, create: Create
 ) -> None:
     deleted = create()["id"]

@@ -13,7 +13,7 @@ from development import database as development
 from tests.faults.servers import Postgres
 from tests.support.processes import until
 
-SERVERS = 20  # connections that it may keep to Postgres, its default
+SERVERS = 20  # connections to Postgres, PgBouncer's default
 CONFIGURATION = """
 [databases]
 * = host={postgres} port={port} user=postgres

@@ -30,7 +30,7 @@ def users(service: Service) -> Iterator[Load]:
         yield users
 
 
-def test_every_database_connection_is_killed(
+def test_the_service_survives_the_kill_of_every_connection(
     database: Postgres, users: Load, settle: Settle
 ) -> None:
     killed = 0
@@ -43,13 +43,17 @@ def test_every_database_connection_is_killed(
     settle("every connection killed, ten times", users.ledger, killed=killed, **seen)
 
 
-def test_a_fast_restart_of_postgres(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_fast_restart_of_postgres(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     database.restart()
     seen = assert_healthy_again(users, time.monotonic())
     settle("Postgres restarted (fast)", users.ledger, **seen)
 
 
-def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_stop_of_postgres(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     database.goes_down()
     since = time.monotonic()
     time.sleep(10)
@@ -60,7 +64,9 @@ def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Set
     settle("Postgres stopped for 10 s", users.ledger, **seen)
 
 
-def test_a_database_that_is_frozen(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_frozen_postgres(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     seen = freeze(database.folder, users)
     settle("Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
@@ -70,7 +76,7 @@ def _is_zero(cursor: psycopg2.extensions.cursor, query: str) -> bool:
     return cursor.fetchone() == (0,)
 
 
-def test_a_database_without_a_free_connection(
+def test_the_service_survives_a_postgres_without_a_free_connection(
     database: Postgres, service: Service, users: Load, settle: Settle
 ) -> None:
     def take_all() -> None:
@@ -97,7 +103,9 @@ def test_a_database_without_a_free_connection(
     settle("Postgres out of connections for 7 s", users.ledger, **seen)
 
 
-def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_locked_table(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     waiting = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE application_name <> 'tests' AND wait_event_type = 'Lock'"
@@ -115,7 +123,7 @@ def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle)
     settle("table locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
 
 
-def test_connections_that_the_server_closes_when_idle(
+def test_idle_connections_closed_by_the_server_cause_no_503(
     database: Postgres, service: Service, settle: Settle
 ) -> None:
     with load(service.port, connections=6, pause=1.0, writes=1.0) as users:
@@ -127,7 +135,9 @@ def test_connections_that_the_server_closes_when_idle(
     settle("idle connections closed by the server after 0.3 s (Neon: 5 min)", users.ledger, **seen)
 
 
-def test_a_failover(serve: Serve, tmp_path: Path, database: Postgres, settle: Settle) -> None:
+def test_the_service_follows_a_failover(
+    serve: Serve, tmp_path: Path, database: Postgres, settle: Settle
+) -> None:
     """The primary becomes read-only but stays up; clients move to a standby, promoted later."""
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'task-management-api'"
     with postgres(tmp_path / "old") as old, serve(old.tasks) as service:

@@ -88,7 +88,9 @@ def test_a_thousand_connections_on_a_slow_database(
         assert service.stops() == 0
     codes = dict(users.ledger.codes)
     assert users.ledger.slowest < 5
-    assert users.ledger.answers[201] > 100  # of 600: refusing the others leaves time for these
+    assert (
+        users.ledger.answers[201] > 100
+    )  # of 600: refusing the other requests leaves time for these
     # Only the first requests wait until they time out, because the service has no pace to judge by.
     assert codes["OVERLOADED"] > 0
     assert codes.get("DATABASE_UNAVAILABLE", 0) < CONNECTIONS

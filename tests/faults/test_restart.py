@@ -18,7 +18,7 @@ from tests.http1.wire import Address
 from tests.support.processes import Service, free_port, until
 
 Settle = Callable[..., dict[str, Any]]
-RESTARTS = int(os.environ.get("RESTARTS", "1"))  # more, to be sure
+RESTARTS = int(os.environ.get("RESTARTS", "1"))  # set it higher for a longer run
 ENOUGH = 100  # answers between two restarts
 
 

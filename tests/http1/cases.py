@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A stream of bytes, and each outcome that the RFCs allow."""
+    """A stream of bytes, and the outcomes that the RFCs allow."""
 
     name: str
     stream: bytes

@@ -50,7 +50,7 @@ class Stream(NamedTuple):
 
 
 def generate(seed: int) -> Stream:
-    """Return up to five requests in a row, and a last one that closes the connection."""
+    """Return up to five requests, followed by a request that closes the connection."""
     dice = random.Random(seed)
     data, doubtful = b"", set()
     for number in range(dice.randint(1, 5)):

@@ -24,7 +24,7 @@ from tests.support.serving import bearer
 pytestmark = pytest.mark.slow
 
 USERS = ("alice", "bob")
-ATTACKERS, ATTACKS = 4, 400  # at once, and in all
+ATTACKERS, ATTACKS = 4, 400  # at the same time, and in total
 UPGRADES = ("h2c", "websocket", "TLS/1.0, HTTP/1.1")
 # nginx supports HTTP/0.9, whose responses have no head.
 CASES = [case for case in ALL_CASES if case.name != "request line 'GET /echo'"]

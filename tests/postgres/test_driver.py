@@ -174,7 +174,7 @@ def test_a_large_result_arrives_whole(run: Run, url: URL) -> None:
 
 
 @pytest.mark.parametrize("size", [1_000_000, 5_000_000])
-def test_large_parameters_are_sent(run: Run, url: URL, size: int) -> None:
+def test_large_parameters_arrive_whole(run: Run, url: URL, size: int) -> None:
     async def work() -> None:
         value = "x" * size
         async with opened(url) as session:
@@ -184,7 +184,7 @@ def test_large_parameters_are_sent(run: Run, url: URL, size: int) -> None:
     run(work())
 
 
-def test_a_wrong_password_or_database_is_an_error(run: Run, url: URL) -> None:
+def test_a_wrong_role_or_database_is_an_error(run: Run, url: URL) -> None:
     async def work() -> None:
         for wrong in (url.set(database="nothing"), url.set(username="nobody-here")):
             pool = Database(wrong, 1)

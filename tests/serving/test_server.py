@@ -314,7 +314,7 @@ def test_auth_prints_a_valid_token(postgres: URL, capsys: pytest.CaptureFixture[
     assert TokenVerifier(SECRET).user_id(capsys.readouterr().out.strip()) == "user_123"
 
 
-def test_auth_makes_no_tokens_in_production(
+def test_auth_refuses_to_make_tokens_in_production(
     postgres: URL, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match=r"in development only"):

@@ -158,7 +158,7 @@ class FaultProxy:
 
 
 def _drain(client: socket.socket) -> None:
-    """Read until the client closes, and send nothing."""
+    """Read until the client closes the connection, and send nothing."""
     with client, suppress(OSError):
         while client.recv(65536):
             pass

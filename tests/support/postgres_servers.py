@@ -1,4 +1,4 @@
-"""Temporary servers of every Postgres that is installed."""
+"""Temporary servers of every installed Postgres."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""Run the scripts of `migrations/` as their first lines say."""
+"""Run the SQL scripts in `migrations/` as their first lines say."""
 
 import shutil
 import subprocess
