@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# How uv wants it: https://docs.astral.sh/uv/guides/integration/docker/
+# See https://docs.astral.sh/uv/guides/integration/docker/.
 FROM python:3.11-slim AS build
 COPY --from=ghcr.io/astral-sh/uv:0.13.9 /uv /bin/
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
@@ -21,5 +21,5 @@ HEALTHCHECK --interval=30s --timeout=3s --start-period=10s CMD ["python", "-c", 
     service = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=2); \
     service.request('GET', '/health/live'); \
     sys.exit(service.getresponse().status != 200)"]
-# The shell gives way to the service, so that signals reach it. It reads $PORT itself.
+# exec replaces the shell, so that signals reach the service. The service itself reads $PORT.
 CMD ["sh", "-c", "exec python main.py"]

@@ -1,4 +1,4 @@
-"""IP addresses and names of hosts, in the form that the settings use."""
+"""IP addresses and host names, in the form that the settings use."""
 
 import re
 from ipaddress import IPv6Address, ip_address
@@ -14,7 +14,7 @@ def is_host(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host`, an IP address or a name, is sure to be this machine alone."""
+    """Return whether `host`, an IP address or a name, can be reached from this machine only."""
     try:
         ip = ip_address(host.partition("%")[0])
     except ValueError:
@@ -24,7 +24,10 @@ def is_loopback(host: str) -> bool:
 
 
 def unmapped(address: tuple[str, int] | None) -> tuple[str, int] | None:
-    """Return `address` in IPv4 if it is one that a socket for IPv6 and IPv4 shows as ::ffff:…."""
+    """Return `address`, converted to IPv4 if it is an IPv4-mapped IPv6 address (::ffff:…).
+
+    A socket for both IPv6 and IPv4 reports IPv4 addresses in that form.
+    """
     if address is None or not address[0].startswith("::ffff:"):
         return address
     return address[0].removeprefix("::ffff:"), address[1]

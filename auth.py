@@ -1,6 +1,6 @@
-"""Authentication: the bearer token, and the dependency that every task route has.
+"""Authentication by bearer token, in a dependency that every task route has.
 
-`uv run auth.py USER_ID` prints a token to try the service with, in development only.
+In development, `uv run auth.py USER_ID` prints a token for trying out the service.
 """
 
 import re
@@ -21,12 +21,13 @@ from schemas import UserId
 from tokens.jwks import KeySet, UnknownKey
 from tokens.verifier import TokenVerifier, make_token
 
-# A bearer token after other credentials: two lines that a proxy joined (RFC 9110, section 5.3).
+# Matches a bearer token after other credentials. A proxy may have joined two Authorization lines
+# (RFC 9110, section 5.3).
 JOINED = re.compile(r",[ \t]*bearer ", re.IGNORECASE)
 
 
 class BearerAuthentication(SecurityBase):
-    """The dependency `get_current_user`: the token's user, who is also the path's user."""
+    """The dependency `get_current_user`: it checks the token, and that its user is the path's."""
 
     scheme_name = "bearerToken"
     model = HTTPBearer(
@@ -36,7 +37,7 @@ class BearerAuthentication(SecurityBase):
     )
 
     async def __call__(self, request: Request, user_id: UserId) -> str:
-        """Return the user. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden.
+        """Return the user id. Raises NotAuthenticated, InvalidToken, TokenExpired, or Forbidden.
 
         Raises AuthUnavailable if the token's key is unknown and can't be looked up at the moment.
         """
@@ -62,9 +63,9 @@ def _authorization_lines(scope: Scope) -> list[str]:
 
 
 def bearer_token(lines: Sequence[str]) -> str:
-    """Return the token of a request's Authorization lines. Raises NotAuthenticated or InvalidToken.
+    """Return the token in a request's Authorization lines. Raises NotAuthenticated or InvalidToken.
 
-    Several credentials are refused even if they are equal, because a proxy may check one of them
+    Several credentials are refused even if they are equal, because a proxy might check one of them
     and this service another.
     """
     if len(lines) > 1:
@@ -78,20 +79,21 @@ def bearer_token(lines: Sequence[str]) -> str:
     raise NotAuthenticated("no bearer token")
 
 
-# An object and not a function, because FastAPI documents the bearer scheme from a SecurityBase.
+# This is an object rather than a function, because FastAPI takes the documentation of the bearer
+# scheme from a SecurityBase.
 get_current_user = BearerAuthentication()
 CurrentUser = Annotated[str, Depends(get_current_user)]
 
 
 def issuer_keys(settings: Settings) -> KeySet | None:
-    """Return the key set of BETTER_AUTH_URL, if that is set."""
+    """Return the key set of BETTER_AUTH_URL, or None if that is not set."""
     if settings.key_set_url is None or settings.issuer is None:
         return None
     return KeySet(settings.key_set_url, settings.issuer)
 
 
 def main(arguments: list[str], settings: Settings) -> None:
-    """Print a token for the user that `arguments` name."""
+    """Print a token for the user id in `arguments`."""
     if settings.environment != "development":
         sys.exit("Tokens are made here in development only; in production Better Auth makes them.")
     if len(arguments) != 1 or not arguments[0].strip() or len(arguments[0]) > USER_ID_LENGTH:
@@ -99,7 +101,7 @@ def main(arguments: list[str], settings: Settings) -> None:
     recipient = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
     others = {name: values[0] for name, values in recipient.items() if values}
     secret = signing_secret(settings)
-    assert secret is not None  # development has one
+    assert secret is not None  # development always has one
     print(make_token(arguments[0], secret, **others))  # noqa: T201
 
 

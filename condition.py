@@ -1,4 +1,4 @@
-"""Whether the database can be used, and what the log says of it."""
+"""Find out whether the database can be used, and log why not."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -21,30 +21,31 @@ from postgres.letter_case import LetterCase
 from postgres.probe import Probe
 from postgres.trouble import PassingTrouble, Trouble
 
-HEALTH_TIMEOUT = 1.5  # seconds for the whole of a check
+HEALTH_TIMEOUT = 1.5  # seconds for a whole check
 WATCH_INTERVAL = 5.0  # seconds between checks while the database can't be used
-QUIET = 60.0  # seconds without such an error after which statements are said to work again
+QUIET = 60.0  # seconds without an error of _LASTING until the log says that statements work again
 
-# Errors of statements whose reason is logged: the disk, the memory, files, rights. The SQLSTATE, or
-# its beginning. A statement that waited too long has others, which say nothing of the next one.
+# SQLSTATEs, or their beginnings, of failed statements whose reason is logged: they concern the
+# disk, memory, files and rights, and the next statement is likely to fail too. Timeouts have other
+# SQLSTATEs, and say nothing about the next statement.
 _LASTING = ("53", "58", "42501")
-# Errors of statements after which the schema is compared. Every statement sends what has no
-# default, so a NULL where none may be is a default that is missing.
+# Errors of statements after which the schema is checked. Every statement sends all values that have
+# no default, so a NOT NULL violation means that the table lacks a default.
 _SCHEMA_ERRORS = (psycopg2.ProgrammingError, NotNullViolation)
 
 
 class Condition:
-    """What is known of one database, from attempts to connect, checks and failed statements.
+    """What connection attempts, checks and failed statements show about one database.
 
-    Kinds of trouble are kept apart, because the end of one is not the end of another.
+    Each kind of trouble is recorded separately, because one may end while another lasts.
     """
 
     def __init__(
         self, probe: Probe, secrets: Collection[str], renew: Callable[[], None] = lambda: None
     ) -> None:
-        """Take the connection for the checks, and what must not get into the log.
+        """Take the connection for the checks, and the secrets to keep out of the log.
 
-        `renew` closes the other connections, which have settings of the time when they were opened.
+        `renew` closes the other connections, because each has the settings from when it was opened.
         """
         self._probe = probe
         self._secrets = secrets
@@ -68,7 +69,7 @@ class Condition:
     async def check(self) -> None:
         """Check that the database responds and can be used, on a connection outside the pool.
 
-        Raises DatabaseUnavailable, DatabaseNotMigrated and DatabaseUnusable. Concurrent calls share
+        Raises DatabaseUnavailable, DatabaseNotMigrated or DatabaseUnusable. Concurrent calls share
         one check.
         """
         if self._checking is None or self._checking.done():
@@ -98,14 +99,14 @@ class Condition:
         self._schema.end()
         if obstacle is not None:
             self._setup.begin(*obstacle)
-            self._probe.close()  # the next check must see what is then set for the role
+            self._probe.close()  # so that the next check uses the role's new settings
             raise DatabaseUnusable("the health check")
         if self._setup.kind is not None:
             self._renew()
             self._setup.end()
 
     def watch(self) -> None:
-        """Check the database until it can be used: the log then has the reason and the end."""
+        """Check the database until it can be used, to log why it can't and when it can again."""
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
 
@@ -118,12 +119,12 @@ class Condition:
                 await asyncio.sleep(WATCH_INTERVAL)
 
     async def explain(self, error: psycopg2.Error) -> APIError | None:
-        """Return the response to `error` of a statement, or None if the statement is wrong.
+        """Return the response to a statement's `error`, or None if the statement itself is wrong.
 
-        The database is checked after a statement that Postgres does not accept, such as one with an
-        undefined table, column or function, or without a right (class 42 of SQLSTATE, and 3F), or
-        that lacks a default, to tell a fault of its set-up from a bug. Raises DatabaseUnavailable
-        if it can't be checked.
+        A wrong set-up of the database looks like a bug if Postgres rejects the statement (classes
+        42 and 3F of SQLSTATE: for example an undefined table, column or function, or a missing
+        right), or if a default is missing. After such an error, this checks the database. Raises
+        DatabaseUnavailable if it can't be checked.
         """
         name = type(error).__name__
         if isinstance(error, ReadOnlySqlTransaction):
@@ -138,21 +139,21 @@ class Condition:
         return DatabaseUnavailable(name)
 
     async def _is_obstructed(self) -> bool:
-        """Return whether something is missing. A known reason is not checked again."""
+        """Return whether the database lacks something. If that is known, don't check it again."""
         if self._schema.kind is None and self._setup.kind in (None, READ_ONLY):
             with suppress(DatabaseNotMigrated, DatabaseUnusable):
                 await self.check()
         return self._schema.kind is not None or self._setup.kind not in (None, READ_ONLY)
 
     def close(self) -> None:
-        """End the checks. The connection is the caller's to close."""
+        """Stop the checks. The caller has to close the connection."""
         self._statements.close()
         for task in (self._watching, self._checking):
             if task is not None:
                 task.cancel()
 
     def _begin(self, trouble: Trouble, error: BaseException) -> None:
-        """Log the reason for `error` without the secrets, should a peer have sent one back."""
+        """Log the reason for `error`, without any secret that the peer may have sent back."""
         text = connect_error.sentence(error)
         for secret in self._secrets:
             text = text.replace(secret, "***")

@@ -24,7 +24,8 @@ from postgres.url import postgres_url
 from secret_rules import check_secret, check_secret_is_private
 
 ROOT = Path(__file__).resolve().parent
-# Blank, these are an error: `iss` or `aud` would not be checked, and the secret would be another.
+# A blank value of these settings is an error. If it counted as absent, `iss` or `aud` would not be
+# checked, or the service would use another secret.
 NEVER_BLANK = ("jwt_issuer", "jwt_audience", "better_auth_secret")
 
 
@@ -72,7 +73,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Remove white space around values, and the values that consist of nothing else."""
+        """Strip white space from values, and drop values that are then empty."""
         stripped = {
             name: value.strip() if isinstance(value, str) else value
             for name, value in values.items()
@@ -99,7 +100,6 @@ class Settings(BaseSettings):
     @classmethod
     def _hold_a_value(cls, value: object) -> object:
         if isinstance(value, str) and not value.replace(",", "").strip():
-            # Without a value, `iss` or `aud` would not be checked.
             raise ValueError("must hold one value or more, comma separated")
         return value
 
@@ -167,10 +167,10 @@ class Settings(BaseSettings):
             origin_of(value)
         return value
 
-    @field_validator("*", mode="before")  # the last one of this mode runs first
+    @field_validator("*", mode="before")  # runs first, because it is the last one of this mode
     @classmethod
     def _refuse_quotes(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse what a shell or `.env` removes, and `docker run --env-file` does not."""
+        """Refuse quotes, which a shell and `.env` remove but `docker run --env-file` does not."""
         is_quoted = isinstance(value, str) and re.fullmatch(r"""(["'`]).*\1""", value, re.DOTALL)
         if is_quoted and info.field_name != "better_auth_secret":  # secret_rules.py
             raise ValueError("is in quotes, which would be a part of it: remove them")
@@ -199,19 +199,19 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _require_issuer_of_keys(self) -> Self:
         if self.jwks_url is not None and self.better_auth_url is None:
-            raise ValueError("JWKS_URL needs BETTER_AUTH_URL beside it, the issuer of its keys")
+            raise ValueError("JWKS_URL needs BETTER_AUTH_URL too, which is the issuer of the keys")
         for name in ("better_auth_url", "jwks_url"):
             value = getattr(self, name)
             if self.environment == "production" and value and not is_private(value):
                 raise ValueError(
                     f"{name.upper()} must start with https:// when ENVIRONMENT is production, "
-                    "for keys that come in the clear may be anybody's"
+                    "because keys that are sent over plain http can be replaced on the way"
                 )
         return self
 
     @property
     def listen_host(self) -> str:
-        """HOST, or the loopback in development and every interface in production."""
+        """HOST, or by default the loopback in development and every interface in production."""
         return self.host or ("0.0.0.0" if self.environment == "production" else "127.0.0.1")  # noqa: S104
 
     @property
@@ -221,25 +221,25 @@ class Settings(BaseSettings):
 
     @property
     def log_requests(self) -> bool:
-        """ACCESS_LOG, or else true in development only: platforms have their own request log."""
+        """ACCESS_LOG, or by default only in development: platforms have their own request logs."""
         return self.environment == "development" if self.access_log is None else self.access_log
 
     @property
     def origin_pattern(self) -> str | None:
-        """The regular expression of the allowed origins that ALLOWED_ORIGINS does not name."""
+        """A regular expression for allowed origins that ALLOWED_ORIGINS does not list literally."""
         is_development = self.environment == "development"
         return pattern_of_origins(self.allowed_origins, any_local_port=is_development)
 
     @property
     def issuer(self) -> str | None:
-        """The `iss` and `aud` that Better Auth at `better_auth_url` writes: the origin alone."""
+        """The `iss` and `aud` of Better Auth's tokens: the origin of `better_auth_url`."""
         return origin_of(self.better_auth_url) if self.better_auth_url else None
 
     @property
     def key_set_url(self) -> str | None:
-        """The URL of the issuer's keys: JWKS_URL, or the place where Better Auth publishes them.
+        """The URL of the issuer's keys: JWKS_URL, or the URL at which Better Auth publishes them.
 
-        A base URL with a path of its own is the whole base. Otherwise /api/auth is added
+        If BETTER_AUTH_URL has a path, that path replaces the default, /api/auth
         (https://www.better-auth.com/docs/reference/options#basepath).
         """
         if self.jwks_url or not self.better_auth_url:
@@ -249,7 +249,7 @@ class Settings(BaseSettings):
 
 
 def _sentence(error: ValidationError) -> str:
-    """Return our own sentence on the first error, because pydantic's are for programmers."""
+    """Describe the first error in our own words, because pydantic's are for programmers."""
     first = error.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "value_error":
@@ -260,7 +260,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _expectation(schema: dict[str, Any]) -> str:
-    """Return what a value must be to fit `schema`, a JSON schema."""
+    """Describe the values that `schema`, a JSON schema, accepts."""
     for kind in (schema, *schema.get("anyOf", ())):
         if "enum" in kind:
             return f"must be {' or '.join(kind['enum'])}"
@@ -272,7 +272,7 @@ def _expectation(schema: dict[str, Any]) -> str:
 
 
 def _pass_on_opentelemetry_settings() -> None:
-    """Copy them from `.env` to the environment, because OpenTelemetry reads nothing else."""
+    """Copy OTEL_* from `.env` to the environment, because OpenTelemetry does not read `.env`."""
     for name, value in DotEnvSettingsSource(Settings, case_sensitive=True).env_vars.items():
         if name.startswith("OTEL_") and value:
             os.environ.setdefault(name, value)
@@ -282,7 +282,7 @@ def _pass_on_opentelemetry_settings() -> None:
 def get_settings() -> Settings:
     """Return the settings of this process.
 
-    A wrong setting ends the process with a sentence that names the setting.
+    An invalid setting ends the process with a sentence that names the setting.
     """
     try:
         _pass_on_opentelemetry_settings()

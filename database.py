@@ -1,4 +1,4 @@
-"""The database as the routes see it: an engine, its pool, and the session that they depend on."""
+"""The database for the routes: an engine, a pool, and the session that routes depend on."""
 
 from collections.abc import Callable, Mapping
 from time import perf_counter
@@ -18,17 +18,18 @@ from condition import Condition
 from errors import DatabaseNotMigrated, DatabaseUnavailable, DatabaseUnusable
 from observability.timing import RequestTiming
 from postgres import driver, prepared
+from postgres.dialect import DIALECT, Dialect, libpq_parameters
 from postgres.pool import Pool
 from postgres.prepared import PreparedStatements, Statement
 from postgres.probe import Probe
 
-# Seconds. When a write is sent too late for its response to arrive in time, it may still happen,
-# and the client would not know.
+# Seconds within which a write must be sent. A later write might still be executed, but its response
+# would arrive too late, so the client would not know.
 STATEMENT_START_DEADLINE = driver.STATEMENT_TIMEOUT - 1
 POOL_TIMEOUT = 2.0  # seconds to wait for a pooled connection
 
-# libpq's own settings, on the client's side only, because a pooler such as Neon's refuses startup
-# `options`. Keep-alives detect a peer that vanished. Disabling GSS saves one round trip.
+# Parameters of libpq. None of them needs startup `options`, which a pooler such as Neon's refuses.
+# Keep-alives detect a peer that has vanished. Disabling GSS saves one round trip.
 LIBPQ_DEFAULTS = {
     "application_name": "task-management-api",
     "gssencmode": "disable",
@@ -43,27 +44,24 @@ Row = driver.Row
 
 def compile_sql(statement: ClauseElement) -> str:
     """Return the SQL of `statement`, with its bind parameters as `%(name)s`."""
-    return str(statement.compile(dialect=driver.DIALECT))
+    return str(statement.compile(dialect=DIALECT))
 
 
 def prepare(statement: ClauseElement) -> Statement:
-    """Return `statement` for `Session.fetch`, so that each connection prepares it once.
+    """Return `statement` in the form for `Session.fetch`, which prepares it once per connection.
 
     Building and hashing a statement for every request costs as much as running it. Planning it
     costs Postgres several times as much.
     """
-    return prepared.statement(statement, driver.DIALECT)
+    return prepared.statement(statement, DIALECT)
 
 
-# For the log: after such an error the client must check whether a write happened.
+# Logged with errors after which the client has to check whether a write was executed.
 OUTCOME_UNKNOWN = "no answer to the statement, which may or may not have happened"
 
 
 class ConnectionLost(DatabaseUnavailable):
-    """The error for a connection that broke during a statement.
-
-    The statement may or may not have happened.
-    """
+    """The connection broke during a statement, which may or may not have been executed."""
 
 
 class Session(AsyncSession):
@@ -71,8 +69,8 @@ class Session(AsyncSession):
 
     `fetch` checks a connection out of the pool for its one statement and returns it before the
     response is written, so that no request holds a connection while it waits for anything else. A
-    request that only fetches has nothing to close, and needs nothing of SQLAlchemy, which is
-    initialized when it is first used.
+    request that only uses `fetch` has nothing to close. SQLAlchemy's own session is initialized
+    when it is first used.
     """
 
     def __init__(self, database: "Database", timing: RequestTiming) -> None:
@@ -80,7 +78,10 @@ class Session(AsyncSession):
         self.timing = timing
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of SQLAlchemy's. Without this, it makes up a tenth of a request."""
+        """Initialize SQLAlchemy's session when one of its attributes is first used.
+
+        Initializing it for every request would take a tenth of the request's time.
+        """
         if "sync_session" in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         super().__init__(self.database.engine)
@@ -91,11 +92,11 @@ class Session(AsyncSession):
     ) -> list[Row]:
         """Return the rows of one statement, in one round trip and one transaction.
 
-        `retry` says that the statement changes nothing, or nothing more the second time. It is then
-        sent once more, on a fresh connection, if its own connection turns out to be dead. Raises
-        DatabaseUnavailable, DatabaseNotMigrated, and psycopg2.Error for other errors.
+        Set `retry` if the statement has no further effect when it is executed a second time. It is
+        then sent once more, on a new connection, if the first connection turns out to be dead.
+        Raises DatabaseUnavailable, DatabaseNotMigrated, and psycopg2.Error for other errors.
         """
-        # The time that the request waited for its slot is part of the time of its first statement.
+        # The time limit of the first statement includes the request's wait for a slot.
         started_at = perf_counter() - self.timing.first_wait()
         start_by = started_at + (driver.STATEMENT_TIMEOUT if retry else STATEMENT_START_DEADLINE)
         try:
@@ -158,7 +159,7 @@ class Database:
         on_connect: Callable[[driver.Connection], None] = lambda _: None,
     ) -> None:
         self._on_connect = on_connect
-        self._parameters = LIBPQ_DEFAULTS | driver.libpq_parameters(url)
+        self._parameters = LIBPQ_DEFAULTS | libpq_parameters(url)
         self.pool = Pool(self._connect, pool_size, max_overflow, POOL_TIMEOUT)
         self.engine = create_async_engine(
             url.set(drivername="postgresql+psycopg2_asyncio"),
@@ -170,7 +171,7 @@ class Database:
             use_native_hstore=False,
         )
         dialect = self.engine.dialect
-        assert isinstance(dialect, driver.Dialect)
+        assert isinstance(dialect, Dialect)
         dialect.release = self.pool.release
         event.listen(self.engine.sync_engine, "handle_error", self._explain)
         self._probe = Probe(self._connect)
@@ -193,7 +194,7 @@ class Database:
         return connection
 
     async def connection(self, wake_timeout: float, *, fresh: bool) -> driver.Connection:
-        """Return a connection of the pool (Pool.acquire). Raises DatabaseUnavailable."""
+        """Return a connection from the pool (see Pool.acquire). Raises DatabaseUnavailable."""
         try:
             return await self.pool.acquire(fresh=fresh, wake_timeout=wake_timeout)
         except (psycopg2.Error, TimeoutError) as error:
@@ -202,7 +203,7 @@ class Database:
             raise DatabaseUnavailable(f"no connection: {type(error).__name__}") from error
 
     async def warm_up(self) -> None:
-        """Open the connections that are kept, so that the first requests don't wait for them."""
+        """Open the pool's permanent connections, so that the first requests don't wait for them."""
         try:
             await self.pool.warm_up()
         except (psycopg2.Error, TimeoutError) as error:
@@ -213,7 +214,7 @@ class Database:
         return Session(self, timing or RequestTiming())
 
     def _explain(self, context: ExceptionContext) -> None:
-        """Raise what `Session.fetch` raises if the database is not set up, in SQLAlchemy too."""
+        """Raise the errors of `Session.fetch` from SQLAlchemy too if the database is not set up."""
         error = context.original_exception
         if isinstance(error, psycopg2.Error):
             response = await_only(self.condition.explain(error))
@@ -234,7 +235,7 @@ class Database:
 
 
 async def get_session(request: Request) -> Session:
-    """Return a session on the database of the app."""
+    """Return a session on the application's database."""
     database: Database = request.app.state.database
     return database.session(request.scope.get("timing"))
 

@@ -1,4 +1,4 @@
-"""The Task Management API. `uv run main.py` serves it, `main:app` is the ASGI application."""
+"""The Task Management API. Run it with `uv run main.py`; `main:app` is the ASGI application."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ from serving.memory_budget import MemoryBudget
 from tasks.expired_keys import ExpiredKeys
 from tokens.verifier import TokenVerifier
 
-with block_imports("pydantic.v1"):  # FastAPI checks whether each model is of that kind; none is
+with block_imports("pydantic.v1"):  # FastAPI checks whether a model is one of its models; none is
     from routes import docs, health, tasks
 
 OTHER_SERVER = (
@@ -51,7 +51,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     if not getattr(app.state, "limits_connections", False):
         log_mode(settings)
         logs.logger.warning(OTHER_SERVER)
-    # serving/server.py has set it already; another ASGI server has not.
+    # serving/server.py sets this before; other ASGI servers don't.
     given: URL | None = getattr(app.state, "database_url", None)
     with nullcontext(given) if given else database_url(settings) as url:
         database = app.state.database = Database(
@@ -72,7 +72,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
             with telemetry.exported(app):
                 trim_memory()
                 giving_back = asyncio.create_task(give_memory_back())
-                # For serving/refusal.py and serving/protocol.py.
+                # serving/refusal.py and serving/protocol.py use these.
                 cors = CORSMiddleware(app, settings.allowed_origins, settings.origin_pattern)
                 yield {
                     "cors_headers": cors.headers_for,
@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=telemetry.FASTAPI,
     )
     app.state.settings = settings
-    # Here and not in lifespan, so that workers share the modules that it imports.
+    # This is here rather than in `lifespan`, so that workers share the modules that it imports.
     app.state.keys = issuer_keys(settings)
     app.state.connection_warnings = ConnectionWarnings(settings.environment)
     for router in (tasks.router, health.router):

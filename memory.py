@@ -1,4 +1,4 @@
-"""Keep the process free of what it does not need: it may use at most 100 MB."""
+"""Keep the memory of the process small: it may use at most 100 MB."""
 
 import asyncio
 import ctypes
@@ -13,11 +13,14 @@ from pathlib import Path
 CODE_FROM_FILES = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp .* /", re.MULTILINE)  # proc(5)
 MADV_DONTNEED = 4
 M_MMAP_THRESHOLD = -3  # mallopt(3)
-MMAP_THRESHOLD = 64 * 1024  # bytes; glibc would raise it to what was freed, and keep such memory
-INTERVAL = 1.0  # seconds between two looks at the memory of the process
-MAX_PAUSE = 64.0  # seconds between two attempts to give memory back
-GROWN = 6_000_000  # bytes that are worth giving back
-RESPONSE_PART = 128 * 1024  # bytes of a list that are made at once, and read before the next ones
+# Bytes. Unless this is set, glibc raises it to the size of a buffer that is freed, and then keeps
+# the memory of buffers of that size.
+MMAP_THRESHOLD = 64 * 1024
+INTERVAL = 1.0  # seconds between two checks of the memory of the process
+MAX_PAUSE = 64.0  # seconds, at most, between two attempts to release memory
+GROWN = 6_000_000  # bytes by which the process must have grown for an attempt
+# Bytes of a list that are generated at once. The client reads them before the next part is made.
+RESPONSE_PART = 128 * 1024
 
 
 @contextmanager
@@ -39,14 +42,14 @@ def block_imports(*packages: str) -> Iterator[None]:
 
 
 def trim_memory() -> None:
-    """Release the memory that imports used and serving does not need: about 15 MB.
+    """Release about 15 MB of memory that imports used and that serving does not need.
 
     Program code that ran once stays in memory until the kernel evicts it. Released code is read
-    from the file again when it runs again (madvise(2), MADV_DONTNEED). Buffers of MMAP_THRESHOLD or
-    more go back to the system from now on as soon as they are free.
+    from its file when it runs again (madvise(2), MADV_DONTNEED). From now on, buffers of
+    MMAP_THRESHOLD bytes or more return to the system as soon as they are freed.
     """
     gc.collect()
-    gc.freeze()  # what is here stays, so later collections need not look at it
+    gc.freeze()  # these objects stay, so later collections can skip them
     with suppress(OSError, AttributeError):  # not Linux, or not glibc
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
@@ -57,10 +60,11 @@ def trim_memory() -> None:
 
 
 async def give_memory_back() -> None:
-    """Return memory to the system when it is no longer needed, as long as the task runs.
+    """Return unused memory to the system, until this task is cancelled.
 
-    glibc keeps what was freed, unless it is at the very end of the heap (mallopt(3),
-    M_TRIM_THRESHOLD). After a second without growth this looks whether much is free.
+    glibc keeps freed memory, unless it is at the end of the heap (mallopt(3), M_TRIM_THRESHOLD).
+    When the process has grown by more than GROWN and has then stopped growing for a second, this
+    function releases what is free.
     """
     with suppress(OSError, AttributeError):  # not Linux, or not glibc
         malloc_trim = ctypes.CDLL(None).malloc_trim
@@ -74,7 +78,7 @@ async def give_memory_back() -> None:
             ):  # little to release, or it still grows
                 waited, pause = 0.0, INTERVAL
             elif (waited := waited + INTERVAL) >= pause:
-                # What is in use can't be released yet, so it tries again later and later.
+                # Memory in use can't be released yet, so the pauses between attempts get longer.
                 waited, pause = 0.0, min(pause * 2, MAX_PAUSE)
                 gc.collect()
                 malloc_trim(0)
@@ -83,5 +87,5 @@ async def give_memory_back() -> None:
 
 
 def resident() -> int:
-    """Return the resident memory of the process in bytes. Raises OSError where /proc is not."""
+    """Return the resident memory of the process in bytes. Raises OSError if there is no /proc."""
     return int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()

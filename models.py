@@ -50,10 +50,10 @@ class Task(SQLModel, table=True):
 
 tasks = SQLModel.metadata.tables["tasks"]
 
-# A page is read from one of these in order, forwards or backwards, whatever its filter, order and
-# depth. `id` makes the order total. The filters have their own indexes instead of a leading column.
-# With a leading column, an index of all tasks would also work for the filters. Postgres would
-# sometimes choose that index and discard what it read.
+# Postgres reads a page from one of these indexes in order, forwards or backwards, whatever the
+# filter, order and depth. `id` makes the order total. Each filter has partial indexes. If it had
+# indexes that begin with `completed` instead, Postgres would sometimes choose the index of all
+# tasks and discard most of what it reads.
 ORDERS = {"created": tasks.c.created_at, "title": func.lower(tasks.c.title)}
 FILTERS = {"pending": tasks.c.completed.is_(False), "completed": tasks.c.completed.is_(True)}
 for order, key in ORDERS.items():
@@ -67,12 +67,13 @@ for order, key in ORDERS.items():
             postgresql_where=condition,
         )
 
-# The `updated_at` of a task that changes now: the time of the clock, and later than every earlier
-# change, even within one microsecond or after the clock was set back.
+# Returns the new `updated_at` of a task: the current time, but always later than the old value,
+# even if both changes are in the same microsecond or the clock was set back.
 #
-# It reads the clock and is declared IMMUTABLE, because Citus accepts no other function in SET. That
-# is safe because its argument is a column: Postgres evaluates it for each row, and never earlier.
-# PL/pgSQL keeps the plan of the expression. A function in SQL does so from PostgreSQL 18 on.
+# The function is declared IMMUTABLE although it reads the clock, because Citus accepts no other
+# functions in SET. That is safe because its argument is a column: Postgres evaluates it for each
+# row and never in advance. It is in PL/pgSQL, which caches the plan of the expression. Functions in
+# SQL do so only from PostgreSQL 18 on.
 NEXT_UPDATE = DDL(  # type: ignore[no-untyped-call]
     """\
 CREATE FUNCTION tasks_next_update(updated_at timestamptz) RETURNS timestamptz
@@ -83,9 +84,9 @@ event.listen(tasks, "after_create", NEXT_UPDATE)
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """A record that a user's request was done, in case the client sends it again.
+    """A record that a user's request was executed, in case the client sends it again.
 
-    It holds nothing of the request's content.
+    It has a digest of the request's body, and nothing of its content.
     """
 
     __tablename__ = "idempotency_keys"

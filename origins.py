@@ -1,27 +1,27 @@
-"""Web addresses, and which origins of pages are allowed, in the form that the settings use."""
+"""URLs and the allowed origins of pages, in the form that the settings use."""
 
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-# No user, query or fragment, because an issuer has none, and nothing that could end a line.
+# No user, query or fragment, because an issuer has none, and no character that could end a line.
 _FORM = re.compile(
     r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?(/[a-z0-9._~!$&'()*+,;=:@%/-]*)?",
     re.ASCII | re.IGNORECASE,
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# A page of an app, or of an extension of the browser. The browser keeps the case of its host.
+# The origin of a page in an app or in a browser extension. Browsers keep the case of its host.
 _APP_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._~-]+(?::[1-9][0-9]{0,4})?")
 _NOT_OF_PAGES = ("file", "ftp", "ws", "wss")
-# The last label begins with a letter, because this is not an IP address.
+# The last label begins with a letter, so that an IP address does not match.
 _PATTERN = re.compile(
     r"https?://(?P<label>[a-z0-9-]*\*[a-z0-9-]*)"
     r"\.(?P<parent>(?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*)(?::[0-9]{1,5})?"
 )
 _ANY_TEXT = "[a-z0-9-]{1,63}"  # RFC 1035, section 2.3.4: a label has 63 characters at most
 _ANY_LOCAL_PORT = r"http://(?:localhost|127\.0\.0\.1)(?::[1-9][0-9]{0,4})?"
-# Anybody can have a host below these. https://publicsuffix.org lists all of them; these are the
-# ones where frontends and their previews usually are, and registries with two labels.
+# Domains below which anybody can get a host. https://publicsuffix.org lists all of them. These are
+# the ones that usually host frontends and their previews, and registries with two labels.
 _SHARED = re.compile(
     r"(expo|framer|lovable|netlify|ngrok|ngrok-free|ondigitalocean|replit|streamlit)\.app"
     r"|(up\.railway|vercel|web)\.app"
@@ -38,15 +38,15 @@ _LOOPBACK = re.compile(r"localhost|.+\.localhost|127\.\d+\.\d+\.\d+|::1", re.ASC
 def origin_of(url: str) -> str:
     """Return the origin of `url` as a browser writes it: in lower case, without the default port.
 
-    See https://url.spec.whatwg.org/#concept-url-origin. Raises ValueError. Its text never contains
-    any part of `url`.
+    See https://url.spec.whatwg.org/#concept-url-origin. Raises ValueError with a message that
+    contains no part of `url`.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
         if not _FORM.fullmatch(url) or port == 0:
             raise ValueError
-    except ValueError:  # urlsplit raises its own
+    except ValueError:  # urlsplit and `port` raise it too
         raise ValueError(
             "must be an address such as https://app.example.com, without user, query or fragment"
         ) from None
@@ -69,9 +69,9 @@ def is_origin(text: str) -> bool:
 def is_pattern(text: str) -> bool:
     """Return whether `text` is an origin with one `*` in the first label of its host.
 
-    The label must have other characters too, and the host two more labels. A label that is `*`
-    would allow each host of a domain, those that others run among them. With a `*` in the last two
-    labels, anybody could register a host that matches.
+    The label must have other characters too, and at least two more labels must follow. A label that
+    is only `*` would allow every host of a domain, including those that other people run. If the
+    `*` were in one of the last two labels, anybody could register a host that matches.
     """
     form = _PATTERN.fullmatch(text)
     return (
@@ -80,21 +80,22 @@ def is_pattern(text: str) -> bool:
 
 
 def pattern_of_origins(allowed: Iterable[str], *, any_local_port: bool) -> str | None:
-    """Return a regular expression that matches the origins of the patterns in `allowed`, entirely.
+    """Return a regular expression that fully matches the origins of the patterns in `allowed`.
 
-    `any_local_port` adds every port of http://localhost and http://127.0.0.1. None: no origin.
+    `any_local_port` adds every port of http://localhost and http://127.0.0.1. Return None if there
+    are no such origins.
     """
     patterns = [re.escape(text).replace(r"\*", _ANY_TEXT) for text in allowed if "*" in text]
     return "|".join([*patterns, *[_ANY_LOCAL_PORT] * any_local_port]) or None
 
 
 def is_open_to_strangers(text: str) -> bool:
-    """Return whether anybody can get a host that the pattern `text` matches, as far as is known."""
+    """Return whether anybody can get a host that the pattern `text` matches, judged by _SHARED."""
     form = _PATTERN.fullmatch(text)
     return form is not None and bool(_SHARED.fullmatch(form["parent"]))
 
 
 def is_private(url: str) -> bool:
-    """Return whether data from `url` can't be changed in transit: TLS, or the same machine."""
+    """Return whether nobody can change data from `url` in transit: by TLS, or on this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or bool(_LOOPBACK.fullmatch(parts.hostname or ""))

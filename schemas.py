@@ -1,4 +1,7 @@
-"""Bodies and parameters. The table is never an input type: clients can't set its other columns."""
+"""Bodies and parameters.
+
+The table is never an input type, so that clients can't set its other columns.
+"""
 
 import re
 from datetime import datetime
@@ -36,9 +39,10 @@ DECIMAL = re.compile(r"-?[0-9]{1,30}")
 
 
 class Message:
-    """What an error says of a type, whichever of its rules is broken: `Message("must be even")`.
+    """The text of an error about a type, whichever rule is broken: `Message("must be even")`.
 
-    Write it after the rules. It goes on after the field's name, and costs valid values nothing.
+    Write it after the rules. In the error, the text follows the field's name. It costs nothing for
+    valid values.
     """
 
     def __init__(self, text: str) -> None:
@@ -112,7 +116,7 @@ class TaskCreate(BaseModel):
 
 
 class TaskUpdate(BaseModel):
-    """The fields to change; one that is not sent stays as it is."""
+    """The fields to change. Fields that are not sent stay unchanged."""
 
     title: Title | MISSING = MISSING
     description: Annotated[
@@ -123,7 +127,7 @@ class TaskUpdate(BaseModel):
 
 
 class TaskCompletion(BaseModel):
-    """What `completed` becomes. Without it, true becomes false, and false true."""
+    """The new value of `completed`. Without it, true becomes false, and false becomes true."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -139,9 +143,10 @@ Timestamp = Annotated[
 class TaskResponse(BaseModel):
     """A task."""
 
-    # A row has these fields, in this order: queries.py and serialization.py derive from them.
-    # Neither a length, which validators count differently, nor the format int64, which some make a
-    # bigint: docs/decisions/016-openapi.md.
+    # queries.py and serialization.py derive the columns of a row from these fields, in this order.
+    # The texts have no length limits, because validators count characters differently. The `id`
+    # does not have the format int64, because some generators make a bigint of it:
+    # docs/decisions/016-openapi.md.
 
     id: Annotated[int, Field(ge=1, examples=[1])]
     user_id: Annotated[str, Field(examples=["user_123"])]
@@ -153,7 +158,7 @@ class TaskResponse(BaseModel):
 
 
 class TaskListResponse(BaseModel):
-    """All tasks that were asked for, or one page of them."""
+    """All tasks that match the query, or one page of them."""
 
     tasks: list[TaskResponse]
     count: Annotated[int, Field(ge=0, description="How many are in `tasks`.", examples=[1])]
@@ -169,7 +174,7 @@ Sort = Literal["created", "title"]
 Order = Literal["asc", "desc"]
 
 
-# The cursor of a first page by creation, oldest first. It fits the examples of `sort` and `order`.
+# A cursor for the first page by creation, oldest first. It fits the examples of `sort` and `order`.
 OLDEST = "WyJjcmVhdGVkIiwiYXNjIiwiMTk3MC0wMS0wMVQwMDowMDowMC4wMDAwMDBaIiwxXQ"
 
 
@@ -181,21 +186,22 @@ def _boolean(value: object) -> bool:
 
 
 def _as_in_status(completed: bool, info: ValidationInfo) -> bool:
-    """Refuse a `completed` that contradicts `status`. With `all`, it is the only filter."""
+    """Refuse a `completed` that contradicts `status`. With `all`, only `completed` filters."""
     if info.data.get("status") == ("pending" if completed else "completed"):
         raise ValueError("must not contradict status")
     return completed
 
 
-# Clients send these with a list although they have no effect: the user of the path once more
-# (tasks/query_string.py compares it), and the time, which jQuery adds against caches.
+# Parameters that have no effect, but that clients send when they list tasks: the user id of the
+# path again (tasks/query_string.py compares the two), and the time, which jQuery adds to bypass
+# caches.
 TOLERATED = ("user_id", "_")
 
 
 def _tolerated(name: str, query: type["StrictQuery"]) -> str:
-    """Refuse an unknown parameter, and say which exist.
+    """Refuse an unknown parameter with an error that names the known ones.
 
-    To ignore `page=2` would be to send the first page for ever.
+    If `page=2` were ignored, the client would get the first page again and again.
     """
     if name in TOLERATED:
         return name
@@ -205,10 +211,10 @@ def _tolerated(name: str, query: type["StrictQuery"]) -> str:
 
 
 class StrictQuery(BaseModel):
-    """A query that has no other parameters than its fields.
+    """A query whose only parameters are its fields.
 
-    It is as extra="forbid", except for the names that are tolerated. Each query says again which
-    names it accepts, because only so an error can list its fields.
+    It works like extra="forbid", except that it accepts the names in TOLERATED. Each subclass must
+    declare `__pydantic_extra__` itself, so that the error can list the fields of that subclass.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -269,14 +275,14 @@ class TaskQuery(StrictQuery):
     cursor: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=4096), Message(CURSOR)] | None,
         Field(
-            description="`next_cursor` of the page before, under the same `sort` and `order`.",
+            description="`next_cursor` of the previous page, with the same `sort` and `order`.",
             examples=[OLDEST],
         ),
     ] = None
 
     @property
     def status_or_completed(self) -> Status:
-        """`status`, or what `completed` says in the words of `status`."""
+        """`status`, or the status that `completed` stands for."""
         if self.completed is None:
             return self.status
         return "completed" if self.completed else "pending"
@@ -288,7 +294,7 @@ class TaskQuery(StrictQuery):
 
 
 class StatsQuery(StrictQuery):
-    """The query of the numbers of tasks, which has no parameters."""
+    """The query for the numbers of tasks, which has no parameters."""
 
     __pydantic_extra__: dict[
         Annotated[str, AfterValidator(lambda name: _tolerated(name, StatsQuery))], object
@@ -327,7 +333,7 @@ class TaskStatsResponse(BaseModel):
 
 
 class HealthResponse(BaseModel):
-    """The service and its database are there."""
+    """The service and its database are available."""
 
     status: Literal["healthy"]
     database: Literal["connected"]
@@ -335,7 +341,7 @@ class HealthResponse(BaseModel):
 
 
 class UnhealthyResponse(BaseModel):
-    """The service is there, its database is not, or can't be used as it is."""
+    """The service runs, but its database is unavailable or can't be used as it is."""
 
     status: Literal["unhealthy"]
     database: Literal["disconnected", "not migrated"]
@@ -345,13 +351,13 @@ class UnhealthyResponse(BaseModel):
 
 
 class LiveResponse(BaseModel):
-    """The process is there."""
+    """The process runs."""
 
     status: Literal["alive"]
 
 
 class ErrorResponse(BaseModel):
-    """Any answer of 400 and above."""
+    """Any response with a status of 400 or above."""
 
     detail: Annotated[str, Field(description="What is wrong, in sentences for a person.")]
     code: Annotated[str, Field(description="A constant for a program.")]
@@ -365,6 +371,6 @@ class FieldError(BaseModel):
 
 
 class ValidationErrorResponse(ErrorResponse):
-    """An answer to input that breaks a rule."""
+    """The response to input that breaks a rule."""
 
     errors: Annotated[list[FieldError], Field(description="What is wrong, up to 20 errors.")]

@@ -1,7 +1,7 @@
 """The rules for BETTER_AUTH_SECRET: it must be long, and in production it must be private.
 
-A client that knows the secret can sign a token for any user. A placeholder from a README, the
-default of a library and a key pressed 32 times are long too.
+Anybody who knows the secret can sign a token for any user. A long secret is not always private:
+it may be a placeholder from a README, a library's default, or one key pressed 32 times.
 """
 
 import re
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 SECRET_LENGTH = 32  # characters, at least
 MIN_DISTINCT = 8  # different characters, at least
-# The least number of characters that must remain when the words and runs of examples are removed.
+# At least this many characters must remain after example words and runs of characters are removed.
 # 16 random hexadecimal digits have 64 bits.
 MIN_UNPREDICTABLE = 16
 
@@ -21,7 +21,7 @@ PUBLISHED = {
     "3EK6FD+o0+c7tzBNVfjpMkNDi2yARAAKzQlk8O2IKoxQu4nF7EdAh8s3TwpHwrdWT6R",
     "AyM1SysPpbyfDfZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
 }
-# The words of Better Auth's own default, of the plan's placeholder, and of similar texts.
+# Words from Better Auth's default secret, and from placeholders such as those in a README.
 LONG_WORDS = (
     "access admin another application auth backend base64 better bits bytes chang character chars "
     "crypto default demo development environment example fallback fastapi forge frontend generate "
@@ -31,7 +31,7 @@ LONG_WORDS = (
     "todo token unique validation value very with your enough "
     "qwerty qwertyuiop asdfgh asdfghjkl zxcvbn zxcvbnm"
 )
-# Random text contains these by chance, so they are removed only where they stand alone.
+# Random text contains these by chance, so they are removed only where they are whole words.
 SHORT_WORDS = (
     "a an and api app at be better by dev e env for gen in ing is it jwt key keys me min my"
 )
@@ -46,7 +46,7 @@ _PREDICTABLE = re.compile(
 
 
 def check_secret(value: str) -> None:
-    """Raise ValueError if `value` is too short for a secret, or is not text."""
+    """Raise ValueError if `value` is too short for a secret, or is not UTF-8 text."""
     if len(value.strip()) < SECRET_LENGTH:
         raise ValueError(f"must have {SECRET_LENGTH} characters or more")
     try:
@@ -60,7 +60,7 @@ def check_secret_is_private(value: str) -> None:
     if value[0] + value[-1] in ('""', "''", "``", "“”"):
         raise ValueError("is wrapped in quotes, which would be a part of the secret: remove them")
     if "BETTER_AUTH_SECRET=" in value:
-        raise ValueError("has its own name in its value: set what follows the = alone")
+        raise ValueError("has its own name in its value: set only the part after the =")
     if len(set(value)) < MIN_DISTINCT:
         raise ValueError(f"has fewer than {MIN_DISTINCT} different characters: {NEW_SECRET}")
     if _unpredictable(value) < MIN_UNPREDICTABLE or value in PUBLISHED:
@@ -70,14 +70,14 @@ def check_secret_is_private(value: str) -> None:
 
 
 def _unpredictable(value: str) -> int:
-    """Return the number of characters of `value` that continue no run and belong to no word."""
+    """Count the characters of `value` that are not part of an example word or of a run."""
     rest = _PREDICTABLE.sub("", value.lower())
     steps = [ord(after) - ord(before) for before, after in pairwise(rest)]
     return len(rest) - sum(one == two and abs(one) <= 1 for one, two in pairwise(steps))
 
 
 def _period(value: str) -> int:
-    """Return the length of the text that `value` repeats at least twice, else that of `value`."""
+    """Return the length of the text that `value` repeats, or of `value` if it repeats none."""
     for length in range(1, len(value) // 2 + 1):
         if value.startswith(value[length:]):
             return length

@@ -1,7 +1,7 @@
-"""Whether a contender answers the calls as the others do: a run begins with this check.
+"""Check that a contender's responses match those of the others, before a run begins.
 
-A contender that leaves something out would be fast for that reason. Times are read, not compared:
-they have three digits or six, and the time of a change is the contender's own.
+A contender that left something out would be faster. Times are parsed but not compared, because they
+have three digits or six, and each contender sets the time of a change itself.
 """
 
 import json
@@ -21,11 +21,11 @@ REFUSED = (400, 422)
 
 
 class Different(Exception):
-    """A response that is not as it should be."""
+    """A response differs from what is expected."""
 
 
 class Client:
-    """Asks one instance on behalf of one user."""
+    """A client of one instance, as one user."""
 
     def __init__(self, instance: Instance, user: str, secret: str) -> None:
         self.connection = HTTPConnection("127.0.0.1", instance.port, timeout=10)
@@ -35,7 +35,7 @@ class Client:
     def ask(
         self, method: str, rest: str = "", body: Any = None, user: str = "", auth: str = ""
     ) -> tuple[int, Any]:
-        """The status and the body of the response to a call on the user's tasks."""
+        """Return the status and the body of the response to a call on the user's tasks."""
         headers = {"Authorization": f"Bearer {auth or self.token}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -47,7 +47,7 @@ class Client:
 
 
 def check(bench: Bench, contender: Contender) -> None:
-    """Ends the program with a sentence if a response is not what it must be."""
+    """Exit with a message if a response differs from what is expected."""
     population = bench.options.population
     with bench.instance(contender) as instance:
         client = Client(instance, population.user_id(population.users), bench.secret)
@@ -56,13 +56,13 @@ def check(bench: Bench, contender: Contender) -> None:
             check_refusals(client, population, contender.validates)
         except Different as error:
             raise SystemExit(
-                f"{contender.title} does not answer as the others do: {error}"
+                f"{contender.title} does not respond as the others do: {error}"
             ) from None
-    say(f"{contender.title}: answers as the others do")
+    say(f"{contender.title}: responds as the others do")
 
 
 def check_calls(client: Client, population: Population) -> None:
-    """The calls, on seeded tasks and on a new one."""
+    """Check the calls, on seeded tasks and on a new one."""
     listed = expect(200, client.ask("GET", "?limit=100"))
     newest = [
         population.task_id(population.users, task)
@@ -88,7 +88,7 @@ def check_calls(client: Client, population: Population) -> None:
 
 
 def check_search_and_stats(client: Client, population: Population) -> None:
-    """Searches of titles and descriptions, in which no character is special, and the counts."""
+    """Check searches of titles and descriptions, without wildcards, and the counts."""
     tasks = range(population.tasks, 0, -1)
     described = [task for task in tasks if task % 3]  # as SEED of postgres_server.py has it
     finds = {
@@ -108,7 +108,7 @@ def check_search_and_stats(client: Client, population: Population) -> None:
 
 
 def check_refusals(client: Client, population: Population, validates: bool) -> None:
-    """Tokens, owners and, unless it leaves them out, the rules for what is sent."""
+    """Check tokens, owners and, if the contender validates input, its rules."""
     first = f"/{population.task_id(1, 1)}"
     expect(401, client.ask("GET", auth=token(client.user, "x" * 43)))
     expect(401, client.ask("GET", auth="none"))
@@ -128,7 +128,7 @@ def check_refusals(client: Client, population: Population, validates: bool) -> N
 
 
 def expect(status: int | tuple[int, ...], response: tuple[int, Any]) -> Any:
-    """The body of a response with this status, or with one of these."""
+    """Return the body of a response, whose status must be one of these."""
     wanted = status if isinstance(status, tuple) else (status,)
     if response[0] not in wanted:
         raise Different(f"the status is {response[0]}, not {status}: {response[1]}")
@@ -136,7 +136,7 @@ def expect(status: int | tuple[int, ...], response: tuple[int, Any]) -> Any:
 
 
 def is_task(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """All fields are there, the times have a zone, and the rest is as wanted."""
+    """Check that all fields exist, times have a zone, and `wanted` matches."""
     same(set(task) >= set(FIELDS), True)
     times = [datetime.fromisoformat(task[name]) for name in ("created_at", "updated_at")]
     same([time.tzinfo is not None for time in times], [True, True])
@@ -144,6 +144,6 @@ def is_task(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
 
 
 def same(found: Any, wanted: Any) -> None:
-    """Raises Different unless the two are equal."""
+    """Raise Different unless the two are equal."""
     if found != wanted:
         raise Different(f"{found} instead of {wanted}")

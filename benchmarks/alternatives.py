@@ -1,4 +1,4 @@
-"""What libraries would cost in place of code of our own: the figures of docs/decisions.
+"""What libraries would cost instead of our own code: figures of docs/decisions.
 
 `uv run --with asyncpg --with psycopg[binary] --with joserfc --with pyjwt benchmarks/alternatives.py
 [--quick]`: about a minute. Needs Postgres' programs. CPU times are medians of
@@ -25,7 +25,7 @@ from database import Database  # noqa: E402
 from middleware import cors  # noqa: E402
 from observability.redaction import shown_path  # noqa: E402
 
-QUICK = "--quick" in sys.argv  # to see that it works; says nothing of the figures
+QUICK = "--quick" in sys.argv  # to try the program; the figures mean nothing
 ROUNDS = 1 if QUICK else 7
 STATEMENT = (
     "SELECT id, user_id, title, description, completed FROM tasks WHERE id = {} AND user_id = {}"
@@ -35,7 +35,7 @@ TABLE = (
     " completed boolean)",
     "INSERT INTO tasks VALUES (1, 'alice', 'Buy milk', 'Two litres', false)",
 )
-# What is imported, after what.
+# Packages, and the modules that are imported before them.
 IMPORTS = {
     "httpx": ("httpx", "ssl"),
     "cryptography, for public_keys": ("tokens.public_keys", "ssl"),
@@ -62,7 +62,7 @@ import {modules}
 print((resident() - before) * 1024 / 1e6)
 """
 
-# What of memory.py is left out, as statements.
+# Statements that turn off parts of memory.py.
 STARTS = {
     "the service as imported": "memory.block_imports = nothing; memory.trim_memory = int",
     "with imports blocked": "memory.trim_memory = int",
@@ -88,12 +88,12 @@ print(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) *
 
 
 def started_mb(statements: str) -> float:
-    """The service's resident memory when it is ready to serve."""
+    """Return the service's resident memory when it is ready to serve."""
     return _printed(STARTING.format(root=str(ROOT), statements=statements))
 
 
 def _printed(program: str) -> float:
-    """The median of what `program` prints in its last line."""
+    """Return the median of the numbers that `program` prints last."""
     command = [sys.executable, "-c", program]
     outputs = [
         subprocess.check_output(command, cwd=ROOT, text=True) for _ in range(1 if QUICK else 3)
@@ -102,12 +102,12 @@ def _printed(program: str) -> float:
 
 
 def imported_mb(modules: str, before: str) -> float:
-    """What importing `modules`, after `before`, adds to the service's resident memory."""
+    """Return the resident memory that importing `modules`, after `before`, adds to the service."""
     return _printed(IMPORTING.format(root=str(ROOT), modules=modules, before=before))
 
 
 async def cpu_us(cases: dict[str, Callable[[], Awaitable[Any]]], times: int) -> dict[str, float]:
-    """CPU time of each case in microseconds, the cases taking turns."""
+    """Return the CPU time of each case in microseconds. The cases take turns."""
     rounds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
         for name, case in cases.items():
@@ -119,7 +119,7 @@ async def cpu_us(cases: dict[str, Callable[[], Awaitable[Any]]], times: int) -> 
 
 
 async def statements(url: str) -> dict[str, float]:
-    """One row by its key: our driver, with pool and alone, and others on one connection each."""
+    """Measure a row by its key: our driver, with and without the pool, and other drivers."""
     import asyncpg  # type: ignore[import-not-found]
     import psycopg  # type: ignore[import-not-found]
 
@@ -154,7 +154,7 @@ async def statements(url: str) -> dict[str, float]:
 
 
 async def middleware() -> dict[str, float]:
-    """CORS around an application that does nothing, with and without an Origin."""
+    """Measure CORS around an application that does nothing, with and without an Origin."""
     start = {"type": "http.response.start", "status": 200, "headers": []}
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -187,7 +187,7 @@ async def middleware() -> dict[str, float]:
 
 
 async def redaction() -> dict[str, float]:
-    """The path of a request as it is logged."""
+    """Measure the redaction of a path for the log."""
 
     def call(path: str) -> Callable[[], Awaitable[Any]]:
         async def called() -> Any:

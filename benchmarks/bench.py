@@ -1,4 +1,4 @@
-"""What the sections share: the options, the server, the contenders and their databases."""
+"""The options, the server, the contenders and their databases, which all sections share."""
 
 import sys
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ OPEN_LOOP_USERS = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """How much is measured."""
+    """How much to measure."""
 
     rounds: int
     seconds: float  # of one run of wrk
     population: Population
-    starts: int  # how often each contender is started to time it
+    starts: int  # of each contender, whose time is measured
     open_loop_seconds: float
     growth_rounds: int
 
@@ -40,14 +40,14 @@ class Bench:
     results: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def users(self, count: int) -> Path:
-        """A file with the tokens of `count` users."""
+        """Return a file with the tokens of `count` users."""
         path = self.work / f"users-{count}"
         if not path.exists():
             self.options.population.write_tokens(path, count, self.secret)
         return path
 
     def prepare(self, contender: Contender, database: str, *populations: Population) -> None:
-        """Makes, migrates and fills a database for the contender."""
+        """Create, migrate and fill a database for the contender."""
         say(f"{contender.title}: filling the database {database}")
         self.server.execute("postgres", f'CREATE DATABASE "{database}"')
         if contender.schema:
@@ -58,19 +58,19 @@ class Bench:
     def environment(
         self, contender: Contender, database: str, extra: Mapping[str, str] | None = None
     ) -> dict[str, str]:
-        """The environment in which the contender runs on a database."""
+        """Return the contender's environment variables for a database."""
         url = self.server.url(database)
         return contenders.environment(contender, url, self.secret) | dict(extra or {})
 
     def instance(
         self, contender: Contender, database: str = "", extra: Mapping[str, str] | None = None
     ) -> Instance:
-        """A process of the contender, which runs while it is entered."""
+        """Return a process of the contender, which runs while it is entered."""
         database = database or contender.name
         return Instance(contender, self.environment(contender, database, extra), database)
 
     def subject(self, instance: Instance) -> load.Subject:
-        """The instance as something to put under load."""
+        """Return the instance as a subject of load."""
         return load.Subject(
             port=instance.port,
             service=instance.process.pid,
@@ -80,12 +80,12 @@ class Bench:
         )
 
     def serves(self, instance: Instance, timeout: float) -> bool:
-        """Whether the instance answers a user's request within `timeout` seconds."""
+        """Return whether the instance responds to a user within `timeout` seconds."""
         user = self.options.population.user_id(1)
         path = f"/api/{user}/tasks?limit=10"
         return instance.answers(timeout, path, token(user, self.secret))
 
 
 def say(line: str) -> None:
-    """Shows progress."""
+    """Print progress on stderr."""
     print(line, file=sys.stderr, flush=True)

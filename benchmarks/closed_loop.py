@@ -1,4 +1,4 @@
-"""Sections under wrk: the eight loads at 64 connections, 1,000 connections, memory, workers."""
+"""Sections with wrk: eight loads at 64 connections, 1,000 connections, memory, workers."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,14 @@ RECOVERY = 2.0  # seconds
 
 
 def warm_up(bench: Bench, instance: Instance) -> None:
-    """Loads for a second, so that pools are full and code is compiled."""
+    """Put the instance under load for a second, to fill pools and compile code."""
     load.run(bench.subject(instance), "mix", FEW, 1)
 
 
 def rotations(instances: list[Instance], rounds: int) -> Iterator[Instance]:
-    """Each instance once a round; the order rotates, so that nobody always comes first.
+    """Yield each instance once a round. The order rotates, so that no instance is always first.
 
-    A contender that is given fewer rounds takes part in the first ones.
+    A contender with fewer rounds takes part in the first ones.
     """
     for number in range(rounds):
         shift = number % len(instances)
@@ -35,7 +35,7 @@ def rotations(instances: list[Instance], rounds: int) -> Iterator[Instance]:
 
 
 def closed_loop(bench: Bench) -> dict[str, Any]:
-    """The eight loads by operation and contender, rounds interleaved."""
+    """Measure the eight loads, by operation and contender, in interleaved rounds."""
     with ExitStack() as stack:
         instances = [
             stack.enter_context(bench.instance(each)) for each in bench.contenders.values()
@@ -52,7 +52,7 @@ def _operation(bench: Bench, instances: list[Instance], operation: str) -> dict[
     for instance in rotations(instances, bench.options.rounds):
         name = instance.contender.name
         if not bench.serves(instance, timeout=5):
-            say(f"  {name} no longer answers and is started again")
+            say(f"  {name} no longer responds and is restarted")
             instance.restart()
         runs[name].append(load.run(bench.subject(instance), operation, FEW, bench.options.seconds))
         say(f"  {operation:7} {name:15} {runs[name][-1].requests_per_second:8.0f} requests/s")
@@ -60,7 +60,7 @@ def _operation(bench: Bench, instances: list[Instance], operation: str) -> dict[
 
 
 def thousand(bench: Bench) -> dict[str, Any]:
-    """1,000 connections beside 64, and the memory of idle, 64 and 1,000, by contender."""
+    """Measure 64 and 1,000 connections, and memory when idle and at both, by contender."""
     variants: list[tuple[str, Contender, Mapping[str, str]]] = [
         (name, contender, {}) for name, contender in bench.contenders.items()
     ]
@@ -113,17 +113,17 @@ def _overload(bench: Bench, instance: Instance, connections: int) -> load.Run:
 
 
 def rounded(memory: process.Memory) -> dict[str, float]:
-    """The figures to a tenth of a MB."""
+    """Round the figures to a tenth of a MB."""
     return {name: round(value, 1) for name, value in vars(memory).items()}
 
 
 def workers(count: int) -> dict[str, str]:
-    """The setting for `count` processes."""
+    """Return the setting for `count` processes."""
     return {"WEB_CONCURRENCY": str(count)}
 
 
 def supports_workers(bench: Bench) -> bool:
-    """Whether the service heeds WEB_CONCURRENCY: two workers are more processes than one."""
+    """Return whether WEB_CONCURRENCY=2 starts more processes than 1."""
     counts = []
     for count in (1, 2):
         with bench.instance(bench.contenders["service"], extra=workers(count)) as instance:
@@ -133,7 +133,7 @@ def supports_workers(bench: Bench) -> bool:
 
 
 def scaling(bench: Bench) -> dict[str, Any]:
-    """The mix with one worker and with two, rounds interleaved."""
+    """Measure the mix with one worker and with two, in interleaved rounds."""
     if "service" not in bench.contenders or not supports_workers(bench):
         return {}
     service = bench.contenders["service"]

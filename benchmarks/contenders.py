@@ -1,4 +1,4 @@
-"""The service and its peers: what each needs, and how it is built, migrated and started."""
+"""The service and its peers: what each needs, and how to build, migrate and start it."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 SCHEMA = PEERS / "schema.sql"
-GOCODE = Path("/usr/share/gocode")  # where Debian's packages of Go libraries lie
+GOCODE = Path("/usr/share/gocode")  # of Debian's packages of Go libraries
 CREATE_TABLES = "from conventional.database import create_db_and_tables as run; run()"
 SYNC = ["uv", "sync", "--frozen", "--no-dev", "--compile-bytecode", "--quiet"]
 UVICORN = ["--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
@@ -19,7 +19,7 @@ UVICORN = ["--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-
 
 @dataclass(frozen=True)
 class Contender:
-    """A program that serves the calls. `{port}` in `start` becomes the port."""
+    """A program that serves the API. `{port}` in `start` is replaced by the port."""
 
     name: str
     title: str
@@ -29,12 +29,14 @@ class Contender:
     migrate: list[str] = field(default_factory=list)
     schema: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
-    needs: Mapping[str, str] = field(default_factory=dict)  # a program or path: Debian's package
-    rounds: int | None = None  # of the closed loop at most, for one that no close target is about
-    validates: bool = True  # refuses a body or a query that breaks the rules
+    needs: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a program or path, and Debian's package of it
+    rounds: int | None = None  # at most, of the closed loop; None for those with a close target
+    validates: bool = True  # whether it refuses invalid bodies and queries
 
     def missing(self) -> list[str]:
-        """The packages of Debian that it needs and that are not installed."""
+        """Return the Debian packages that it needs and that are not installed."""
         found = ((shutil.which(need) or Path(need).exists(), need) for need in self.needs)
         return [self.needs[need] for there, need in found if not there]
 
@@ -46,7 +48,7 @@ def all_contenders(work: Path) -> dict[str, Contender]:
 
 
 def _python(work: Path, environment: str) -> tuple[str, dict[str, str]]:
-    """The Python of an environment as in production, and how uv is told where it is."""
+    """Return the Python of a production environment, and the variable that tells uv its folder."""
     folder = work / environment
     return str(folder / "bin" / "python"), {"UV_PROJECT_ENVIRONMENT": str(folder)}
 
@@ -54,7 +56,7 @@ def _python(work: Path, environment: str) -> tuple[str, dict[str, str]]:
 def _service(work: Path) -> Contender:
     python, where = _python(work, "python")
     migrate = [python, "-m", "alembic", "upgrade", "head"]
-    # With its default, 20, it would have three times the connections of the others.
+    # The default of 20 would allow three times the connections of the other contenders.
     where = {**where, "DB_MAX_OVERFLOW": "0"}
     return Contender(
         "service", "this service", [python, "main.py"], ROOT, SYNC, migrate, environment=where
@@ -97,7 +99,7 @@ def _on_asyncpg(work: Path) -> Iterator[Contender]:
 
 
 def _go(work: Path) -> Contender:
-    """Go, on one core as the others, with the sources that Debian packages and no download."""
+    """Return the Go server. It uses one core, like the others, and only Debian's packages."""
     program = str(work / "go-server")
     libraries = GOCODE / "src" / "github.com"
     return Contender(
@@ -127,7 +129,7 @@ def _floor() -> Contender:
 
 
 def environment(contender: Contender, database_url: str, secret: str) -> dict[str, str]:
-    """What the contender finds in its environment, and nothing of the caller's but the basics."""
+    """Return the contender's environment: few variables of this process, and its own."""
     basics = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     settings = {
         "DATABASE_URL": database_url,
@@ -142,13 +144,13 @@ def environment(contender: Contender, database_url: str, secret: str) -> dict[st
 
 
 def build(contender: Contender) -> None:
-    """Installs what the contender needs."""
+    """Build the contender."""
     if contender.build:
         inherited = dict(os.environ) | contender.environment
         subprocess.run(contender.build, cwd=contender.folder, env=inherited, check=True)
 
 
 def migrate(contender: Contender, environment: Mapping[str, str]) -> None:
-    """Makes the tables in the database that the environment names."""
+    """Create the tables in the database that the environment names."""
     if contender.migrate:
         subprocess.run(contender.migrate, cwd=contender.folder, env=environment, check=True)

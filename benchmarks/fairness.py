@@ -1,8 +1,8 @@
-"""What greedy users cost the others: `uv run --group bench benchmarks/fairness.py`.
+"""What greedy users cost other users: `uv run --group bench benchmarks/fairness.py`.
 
-Ordinary users send on their own schedule while greedy ones send as fast as they can. The cases take
-turns, round by round. `--baseline COMMIT` measures another commit beside this one, also in turns.
-Needs Postgres' programs and wrk; takes about a minute, and two with a baseline.
+Ordinary users send requests on a schedule, while greedy users send them without a pause. The cases
+take turns, round by round. `--baseline COMMIT` measures another commit too, also in turns. Needs
+Postgres' programs and wrk; takes about a minute, and two with a baseline.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from run import check_programs
 
 CONNECTIONS = 200  # of each greedy user
 PERIOD = 0.5  # seconds between two requests of an ordinary user
-MARGIN = 1  # seconds that the greedy users begin before the others, and end after them
+MARGIN = 1  # seconds by which the greedy users begin earlier and end later
 ORDINARY = Population(50, 100)
 GREEDY = Population(3, 1000, name="greedy", start=ORDINARY.users * ORDINARY.tasks)
 OPTIONS = Options(2, 3, ORDINARY, 0, 0, 0)
-QUICK = Options(1, 1, ORDINARY, 0, 0, 0)  # to see that it works; says nothing of the figures
+QUICK = Options(1, 1, ORDINARY, 0, 0, 0)  # to try the program; the figures mean nothing
 
 HEAD = """\
 | | p50 ms | p95 ms | failed | greedy users, 2xx/s | refused/s |
@@ -46,7 +46,7 @@ HEAD = """\
 
 @dataclass(frozen=True)
 class Case:
-    """The users of the service: ordinary ones or none, and greedy ones that repeat `operation`."""
+    """The users of the service: ordinary ones or none, and greedy ones who repeat `operation`."""
 
     title: str
     greedy: int = 0
@@ -66,7 +66,7 @@ CASES = (
 
 @dataclass
 class Figures:
-    """What was measured in one case, an item a round."""
+    """The figures of one case, one item for each round."""
 
     p50: list[float] = field(default_factory=list)  # milliseconds, of the ordinary users
     p95: list[float] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Figures:
     refused: list[float] = field(default_factory=list)  # other responses a second of all of these
 
     def row(self, title: str) -> str:
-        """The medians of the rounds, as a row of the table."""
+        """Return the medians of the rounds, as a row of the table."""
         ordinary, greedy = "– | – | –", "– | –"
         if self.p50:
             ordinary = f"{median(self.p50):.1f} | {median(self.p95):.1f} | {sum(self.failed)}"
@@ -86,7 +86,7 @@ class Figures:
 
 
 def measure(bench: Bench, instance: Instance, case: Case, figures: Figures) -> None:
-    """Runs a case once."""
+    """Run a case once."""
     with ThreadPoolExecutor() as threads:
         greedy = [
             threads.submit(run_greedy, bench, instance, number, case.operation)
@@ -105,12 +105,12 @@ def measure(bench: Bench, instance: Instance, case: Case, figures: Figures) -> N
 
 
 def rate(got: Any, count: float) -> float:
-    """How many a second `count` are of a run of wrk."""
+    """Return `count` of a run of wrk as a number per second."""
     return float(count / got["microseconds"] * 1e6)
 
 
 def run_ordinary(bench: Bench, instance: Instance) -> Any:
-    """What the ordinary users saw."""
+    """Run the ordinary users, and return their figures."""
     options = {
         "port": instance.port,
         "users": bench.users(ORDINARY.users),
@@ -124,7 +124,7 @@ def run_ordinary(bench: Bench, instance: Instance) -> Any:
 
 
 def run_greedy(bench: Bench, instance: Instance, number: int, operation: str) -> Any:
-    """What the greedy user of a number got."""
+    """Run a greedy user, and return its figures."""
     subject = replace(
         bench.subject(instance), users=bench.work / f"greedy-{number}", population=GREEDY
     )
@@ -133,7 +133,7 @@ def run_greedy(bench: Bench, instance: Instance, number: int, operation: str) ->
 
 
 def checkout(commit: str, work: Path, service: Contender) -> Contender:
-    """The service as it was at `commit`, in a folder and with packages of its own."""
+    """Return the service at `commit`, in its own folder and with its own packages."""
     folder, python = work / "baseline", work / "baseline-python"
     folder.mkdir()
     archive = subprocess.run(
@@ -152,7 +152,7 @@ def checkout(commit: str, work: Path, service: Contender) -> Contender:
 
 
 def prepare(bench: Bench) -> None:
-    """Builds the contenders, fills their databases and writes the greedy users' tokens."""
+    """Build the contenders, fill their databases and write the greedy users' tokens."""
     for contender in bench.contenders.values():
         contenders.build(contender)
         bench.prepare(contender, contender.name, ORDINARY, GREEDY)
@@ -163,7 +163,7 @@ def prepare(bench: Bench) -> None:
 
 
 def run(bench: Bench) -> dict[str, list[Figures]]:
-    """The figures of each case by contender."""
+    """Return the figures of each case, by contender."""
     figures = {name: [Figures() for _ in CASES] for name in bench.contenders}
     with ExitStack() as stack:
         instances = [
@@ -180,12 +180,10 @@ def run(bench: Bench) -> dict[str, list[Figures]]:
 
 
 def main() -> None:
-    """Prints a table for each contender."""
+    """Print a table for each contender."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--baseline", metavar="COMMIT", help="measure this commit too")
-    parser.add_argument(
-        "--quick", action="store_true", help="one short round, to see that it works"
-    )
+    parser.add_argument("--quick", action="store_true", help="one short round, to try the program")
     chosen = parser.parse_args()
     check_programs(["wrk", "uv"])
     clean_up_on_sigterm()

@@ -1,4 +1,4 @@
-"""What the fast path saves: CPU time of a request in process, without a server or a database.
+"""What the fast path saves: the CPU time of a request in process, without server and database.
 
 `uv run benchmarks/fast_path.py` prints microseconds for each route, on the fast path and on
 FastAPI's, interleaved.
@@ -29,7 +29,7 @@ PATHS = {"live": "/health/live", "get": "/api/alice/tasks/1"}
 
 
 class OneTask:
-    """A session, and the database that it is of: every statement finds the same task."""
+    """A session and its database, in which every statement finds the same task."""
 
     def session(self, *_: object) -> "OneTask":
         return self
@@ -45,7 +45,7 @@ def application(*, fast: bool) -> FastAPI:
     app.state.verifier = TokenVerifier(SECRET)
     app.state.admission = Admission(10, 100)
     app.state.database = OneTask()
-    if not fast:  # as any handler of somebody's own for validation errors does
+    if not fast:  # a handler for validation errors turns the fast path off
         app.exception_handler(RequestValidationError)(_unused)
     return app
 
@@ -73,7 +73,7 @@ async def receive() -> Message:
 
 
 async def measured(app: FastAPI, path: str) -> float:
-    """Microseconds of CPU time for a request."""
+    """Return the CPU time of a request in microseconds."""
     statuses = set()
 
     async def send(message: Message) -> None:

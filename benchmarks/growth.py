@@ -1,4 +1,4 @@
-"""How the cost of a page of 50 grows with the user's tasks, with the table, and with the depth."""
+"""The time of a page of 50, by the user's tasks, the size of the table, and the page's number."""
 
 import json
 import socket
@@ -15,14 +15,14 @@ from openloop import complete
 from population import Population, token
 
 PAGE = 50
-DEEP = 1000  # the page that is deep
+DEEP = 1000  # number of the deep page
 BLOCK = 5  # requests of one case in a row
 COUNTS = (10, 100, 1_000, 100_000)  # tasks of one user
 LARGE, SMALL = Population(10_000, 100), Population(100, 100)  # 10⁶ rows and 10⁴
 
 
 class Client:
-    """A keep-alive connection that asks one thing at a time."""
+    """A keep-alive connection, with one request at a time."""
 
     def __init__(self, instance: Instance, secret: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", instance.port))
@@ -30,7 +30,7 @@ class Client:
         self.secret = secret
 
     def request(self, user_id: str, cursor: str | None = None) -> bytes:
-        """The bytes that ask for a page."""
+        """Return the bytes of a request for a page."""
         query = f"limit={PAGE}" + (f"&cursor={cursor}" if cursor else "")
         return (
             f"GET /api/{user_id}/tasks?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -38,23 +38,23 @@ class Client:
         ).encode()
 
     def ask(self, request: bytes) -> bytes:
-        """The whole answer, which must be a 200."""
+        """Return the whole response, which must be a 200."""
         self.socket.sendall(request)
-        answer = self.socket.recv(1 << 20)
-        while not complete(answer):
-            answer += self.socket.recv(1 << 20)
-        if not answer.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"a page was refused: {answer[:500]!r}")
-        return answer
+        response = self.socket.recv(1 << 20)
+        while not complete(response):
+            response += self.socket.recv(1 << 20)
+        if not response.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"a page was refused: {response[:500]!r}")
+        return response
 
     def milliseconds(self, request: bytes) -> float:
-        """How long the answer took."""
+        """Return the time of the response in milliseconds."""
         begin = time.perf_counter()
         self.ask(request)
         return (time.perf_counter() - begin) * 1e3
 
     def deep_request(self, user_id: str) -> bytes:
-        """The request for the page far down, found by walking there."""
+        """Return the request for the deep page, found by following the cursors."""
         request = self.request(user_id)
         for _ in range(DEEP - 1):
             body = json.loads(self.ask(request).partition(b"\r\n\r\n")[2])
@@ -62,19 +62,19 @@ class Client:
         return request
 
     def requests(self, population: Population) -> list[bytes]:
-        """First pages of 100 of the population's people."""
+        """Return requests for the first pages of 100 users."""
         return [self.request(population.user_id(person)) for person in population.sample(100)]
 
 
 def heavy_users() -> list[Population]:
-    """One user for each count, their ids after those of the large table."""
+    """Return a user for each count, with ids after those of the large table."""
     starts = accumulate(COUNTS, initial=LARGE.users * LARGE.tasks)
     return [Population(1, n, f"heavy{n}-", at) for n, at in zip(COUNTS, starts, strict=False)]
 
 
 @contextmanager
 def clients(bench: Bench) -> Iterator[tuple[Client, Client]]:
-    """The service on a table of 10⁶ rows, which holds the heavy users too, and on one of 10⁴."""
+    """Return clients of the service on a table of 10⁶ rows, with heavy users, and one of 10⁴."""
     service = bench.contenders["service"]
     bench.prepare(service, "growth-large", LARGE, *heavy_users())
     bench.prepare(service, "growth-small", SMALL)
@@ -86,7 +86,7 @@ def clients(bench: Bench) -> Iterator[tuple[Client, Client]]:
 
 
 def growth(bench: Bench) -> dict[str, Any]:
-    """Median milliseconds by case, one request at a time, the cases taking turns."""
+    """Return the median milliseconds of each case, in turns."""
     if "service" not in bench.contenders:
         return {}
     with clients(bench) as (large, small):
@@ -100,16 +100,16 @@ def growth(bench: Bench) -> dict[str, Any]:
             "table of 1,000,000 rows": (large, large.requests(LARGE)),
             "table of 10,000 rows": (small, small.requests(SMALL)),
         }
-        # Apart, so that the two processes behind them take turns as equals.
+        # Separate, so that both processes get the same number of turns.
         rounds = bench.options.growth_rounds
         times = measure(cases, rounds) | measure(tables, rounds)
     return {name: round(median(values), 4) for name, values in times.items()}
 
 
 def measure(cases: dict[str, tuple[Client, list[bytes]]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each request. In its turn a case asks BLOCK times.
+    """Return the milliseconds of each request. A case sends BLOCK requests in its turn.
 
-    The first time does not count: it finds the caches of the processor filled by another process.
+    The first one does not count, because another process has filled the processor's caches.
     """
     times: dict[str, list[float]] = {name: [] for name in cases}
     turns = {name: cycle(requests) for name, (_, requests) in cases.items()}

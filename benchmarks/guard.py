@@ -1,7 +1,7 @@
-"""Fails when a request has become too dear: `uv run --group bench benchmarks/guard.py [--quick]`.
+"""Fail if a request is too expensive: `uv run --group bench benchmarks/guard.py [--quick]`.
 
-Its figures mean the same on a slow or a busy machine: CPU time of a request relative to the floor's
-in the same run, and memory. Needs Postgres' programs and wrk.
+It measures memory, and the CPU time of a request divided by that of the floor in the same run, so
+the figures do not depend on how slow or busy the machine is. Needs Postgres' programs and wrk.
 """
 
 import secrets
@@ -24,15 +24,15 @@ from run import check_programs
 CONNECTIONS = 16
 POPULATION = Population(200, 100)
 OPTIONS = Options(3, 2, POPULATION, 0, 0, 0)
-QUICK = Options(1, 1, POPULATION, 0, 0, 0)  # to see that it works; says nothing of the figures
+QUICK = Options(1, 1, POPULATION, 0, 0, 0)  # to try the program; the figures mean nothing
 
-# What a request may cost of the floor's CPU time: two thirds more than it does.
+# The CPU time of a request may be this multiple of the floor's: two thirds more than measured.
 CPU_LIMITS = {"get": 1.4, "list": 0.6, "create": 1.9, "update": 2.0, "toggle": 1.7}
 MEMORY_LIMIT = 100  # MB of 10^6 bytes, at CONNECTIONS
 
 
 def cpu_ratio(bench: Bench, service: Instance, floor: Instance, operation: str) -> float:
-    """CPU time of a request by the floor's, the median of interleaved rounds."""
+    """Return the CPU time of a request divided by the floor's: the median of interleaved rounds."""
 
     def milliseconds(instance: Instance) -> float:
         seconds = bench.options.seconds
@@ -45,7 +45,7 @@ def cpu_ratio(bench: Bench, service: Instance, floor: Instance, operation: str) 
 
 
 def figures(bench: Bench) -> Iterator[tuple[str, float, float]]:
-    """What is measured, the figure, and its limit."""
+    """Yield each measurement with its figure and limit."""
     with ExitStack() as stack:
         both = [bench.instance(contender) for contender in bench.contenders.values()]
         service, floor = map(stack.enter_context, both)
@@ -58,11 +58,11 @@ def figures(bench: Bench) -> Iterator[tuple[str, float, float]]:
 
 
 def main() -> None:
-    """Prints the figures, and ends with code 1 if one is over its limit."""
+    """Print the figures, and exit with code 1 if one exceeds its limit."""
     check_programs(["wrk", "uv"])
     clean_up_on_sigterm()
     options = QUICK if "--quick" in sys.argv else OPTIONS
-    dear = False
+    exceeded = False
     with (
         tempfile.TemporaryDirectory(prefix="guard-") as folder,
         Server(find_binaries(None)) as server,
@@ -74,9 +74,9 @@ def main() -> None:
             contenders.build(contender)
             bench.prepare(contender, contender.name, options.population)
         for name, figure, limit in figures(bench):
-            dear |= figure > limit
+            exceeded |= figure > limit
             say(f"{name:32} {figure:7.2f}  limit {limit:g}{'  EXCEEDED' * (figure > limit)}")
-    sys.exit(dear and options is not QUICK)
+    sys.exit(exceeded and options is not QUICK)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A contender that runs."""
+"""A running contender."""
 
 import subprocess
 import time
@@ -12,7 +12,7 @@ from contenders import Contender
 
 @dataclass
 class Instance:
-    """One running process tree of a contender, while it is entered."""
+    """A process tree of a contender, which runs while the object is entered."""
 
     contender: Contender
     environment: dict[str, str]
@@ -40,7 +40,7 @@ class Instance:
         while not self.answers(timeout=10):
             if self.process.poll() is not None or time.perf_counter() > deadline:
                 raise RuntimeError(
-                    f"{self.contender.name} ended, or did not answer /health within 30 s"
+                    f"{self.contender.name} exited, or did not respond to /health within 30 s"
                 )
             time.sleep(0.005)
 
@@ -53,7 +53,7 @@ class Instance:
         self.__enter__()
 
     def answers(self, timeout: float, path: str = "/health", token: str = "") -> bool:
-        """Whether a request is answered by a 200 within `timeout` seconds."""
+        """Return whether a request gets a 200 within `timeout` seconds."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})

@@ -1,6 +1,6 @@
--- wrk's script. Arguments: operation, file of users (a line "user_id first_task_id token" each),
--- how many tasks each user has, the distance between the ids of two tasks of one user, and
--- "statuses" when the answers are to be counted by status (which costs wrk some CPU time).
+-- The script of wrk. Arguments: operation; file of users (a line "user_id first_task_id token"
+-- for each); how many tasks each user has; the distance between the ids of two tasks of one user;
+-- "statuses" to count responses by status (which costs wrk some CPU time).
 
 local users, tasks, stride, operation = {}, 0, 0, ""
 local created = '{"title": "Water the plants", "description": "The ones on the balcony, too."}'

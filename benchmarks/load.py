@@ -1,4 +1,4 @@
-"""The closed loop: wrk keeps its connections busy, and what that cost is read around it."""
+"""The closed loop: wrk keeps its connections busy, and CPU time is read before and after it."""
 
 import json
 import resource
@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True)
 class Subject:
-    """What is under load: the service's port, the roots of the two process trees, the users."""
+    """A subject of load: the service's port, the roots of the two process trees, the users."""
 
     port: int
     service: int
@@ -28,22 +28,22 @@ class Subject:
 
 @dataclass
 class Run:
-    """One run of wrk. CPU times are of successful requests, in milliseconds each; cores in use."""
+    """The figures of one run of wrk. CPU times are milliseconds for each successful request."""
 
-    requests_per_second: float  # that were answered by a 2xx
+    requests_per_second: float  # with a 2xx response
     p50_ms: float
     p95_ms: float
     p99_ms: float
     service_cpu_ms: float
     postgres_cpu_ms: float
-    memory_mb: float  # resident, of the whole tree, when the load has ended
+    memory_mb: float  # resident, of the whole tree, at the end of the load
     generator_cores: float
     other_cores: float
     errors: dict[str, int] = field(default_factory=dict)
 
 
 def wrk(subject: Subject, operation: str, connections: int, seconds: float, statuses: bool) -> Any:
-    """What the script printed at its end."""
+    """Run wrk, and return what its script prints at its end."""
     options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
     population = subject.population
     arguments = [
@@ -61,7 +61,7 @@ def wrk(subject: Subject, operation: str, connections: int, seconds: float, stat
 
 
 def _clocks(subject: Subject) -> tuple[float, ...]:
-    """CPU seconds of the service, of Postgres, of wrk and of the machine; seconds of the wall."""
+    """Return the CPU seconds of the service, Postgres, wrk and the machine, and the wall clock."""
     generator = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (
         process.cpu_seconds(subject.service),
@@ -72,40 +72,40 @@ def _clocks(subject: Subject) -> tuple[float, ...]:
     )
 
 
-def _errors(answer: Any) -> dict[str, int]:
-    """Failures by kind: by status where statuses were counted."""
-    counted = {code: n for code, n in answer["statuses"].items() if not code.startswith("2")}
-    by_status = counted if answer["statuses"] else {"not 2xx": answer["not_2xx"]}
-    kinds = {"socket": answer["socket_errors"], "timeout": answer["timeouts"]}
+def _errors(response: Any) -> dict[str, int]:
+    """Return the failures by kind; by status if statuses were counted."""
+    counted = {code: n for code, n in response["statuses"].items() if not code.startswith("2")}
+    by_status = counted if response["statuses"] else {"not 2xx": response["not_2xx"]}
+    kinds = {"socket": response["socket_errors"], "timeout": response["timeouts"]}
     return {name: count for name, count in (by_status | kinds).items() if count}
 
 
 def run(
     subject: Subject, operation: str, connections: int, seconds: float, statuses: bool = False
 ) -> Run:
-    """Loads the service and measures."""
+    """Put the service under load, and return the figures."""
     before = _clocks(subject)
-    answer = wrk(subject, operation, connections, seconds, statuses)
+    response = wrk(subject, operation, connections, seconds, statuses)
     service, postgres, generator, machine, wall = (
         after - start for after, start in zip(_clocks(subject), before, strict=True)
     )
-    good = answer["requests"] - answer["not_2xx"]
+    good = response["requests"] - response["not_2xx"]
     return Run(
-        requests_per_second=good / answer["microseconds"] * 1e6,
-        p50_ms=answer["p50"] / 1e3,
-        p95_ms=answer["p95"] / 1e3,
-        p99_ms=answer["p99"] / 1e3,
+        requests_per_second=good / response["microseconds"] * 1e6,
+        p50_ms=response["p50"] / 1e3,
+        p95_ms=response["p95"] / 1e3,
+        p99_ms=response["p99"] / 1e3,
         service_cpu_ms=service / max(good, 1) * 1e3,
         postgres_cpu_ms=postgres / max(good, 1) * 1e3,
         memory_mb=process.memory(subject.service).rss_mb,
         generator_cores=generator / wall,
         other_cores=max(0.0, machine - service - postgres - generator) / wall,
-        errors=_errors(answer),
+        errors=_errors(response),
     )
 
 
 def summary(runs: list[Run]) -> dict[str, Any]:
-    """The median of each figure over the rounds; the most that the generator and others used."""
+    """Return the medians of the rounds, and the maximum of what wrk and other programs used."""
     figures = [name for name in vars(runs[0]) if name != "errors"]
     result: dict[str, Any] = {
         name: round(median(getattr(each, name) for each in runs), 3) for name in figures
@@ -118,6 +118,6 @@ def summary(runs: list[Run]) -> dict[str, Any]:
 
 
 def total_errors(errors: list[dict[str, int]]) -> dict[str, int]:
-    """The sum by kind."""
+    """Return the sums by kind."""
     kinds = sorted({kind for each in errors for kind in each})
     return {kind: sum(each.get(kind, 0) for each in errors) for kind in kinds}

@@ -1,4 +1,4 @@
-"""The machine and the versions, for the reader of the figures."""
+"""A description of the machine and the versions for the reports."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ PACKAGES = (
 
 
 def _field(path: str, name: str) -> str:
-    """The value of the first line `name: value` of a file."""
+    """Return the value of the first line `name: value` of a file."""
     for line in Path(path).read_text().splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:
@@ -23,7 +23,7 @@ def _field(path: str, name: str) -> str:
 
 
 def _output(*command: str) -> str:
-    """The first line that a program prints, such as its version."""
+    """Return the first line that a program prints, such as its version."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return next(iter((done.stdout + done.stderr).splitlines()), "unknown")
 
@@ -37,7 +37,7 @@ def _packages() -> str:
 
 
 def describe(postgres: str, fastify: str) -> dict[str, str]:
-    """What to say of the machine, in the order in which to say it."""
+    """Return the lines of the report about the machine, in order."""
     memory = int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024 / 1e9
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

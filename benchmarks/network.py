@@ -1,4 +1,4 @@
-"""Measures the service far from Postgres: `uv run --group bench benchmarks/network.py`.
+"""Measure the service far from Postgres: `uv run --group bench benchmarks/network.py`.
 
 Needs root on Linux, Postgres' programs and wrk. It makes two network namespaces with a simulated
 network between them and a temporary Postgres server, and leaves nothing behind but its report.
@@ -41,7 +41,7 @@ UNABLE = 3  # exit code when this machine can't simulate a network
 
 
 def setting(text: str) -> tuple[str, str]:
-    """NAME=VALUE."""
+    """Parse NAME=VALUE."""
     name, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError("must be NAME=VALUE")
@@ -49,14 +49,14 @@ def setting(text: str) -> tuple[str, str]:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts, for a first look")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument(
         "--setting", action="append", default=[], type=setting, metavar="NAME=VALUE",
-        help="of the service, to compare with the defaults; may be repeated",
+        help="a setting of the service; may be repeated",
     )  # fmt: skip
     parser.add_argument("--postgres-bin", help="folder of initdb and postgres")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
 
 
 def options(quick: bool) -> Options:
-    """How much to measure."""
+    """Return how much to measure."""
     return Options(
         rounds=1 if quick else 3,
         seconds=2 if quick else 5,
@@ -77,7 +77,7 @@ def options(quick: bool) -> Options:
 
 @contextmanager
 def prepared(chosen: argparse.Namespace) -> Iterator[NetworkBench]:
-    """The network, Postgres beyond it with a full table, and the service, installed."""
+    """Set up the network, Postgres with a full table, and the service."""
     with tempfile.TemporaryDirectory(prefix="network-") as folder, Link() as link:
         contender = contenders.all_contenders(Path(folder))["service"]
         contenders.build(contender)
@@ -98,7 +98,7 @@ def prepared(chosen: argparse.Namespace) -> Iterator[NetworkBench]:
 
 
 def measure(over: NetworkBench, chosen: argparse.Namespace) -> dict[str, Any]:
-    """Runs the sections; the report is written after each, in case the run is cut short."""
+    """Run the sections. The report is written after each one, in case the run is interrupted."""
     described = machine.describe(over.bench.server.version(), "")
     results: dict[str, Any] = {
         "machine": {name: text for name, text in described.items() if name != "Node"},
@@ -116,7 +116,7 @@ def measure(over: NetworkBench, chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs, or says what is missing."""
+    """Run, or print what is missing."""
     chosen = arguments()
     if sentence := missing():
         say(sentence)

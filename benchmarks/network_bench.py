@@ -1,4 +1,4 @@
-"""What the sections over a network share: the network, Postgres on its far side, the service."""
+"""The network, Postgres on its far side, and the service, which all sections share."""
 
 import json
 import os
@@ -28,7 +28,7 @@ TLS_ONLY = "local all all reject\nhostssl all all all scram-sha-256\n"
 
 
 class RemoteServer(Server):
-    """Postgres on the far side, which accepts TLS with passwords (SCRAM) only, as Neon does."""
+    """Postgres on the far side. Like Neon, it accepts only TLS with passwords (SCRAM)."""
 
     def _create(self) -> None:
         super()._create()
@@ -53,24 +53,24 @@ class RemoteServer(Server):
         }
 
     def url(self, database: str) -> str:
-        """The connection string of a database, for both sides."""
+        """Return the connection string of a database, which works on both sides."""
         local = super().url(database)
         return f"{local.replace('@127.0.0.1', f'@{DATABASE_ADDRESS}')}?sslmode=require"
 
 
 @dataclass
 class NetworkBench:
-    """One benchmark over a network. The thread that uses it is on the service's side."""
+    """A benchmark over a network. The thread that uses it is in the service's namespace."""
 
     bench: Bench
     contender: Contender
     link: Link
-    settings: Mapping[str, str]  # that differ from the defaults, in all sections
+    settings: Mapping[str, str]  # of the service, in all sections, which differ from the defaults
     networks: list[str]  # names in network_load.NETWORKS
 
     @contextmanager
     def service(self, **settings: str) -> Iterator[Instance]:
-        """A service with default settings and these, which has served one request."""
+        """Start a service with the default settings and these, and wait for its first response."""
         names = ("PATH", "HOME", "LANG", "DATABASE_URL", "BETTER_AUTH_SECRET", "ENVIRONMENT")
         everything = self.bench.environment(self.contender, DATABASE)
         needed = {name: everything[name] for name in names if name in everything}
@@ -82,7 +82,7 @@ class NetworkBench:
 
     @contextmanager
     def users(self, instance: Instance, seconds: float) -> Iterator[subprocess.Popen[str]]:
-        """1,000 users who ask every 2 s."""
+        """Start 1,000 users who each send a request every 2 s."""
         population = self.bench.options.population
         options = {
             "port": instance.port,
@@ -102,18 +102,18 @@ class NetworkBench:
 
 
 def busy_elsewhere() -> float:
-    """CPU seconds that the machine has used for other programs than this and its children."""
+    """Return the CPU seconds of all other programs on the machine."""
     return process.busy_seconds() - process.cpu_seconds(os.getpid())
 
 
 def result_of(users: subprocess.Popen[str]) -> Any:
-    """Waits for the users, and returns their figures."""
+    """Wait for the users, and return their figures."""
     output, _ = users.communicate()
     return json.loads(output)
 
 
 def of_network(counts: Counts) -> dict[str, float]:
-    """Figures of the network itself."""
+    """Return the figures of the network itself."""
     packets = counts.delivered + counts.lost
     late = counts.late / max(packets, 1) * 100
     return {"packets": packets, "lost": counts.lost, "late_percent": round(late, 2)}

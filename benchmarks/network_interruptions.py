@@ -1,4 +1,4 @@
-"""The section with a network that fails for a while: 1,000 users, and a monitor of /health."""
+"""The section with a network that fails for some time: 1,000 users, and a client of /health."""
 
 import threading
 import time
@@ -10,9 +10,9 @@ from typing import Any, Self
 from bench import say
 from network_bench import DATABASE, NetworkBench, result_of
 
-NORMAL = {"round_trip": 5}  # ms; the service carries the load easily there
+NORMAL = {"round_trip": 5}  # ms; the service handles the load easily at this distance
 BLACK_HOLE = {"reaches_database": False, "reaches_service": False}
-AFTER = 10.0  # seconds of load after the interruption, longer than any time-out of the service
+AFTER = 10.0  # seconds of load after the interruption, longer than any timeout of the service
 HEALTH_PERIOD, HEALTH_WATCHED = 0.2, 5.0  # seconds
 
 KILL_ALL = f"""
@@ -23,7 +23,7 @@ WHERE datname = '{DATABASE}' AND pid <> pg_backend_pid()
 
 @dataclass(frozen=True)
 class Interruption:
-    """What happens to the network, for how long, and how it is afterwards."""
+    """How the network behaves during an interruption and afterwards."""
 
     seconds: float
     during: dict[str, bool]
@@ -39,14 +39,14 @@ INTERRUPTIONS = {
     "black hole of 3 s, in which Postgres ends all connections": Interruption(
         3, BLACK_HOLE, ends_connections=True
     ),
-    "older connections lead nowhere, as after a change of address": Interruption(
+    "packets of existing connections are dropped, as after a change of address": Interruption(
         0, {}, {"forgets_connections": True}
     ),
 }
 
 
 class Health:
-    """Asks /health all the time while it is entered."""
+    """A client that requests /health at intervals while it is entered."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -72,7 +72,7 @@ class Health:
         self._thread.join()
 
     def figures(self, began: float, ended: float) -> dict[str, Any]:
-        """What it said of an interruption, and when it said that all was well."""
+        """Return the responses during an interruption, and the time of the first 200 after it."""
         watched = max(ended, began + HEALTH_WATCHED)
         said = Counter(str(status) for since, _, status in self.seen if began < since < watched)
         well = (until for _, until, status in self.seen if until > ended and status == 200)
@@ -85,7 +85,7 @@ class Health:
 
 
 def interruptions(over: NetworkBench) -> dict[str, Any]:
-    """What users notice of each interruption."""
+    """Measure what users notice of each interruption."""
     quick = over.bench.options.rounds == 1
     chosen = list(INTERRUPTIONS)[-2:] if quick else INTERRUPTIONS
     return {name: _under_load(over, name, INTERRUPTIONS[name]) for name in chosen}
@@ -106,7 +106,7 @@ def _under_load(over: NetworkBench, name: str, interruption: Interruption) -> An
 
 
 def _interrupt(over: NetworkBench, interruption: Interruption) -> tuple[float, float]:
-    """Makes the interruption, and returns when it began and ended."""
+    """Interrupt the network, and return when that began and ended."""
     began = time.monotonic()
     over.link.set(**NORMAL, **interruption.during)
     if interruption.ends_connections:

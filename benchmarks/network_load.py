@@ -1,4 +1,4 @@
-"""Sections with a network that stays as it is: users, throughput, sizes of the pool."""
+"""Sections with a network that does not change: users, throughput, sizes of the pool."""
 
 import time
 from typing import Any
@@ -8,8 +8,8 @@ from bench import say
 from network_bench import NetworkBench, busy_elsewhere, of_network, result_of
 
 CONNECTIONS = 64  # of wrk
-FAST = ("0 ms", "1 ms", "5 ms", "10 ms", "30 ms")  # the networks that wrk loads
-NEAR_AND_FAR = ("10 ms", "30 ms")  # those over which pools are compared
+FAST = ("0 ms", "1 ms", "5 ms", "10 ms", "30 ms")  # networks for wrk
+NEAR_AND_FAR = ("10 ms", "30 ms")  # networks for pools
 NETWORKS: dict[str, dict[str, float]] = {
     "0 ms": {},
     "1 ms": {"round_trip": 1},
@@ -31,12 +31,12 @@ POOLS = {
 
 
 def users(over: NetworkBench) -> dict[str, Any]:
-    """1,000 users who ask every 2 s, by network; a service of its own for each."""
+    """Measure the 1,000 users over each network, with a new service for each."""
     return {name: _users(over, name, {}) for name in over.networks}
 
 
 def pools(over: NetworkBench) -> dict[str, Any]:
-    """The same by size of the pool."""
+    """Measure the users with each size of the pool."""
     return {
         f"{pool} at {network}": _users(over, network, settings)
         for network in NEAR_AND_FAR
@@ -58,7 +58,7 @@ def _users(over: NetworkBench, network: str, settings: dict[str, str]) -> Any:
 
 
 def throughput(over: NetworkBench) -> dict[str, Any]:
-    """The mix on 64 connections, as fast as they go."""
+    """Measure the mix on 64 connections without a pause."""
     found = {}
     for network in (name for name in FAST if name in over.networks):
         with over.service() as instance:

@@ -9,37 +9,39 @@ from targets import NETWORK_TARGETS, Results
 
 INTRODUCTION = """# Over a network
 
-Written by `uv run --group bench benchmarks/network.py`, all from one run. Postgres and the service
-are in two network namespaces, and a program between them delays and loses the packets
-([tests/network/relay.py](../../tests/network/relay.py)). Connections use TLS and SCRAM. The service
-has its default settings except where a table or the next line says otherwise. Delays are of a round
-trip.
+`uv run --group bench benchmarks/network.py` writes this page; all figures are from one run.
+Postgres and the service are in two network namespaces, and a program between them delays and drops
+packets ([tests/network/relay.py](../../tests/network/relay.py)). Connections use TLS and SCRAM. The
+service has its default settings, except where a table or the next line says otherwise. Delays are
+for a round trip.
 """
-USERS = """## 1,000 users who ask every 2 s
+USERS = """## 1,000 users who each send a request every 2 s
 
-Latency from the moment when a request was due; refused requests count too. The last three columns
-are the packets that the network lost; the share that were over 1 ms late because the machine was
-busy; and how many cores other programs used, which makes figures doubtful.
+Latency counts from the time at which a request was due, also for refused requests. The last three
+columns help to judge the figures: *lost* is the number of packets that the network lost, *late* the
+share of packets that were more than 1 ms late because the machine was busy, and *others* the number
+of cores that other programs used.
 
 ![Latency](network.svg)
 
 """
-THROUGHPUT = "## 64 connections, as fast as they go\n\nThe mix of get, list and changes.\n\n"
+THROUGHPUT = "## 64 connections without a pause\n\nThe mix of get, list and changes.\n\n"
 POOLS = (
     "## Sizes of the pool\n\nThe same users; `10 + 20` is `DB_POOL_SIZE=10 DB_MAX_OVERFLOW=20`.\n\n"
 )
 INTERRUPTIONS = """## Interruptions
 
-1,000 users who ask every 2 s, at 5 ms. The times are: the slowest response; from the end of the
-interruption to the last failure; the slowest response of `/health`, which was asked every 0.2 s;
-from the end of the interruption to its first 200. The responses of `/health` are from
-the start of the interruption to its end, and for 5 s at least.
+The same users, at 5 ms. *Slowest* is the slowest response. *Last error after* is the time from the
+end of the interruption to the last failure. A client requests `/health` every 0.2 s: *`/health`
+meanwhile* counts its responses from the start of the interruption to its end, or for at least 5 s,
+*its slowest* is the slowest of them, and *200 after* is the time from the end of the interruption
+to the first 200.
 
 """
 
 
 def latency_rows(runs: Results) -> list[list[str]]:
-    """A row for each run of the users."""
+    """Return a row for each run of the users."""
     rows = []
     for name, run in runs.items():
         times = [number(run[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")]
@@ -53,17 +55,17 @@ LATENCY_HEAD = ["", "p50", "p95", "p99", "max ms", "requests", "errors", "lost",
 
 
 def users(runs: Results) -> str:
-    """Users by network."""
+    """Return the section of the users, by network."""
     return USERS + table(LATENCY_HEAD, latency_rows(runs))
 
 
 def pools(runs: Results) -> str:
-    """Users by size of the pool."""
+    """Return the section of the users, by size of the pool."""
     return POOLS + table(LATENCY_HEAD, latency_rows(runs))
 
 
 def throughput(runs: Results) -> str:
-    """The closed loop."""
+    """Return the section of the throughput, by network."""
     keys = ("requests_per_second", "p50_ms", "p95_ms", "service_cpu_ms")
     rows = [
         [name, *(number(run[key]) for key in keys), counts(run["errors"])]
@@ -74,7 +76,7 @@ def throughput(runs: Results) -> str:
 
 
 def interruptions(runs: Results) -> str:
-    """What failed, and when all was well again."""
+    """Return the section of what failed, and when it worked again."""
 
     def seconds(value: float | None) -> str:
         return "–" if value is None else f"{value:.1f} s"
@@ -100,30 +102,30 @@ SECTIONS = {
 
 
 def chart(runs: Results) -> Chart:
-    """Latency by network."""
+    """Return the plot of latency by network."""
     keys = ("p50_ms", "p95_ms", "p99_ms")
     series: dict[str, list[Any]] = {
         key.partition("_")[0]: [run[key] for run in runs.values()] for key in keys
     }
-    title = "1,000 users who ask every 2 s, latency by network"
+    title = "1,000 users, a request every 2 s each: latency by network"
     groups = [f"{name}{failed(run)}" for name, run in runs.items()]
     return Chart(title, "ms, logarithmic", groups, series, True, {"200 ms": 200})
 
 
 def failed(run: Results) -> str:
-    """The share of failed requests, whose latency says little: a refusal is fast."""
+    """Return the share of failed requests, because a fast refusal lowers the latency."""
     share = sum(run["errors"].values()) / run["requests"] * 100
     return f", {share:.1f} % fail" if share else ""
 
 
 def write(results: Results, output: Path) -> None:
-    """Writes network.md and network.svg."""
+    """Write network.md and network.svg."""
     output.mkdir(parents=True, exist_ok=True)
     settings = " ".join(f"`{each}`" for each in results["settings"]) or "none"
     parts = [
-        f"{INTRODUCTION}\nSettings that differ from the defaults: {settings}. The users ask for"
-        f" {results['seconds']:g} s in each case."
-        f"{' This is a run with `--quick`: its figures are rough.' * results['quick']}\n",
+        f"{INTRODUCTION}\nSettings that differ from the defaults: {settings}. Each case runs for"
+        f" {results['seconds']:g} s."
+        f"{' This run used `--quick`, so its figures are rough.' * results['quick']}\n",
         machine(results),
         targets(results, NETWORK_TARGETS),
     ]

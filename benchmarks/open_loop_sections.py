@@ -15,7 +15,7 @@ PERIOD = 2  # seconds between two requests of a user
 
 
 def open_loop(bench: Bench) -> dict[str, Any]:
-    """1,000 users who ask every 2 s, by contender."""
+    """Measure 1,000 users who each send a request every 2 s, by contender."""
     return {name: _open_loop(bench, each) for name, each in bench.contenders.items()}
 
 
@@ -32,13 +32,13 @@ def _open_loop(bench: Bench, contender: Contender) -> Any:
             "seconds": bench.options.open_loop_seconds,
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        answer = json.loads(subprocess.check_output([sys.executable, str(PROGRAM), *arguments]))
-    say(f"  {contender.name:15} p95 {answer['p95_ms']:8.1f} ms, errors {answer['errors']}")
-    return answer
+        response = json.loads(subprocess.check_output([sys.executable, str(PROGRAM), *arguments]))
+    say(f"  {contender.name:15} p95 {response['p95_ms']:8.1f} ms, errors {response['errors']}")
+    return response
 
 
 def start(bench: Bench) -> dict[str, Any]:
-    """Seconds from exec to the first 200 on /health, by contender, rounds interleaved."""
+    """Measure the seconds from exec to the first 200 of /health, by contender."""
     seconds: dict[str, list[float]] = {name: [] for name in bench.contenders}
     for _ in range(bench.options.starts):
         for name, contender in bench.contenders.items():

@@ -1,8 +1,8 @@
-"""The open loop, a program of its own: users who ask on their own schedule, answered or not.
+"""The open loop, a separate program: users who send requests on a schedule.
 
-Each user has a keep-alive connection and thinks for a fixed period, so requests are due at times
-that do not depend on the service. Latency counts from the moment a request was due, waiting behind
-the same user's request before it included: a service that falls behind cannot hide it.
+Each user has a keep-alive connection, and a request is due after each period, whether or not the
+service has responded to the one before. Latency counts from the time at which a request was due. It
+includes the wait behind the user's earlier requests, so a service that falls behind can't hide it.
 Prints one JSON object.
 """
 
@@ -23,12 +23,12 @@ import uvloop
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CREATED = b'{"title": "Water the plants", "description": "The ones on the balcony, too."}'
 UPDATED = b'{"title": "Water all the plants", "completed": true}'
-GRACE = 10.0  # seconds that the last requests may take
+GRACE = 10.0  # seconds for the last requests
 
 
 @dataclass
 class Account:
-    """What came of the requests. Times in seconds."""
+    """The results of the requests. Times are in seconds."""
 
     latencies: list[float] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)  # of the generator itself
@@ -36,7 +36,7 @@ class Account:
     last_failure: float | None = None  # on the monotonic clock, which other processes share
 
     def add(self, due: float, now: float, outcome: str) -> None:
-        """One request that came to an end, good or bad."""
+        """Record a request that succeeded or failed."""
         self.latencies.append(now - due)
         self.outcomes[outcome] += 1
         if not outcome.startswith("2"):
@@ -44,51 +44,51 @@ class Account:
 
 
 class User(asyncio.Protocol):
-    """One user: at most one request under way, those that fall due meanwhile wait behind it."""
+    """A user with at most one request in progress; requests that are due meanwhile wait."""
 
     def __init__(self, line: str, options: argparse.Namespace, account: Account) -> None:
         user_id, first, token = line.split()
         self.path, self.first = f"/api/{user_id}/tasks", int(first)
         self.headers = f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
         self.options, self.account = options, account
-        self.waiting: deque[float] = deque()  # when each was due; the first is under way
+        self.waiting: deque[float] = deque()  # when each was due; the first is in progress
         self.buffer = b""
         self.transport: asyncio.Transport | None = None
         self.loop = asyncio.get_running_loop()
 
     async def connect(self) -> None:
-        """Opens the connection."""
+        """Open the connection."""
         try:
             await self.loop.create_connection(lambda: self, "127.0.0.1", self.options.port)
         except OSError:
             self.fail("refused")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Sends what waited for the connection."""
+        """Send a request that waited for the connection."""
         self.transport = cast(asyncio.Transport, transport)
         if self.waiting:
             self.send()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Counts the request that was under way as failed; the next one opens a new connection."""
+        """Count the request in progress as failed. The next one opens a new connection."""
         self.transport = None
         self.buffer = b""
         self.fail("closed")
 
     def fail(self, outcome: str) -> None:
-        """Ends the request under way without an answer."""
+        """Count the request in progress as failed."""
         if self.waiting:
             self.account.add(self.waiting.popleft(), self.loop.time(), outcome)
         if self.waiting:
             self.loop.create_task(self.connect())
 
     def schedule(self, due: float, end: float) -> None:
-        """Asks at `due` and every period after it, until `end`."""
+        """Send a request at `due` and after each period, until `end`."""
         if due < end:
             self.loop.call_at(due, self.ask, due, end)
 
     def ask(self, due: float, end: float) -> None:
-        """A request is due now."""
+        """Send the request that is due now, or let it wait."""
         self.account.lateness.append(self.loop.time() - due)
         self.waiting.append(due)
         if self.transport is None and len(self.waiting) == 1:
@@ -98,12 +98,12 @@ class User(asyncio.Protocol):
         self.schedule(due + self.options.period, end)
 
     def send(self) -> None:
-        """Writes a request of the mix."""
+        """Write a request of the mix."""
         assert self.transport is not None
         self.transport.write(self.request(random.randrange(100)))
 
     def request(self, dice: int) -> bytes:
-        """60 % list of 100, 20 % get, 10 % create, 5 % update, 5 % toggle."""
+        """Return a request of the mix: 60 % list, 20 % get, 10 % create, 5 % update, 5 % toggle."""
         step = random.randrange(self.options.tasks) * self.options.stride
         task = f"{self.path}/{self.first + step}"
         if dice < 60:
@@ -117,13 +117,13 @@ class User(asyncio.Protocol):
         return self.format("PATCH", f"{task}/complete")
 
     def format(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """The bytes of a request."""
+        """Return the bytes of a request."""
         content = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         head = f"{method} {path} HTTP/1.1\r\n{self.headers}{content if body else ''}\r\n"
         return head.encode() + body
 
     def data_received(self, data: bytes) -> None:
-        """Takes a part of an answer; with its last part the request is done."""
+        """Receive a part of a response. With the last part, the request is complete."""
         self.buffer += data
         if not complete(self.buffer):
             return
@@ -133,9 +133,9 @@ class User(asyncio.Protocol):
             self.send()
 
 
-def complete(answer: bytes) -> bool:
-    """Whether the bytes hold a whole HTTP/1.1 answer."""
-    head, separator, body = answer.partition(b"\r\n\r\n")
+def complete(response: bytes) -> bool:
+    """Return whether the bytes are a whole HTTP/1.1 response."""
+    head, separator, body = response.partition(b"\r\n\r\n")
     if not separator:
         return False
     length = LENGTH.search(head)
@@ -143,13 +143,13 @@ def complete(answer: bytes) -> bool:
 
 
 def percentile(ordered: list[float], percent: float) -> float:
-    """A percentile of ordered values, in milliseconds."""
+    """Return a percentile of ordered values, in milliseconds."""
     position = min(len(ordered) - 1, int(len(ordered) * percent / 100))
     return round(ordered[position] * 1e3, 2)
 
 
 def report(account: Account, seconds: float) -> dict[str, object]:
-    """The figures: times in milliseconds, the generator's use of the CPU in cores."""
+    """Return the figures: times in milliseconds, CPU of the generator in cores."""
     ordered, lateness = sorted(account.latencies), sorted(account.lateness)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
@@ -167,7 +167,7 @@ def report(account: Account, seconds: float) -> dict[str, object]:
 
 
 async def main(options: argparse.Namespace) -> None:
-    """Runs the users and prints what came of them."""
+    """Run the users, and print their figures."""
     loop, account, begin = asyncio.get_running_loop(), Account(), time.perf_counter()
     lines = options.users.read_text().splitlines()
     users = [User(line, options, account) for line in lines]
@@ -189,9 +189,11 @@ async def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--users", type=Path, required=True, help="a line for each user")
-    parser.add_argument("--tasks", type=int, required=True, help="how many each user has")
-    parser.add_argument("--stride", type=int, required=True, help="between two ids of one user")
+    parser.add_argument("--users", type=Path, required=True, help="file with a line for each user")
+    parser.add_argument("--tasks", type=int, required=True, help="tasks of each user")
+    parser.add_argument(
+        "--stride", type=int, required=True, help="distance between two ids of one user"
+    )
     parser.add_argument("--period", type=float, default=2, help="seconds between two requests")
     parser.add_argument("--seconds", type=float, default=20)
     random.seed(1)

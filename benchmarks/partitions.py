@@ -1,8 +1,8 @@
-"""What a task takes of disk, and what partitions cost: `uv run benchmarks/partitions.py`.
+"""The disk space of a task, and the cost of partitions: `uv run benchmarks/partitions.py`.
 
-The figures of docs/scaling.md. It fills a temporary Postgres with 1,000,000 tasks of 10,000 users,
-and splits them into more and more partitions. Milliseconds are medians of one statement at a time,
-on the server alone.
+It measures the figures of docs/scaling.md. It fills a temporary Postgres with 1,000,000 tasks of
+10,000 users, and splits them into more and more partitions. Milliseconds are medians of one
+statement at a time, in Postgres alone.
 """
 
 import os
@@ -26,7 +26,7 @@ from tasks import queries  # noqa: E402
 
 SCRIPT = (ROOT / "migrations/partition.sql").read_text()
 POPULATION = Population(100 if "--quick" in sys.argv else 10_000, 100)
-COUNTS = (0, 16, 32, 64, 128)  # partitions; 0 is the table as the migrations make it
+COUNTS = (0, 16, 32, 64, 128)  # partitions; 0 is the table of the migrations
 ROUNDS = 300
 SIZES = """
 SELECT CASE WHEN c.relkind = 'i' THEN c.relname ELSE 'table' END, pg_relation_size(c.oid)
@@ -36,7 +36,7 @@ WHERE coalesce(i.indrelid, c.oid) = 'tasks'::regclass ORDER BY 2 DESC
 
 
 def prepare(server: Server, database: str) -> None:
-    """A migrated and filled database."""
+    """Create, migrate and fill a database."""
     server.execute("postgres", f"CREATE DATABASE {database}")
     environment = os.environ | {"DATABASE_URL": server.url(database)}
     environment.pop("MIGRATION_DATABASE_URL", None)
@@ -46,7 +46,7 @@ def prepare(server: Server, database: str) -> None:
 
 
 def sizes(server: Server, database: str) -> dict[str, float]:
-    """Bytes per task, of the table and of each index."""
+    """Return the bytes of a task, in the table and in each index."""
     with server.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute(SIZES)
         tasks = POPULATION.users * POPULATION.tasks
@@ -54,7 +54,7 @@ def sizes(server: Server, database: str) -> dict[str, float]:
 
 
 def cases() -> dict[str, tuple[Statement, dict[str, Any]]]:
-    """The statements, with placeholders for a person and a task of theirs."""
+    """Return the statements, with placeholders for a user and a task of the user."""
     page = queries.list_tasks("all", "created", "desc", after=False)
     return {
         "get": (queries.GET, {}),
@@ -65,7 +65,7 @@ def cases() -> dict[str, tuple[Statement, dict[str, Any]]]:
 
 
 def milliseconds(server: Server, database: str) -> dict[str, float]:
-    """The median time of each statement, each time of another user."""
+    """Return the median time of each statement; each execution is for another user."""
     times: dict[str, list[float]] = {name: [] for name in cases()}
     with server.connect(database) as connection, connection.cursor() as cursor:
         for turn in range(ROUNDS):
@@ -81,7 +81,7 @@ def milliseconds(server: Server, database: str) -> dict[str, float]:
 
 
 def split(server: Server, database: str, partitions: int) -> float:
-    """Partitions the table; gives the seconds that it took."""
+    """Partition the table, and return the seconds that it took."""
     script = re.sub(r"(partitions constant integer := )\d+", rf"\g<1>{partitions}", SCRIPT)
     begin = time.perf_counter()
     server.execute(database, script)
@@ -91,7 +91,7 @@ def split(server: Server, database: str, partitions: int) -> float:
 
 
 def main() -> None:
-    """Prints the tables of the page."""
+    """Print the tables of the page."""
     clean_up_on_sigterm()
     with Server(find_binaries(None)) as server:
         print(f"Postgres {server.version()}\n")

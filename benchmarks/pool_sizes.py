@@ -1,7 +1,7 @@
-"""What the number of connections costs and buys: `uv run --group bench benchmarks/pool_sizes.py`.
+"""Compare numbers of connections: `uv run --group bench benchmarks/pool_sizes.py`.
 
-One service for each number of connections is under the mix of 64 clients, beside the database and
-10 ms away from it. They take turns, round by round. Needs Postgres' programs and wrk; takes about
+For each number of connections, 64 clients send the mix to a service, next to the database and 10 ms
+away from it. The services take turns, round by round. Needs Postgres' programs and wrk; takes about
 three minutes.
 """
 
@@ -28,7 +28,7 @@ from run import check_programs
 SIZES = (2, 4, 10, 30)
 AWAY = 0.010  # seconds of a round trip
 OPTIONS = Options(3, 4, Population(1000, 100), 0, 0, 0)
-QUICK = Options(1, 1, Population(500, 10), 0, 0, 0)  # to see that it works
+QUICK = Options(1, 1, Population(500, 10), 0, 0, 0)  # to try the program
 
 HEAD = """\
 | connections | requests/s | p50 ms | p95 ms | CPU of the service, ms | of Postgres, ms | RSS, MB |
@@ -36,7 +36,7 @@ HEAD = """\
 
 
 class Delay(asyncio.Protocol):
-    """One direction of a connection whose data arrive later, in order."""
+    """One direction of a connection with a delay."""
 
     def __init__(self, there: asyncio.Transport | None = None, port: int = 0) -> None:
         self._there, self._port = there, port
@@ -71,7 +71,7 @@ class Delay(asyncio.Protocol):
 
 
 def relay(port: int, target: int) -> None:
-    """Lead from a port to `target`, AWAY away."""
+    """Forward a port to `target`, with a round trip of AWAY."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -83,7 +83,7 @@ def relay(port: int, target: int) -> None:
 
 @contextmanager
 def far_away(target: int) -> Iterator[int]:
-    """A port that leads to `target`, with a delay."""
+    """Return a port that forwards to `target` with a delay."""
     port = process.free_port()
     running = multiprocessing.Process(target=relay, args=(port, target), daemon=True)
     running.start()
@@ -94,7 +94,7 @@ def far_away(target: int) -> Iterator[int]:
 
 
 def measure(bench: Bench, extra: dict[str, str]) -> None:
-    """Print the table of all sizes for one place of the database."""
+    """Print the table of all sizes, for one distance of the database."""
     service = bench.contenders["service"]
     settings = [extra | {"DB_POOL_SIZE": str(size), "DB_MAX_OVERFLOW": "0"} for size in SIZES]
     with ExitStack() as stack:
@@ -112,7 +112,7 @@ def measure(bench: Bench, extra: dict[str, str]) -> None:
 
 
 def row(size: int, instance: Instance, runs: list[load.Run]) -> str:
-    """The medians, as a row of the table."""
+    """Return the medians, as a row of the table."""
     seen = load.summary(runs)
     assert not seen["errors"], seen["errors"]
     memory = process.memory(instance.process.pid).rss_mb
@@ -123,9 +123,9 @@ def row(size: int, instance: Instance, runs: list[load.Run]) -> str:
 
 
 def main() -> None:
-    """Print a table for each place."""
+    """Print a table for each distance."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="short rounds, to try the program")
     options = QUICK if parser.parse_args().quick else OPTIONS
     check_programs(["wrk", "uv"])
     clean_up_on_sigterm()
@@ -139,7 +139,7 @@ def main() -> None:
         )
         contenders.build(service)
         bench.prepare(service, "service", options.population)
-        print("\nbeside the database\n")
+        print("\nnext to the database\n")
         measure(bench, {})
         with far_away(server.port) as port:
             print(f"\n{AWAY * 1000:.0f} ms away\n")

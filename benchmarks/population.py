@@ -12,27 +12,27 @@ TOKEN_LIFE = 24 * 3600  # seconds
 
 @dataclass(frozen=True)
 class Population:
-    """`users` people of `tasks` tasks each, whose rows lie scattered, as over time."""
+    """`users` users with `tasks` tasks each. Their rows are scattered, as if made over time."""
 
     users: int
     tasks: int
     name: str = "user"
-    start: int = 0  # the id before that of the first task
+    start: int = 0  # the first task has the next id
 
     def user_id(self, person: int) -> str:
-        """The id of the n-th person, from 1 on: 32 characters, as Better Auth's are."""
+        """Return the id of the n-th user, from 1 on. It has 32 characters, like Better Auth's."""
         return md5(f"{self.name}{person}".encode()).hexdigest()
 
     def task_id(self, person: int, task: int) -> int:
-        """The id of the n-th task of a person, both from 1 on."""
+        """Return the id of the n-th task of a user, both from 1 on."""
         return self.start + (task - 1) * self.users + person
 
     def sample(self, count: int) -> list[int]:
-        """`count` people at most, evenly spread."""
+        """Return at most `count` users, evenly spread."""
         return list(range(1, self.users + 1, max(1, self.users // count)))[:count]
 
     def seed(self) -> dict[str, object]:
-        """The values for the statement that writes the rows."""
+        """Return the values for the statement that writes the rows."""
         return {
             "users": self.users,
             "tasks": self.tasks,
@@ -41,7 +41,7 @@ class Population:
         }
 
     def write_tokens(self, path: Path, count: int, secret: str) -> None:
-        """Writes a line `user_id first_task_id token` for each of `count` people."""
+        """Write a line `user_id first_task_id token` for each of `count` users."""
         path.write_text(
             "".join(
                 f"{self.user_id(person)} {self.task_id(person, 1)}"
@@ -52,7 +52,7 @@ class Population:
 
 
 def token(user_id: str, secret: str) -> str:
-    """A token as the service expects it."""
+    """Return a valid token of the user."""
     now = int(time.time())
     claims = {"sub": user_id, "iat": now, "exp": now + TOKEN_LIFE}
     return jwt.encode(claims, secret, algorithm="HS256")

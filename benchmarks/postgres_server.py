@@ -1,4 +1,4 @@
-"""A temporary Postgres server: made, tuned, seeded, and removed without a trace."""
+"""A temporary Postgres server, with settings and data for the benchmarks."""
 
 import os
 import pwd
@@ -22,9 +22,10 @@ from psycopg2.extensions import cursor as Cursor
 
 USER = "bench"
 
-# Durable as in production. Nothing that comes now and then may land in one contender's round:
-# no checkpoint within a run, and vacuum when the harness says so. The buffers hold the databases of
-# eight contenders of a million tasks each, so that none finds its pages replaced by another's.
+# Commits are durable, as in production. Work that Postgres does at times must not slow one
+# contender's round: no checkpoint happens within a run, and vacuum runs between measurements. The
+# buffers hold the databases of eight contenders with a million tasks each, so no contender's pages
+# are evicted.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -54,7 +55,7 @@ ORDER BY task, person
 
 
 def find_binaries(given: str | None) -> Path:
-    """The folder of Postgres' programs: given, on PATH, Debian's, or where pg_config says."""
+    """Return the folder of Postgres' programs: `given`, on PATH, Debian's, or pg_config's."""
     if given:
         return Path(given)
     if found := shutil.which("postgres"):
@@ -68,7 +69,7 @@ def find_binaries(given: str | None) -> Path:
 
 
 def _owner() -> str | None:
-    """The user that runs the server: None, or an unprivileged one because Postgres refuses root."""
+    """Return the user for the server: None, or an unprivileged one if this is root."""
     if os.getuid():
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
@@ -77,7 +78,7 @@ def _owner() -> str | None:
 
 @dataclass
 class Server:
-    """The server, running while it is entered."""
+    """The server, which runs while it is entered."""
 
     binaries: Path
     process: subprocess.Popen[bytes] | None = None
@@ -104,12 +105,12 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process that all others descend from."""
+        """Return the id of the server's main process."""
         assert self.process is not None
         return self.process.pid
 
     def _create(self) -> None:
-        """Runs initdb, with a password for the one user that there is."""
+        """Run initdb, with a password for the only user."""
         password = self.folder / "password"
         password.write_text(self.password)
         if self.owner:
@@ -132,7 +133,7 @@ class Server:
         )  # fmt: skip
 
     def _wait(self) -> None:
-        """Waits until the server answers."""
+        """Wait until the server accepts connections."""
         for _ in range(300):
             try:
                 return psycopg2.connect(self.url("postgres")).close()
@@ -141,12 +142,12 @@ class Server:
         raise SystemExit("The temporary Postgres server did not start within 30 s.")
 
     def url(self, database: str) -> str:
-        """The connection string of a database."""
+        """Return the connection string of a database."""
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     @contextmanager
     def connect(self, database: str) -> Iterator[Connection]:
-        """A connection in autocommit."""
+        """Return a connection in autocommit."""
         connection = psycopg2.connect(self.url(database))
         connection.autocommit = True
         try:
@@ -155,20 +156,20 @@ class Server:
             connection.close()
 
     def execute(self, database: str, *statements: str) -> None:
-        """Runs statements one by one, each on its own."""
+        """Execute statements one by one, each in its own transaction."""
         with self.connect(database) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
 
     def version(self) -> str:
-        """The version of the server."""
+        """Return the version of the server."""
         with self.connect("postgres") as connection, connection.cursor() as cursor:
             cursor.execute("SHOW server_version")
             return str(fetch_all(cursor)[0][0])
 
     @contextmanager
     def loading(self, database: str) -> Iterator[None]:
-        """`tasks` without its indexes. To build them afterwards is several times as fast."""
+        """Drop the indexes of `tasks`, and create them at the end, which is much faster."""
         with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'tasks'"
@@ -186,12 +187,12 @@ class Server:
         )
 
     def seed(self, database: str, *populations: Population) -> None:
-        """Fills `tasks`."""
+        """Fill `tasks`."""
         with self.loading(database):
             for population in populations:
                 self.execute(database, SEED.format(**population.seed()))
 
 
 def fetch_all(cursor: Cursor) -> list[tuple[str, ...]]:
-    """All rows of the statement before."""
+    """Return all rows of the last statement."""
     return cursor.fetchall()

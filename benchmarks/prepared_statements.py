@@ -1,9 +1,9 @@
-"""What prepared statements save and take: `uv run benchmarks/prepared_statements.py [--quick]`.
+"""What prepared statements save and cost: `uv run benchmarks/prepared_statements.py [--quick]`.
 
-The figures of docs/decisions/021-prepared-statements.md. CPU times are medians of interleaved
-rounds: of the connection's process of Postgres, and of the driver, pool and session of the service.
-Memory is what Postgres holds for one connection that has used every statement ten times. All of it
-on the table as the migrations make it, and on 32 partitions.
+It measures the figures of docs/decisions/021-prepared-statements.md. CPU times are medians of
+interleaved rounds: of the connection's process of Postgres, and of the driver, pool and session of
+the service. Memory is what Postgres holds for one connection that has executed every statement ten
+times. Everything is measured on the table of the migrations, and on one with 32 partitions.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from postgres.prepared import Statement  # noqa: E402
 from schemas import Order, Sort, Status  # noqa: E402
 from tasks import queries  # noqa: E402
 
-QUICK = "--quick" in sys.argv  # to see that it works; says nothing of the figures
+QUICK = "--quick" in sys.argv  # to try the program; the figures mean nothing
 ROUNDS, TIMES = (1, 20) if QUICK else (9, 500)
 POPULATION = Population(10 if QUICK else 1000, 200)
 SCRIPT = (ROOT / "migrations/partition.sql").read_text()
@@ -50,7 +50,7 @@ CASES: dict[str, tuple[Statement, dict[str, Any]]] = {
 
 
 def prepare(server: Server) -> None:
-    """Make a migrated and filled database."""
+    """Create, migrate and fill a database."""
     server.execute("postgres", f"CREATE DATABASE {DATABASE}")
     environment = os.environ | {"DATABASE_URL": server.url(DATABASE)}
     environment.pop("MIGRATION_DATABASE_URL", None)
@@ -97,7 +97,7 @@ async def measure(server: Server, table: str) -> None:
 
 
 def every_statement() -> Iterator[tuple[Statement, dict[str, Any]]]:
-    """Yield each statement of the routes, which change nothing here, with its parameters."""
+    """Yield each statement of the routes, with parameters for which it changes nothing."""
     values = {"user_id": "nobody", "task_id": 1, "if_match": "{}", "limit": 1, "id": 1, **UPDATE}
     changes = (*queries.UPDATE, *queries.TOGGLE, *queries.SET_COMPLETED, *queries.DELETE)
     for statement in (queries.GET, queries.TASK_BELONGS_TO_OTHER, *changes):

@@ -1,4 +1,4 @@
-"""What a tree of processes costs, from /proc: CPU time in seconds, memory in MB of 10⁶ bytes."""
+"""CPU time (seconds) and memory (MB of 10⁶ bytes) of a process tree, from /proc."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ PROC = Path("/proc")
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from `state` on, or None when the process is gone."""
+    """Return the fields of /proc/PID/stat from `state` on, or None if the process has ended."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -24,7 +24,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def tree(root: int) -> dict[int, list[str]]:
-    """The stat fields of `root` and of all that descend from it, by process id."""
+    """Return the stat fields of `root` and its descendants, by process id."""
     every = {int(entry.name): _stat(int(entry.name)) for entry in PROC.glob("[0-9]*")}
     alive = {pid: fields for pid, fields in every.items() if fields}
     found: dict[int, list[str]] = {}
@@ -38,12 +38,12 @@ def tree(root: int) -> dict[int, list[str]]:
 
 
 def cpu_seconds(root: int) -> float:
-    """CPU time, user and system, that the tree has used, children that ended included."""
+    """Return the tree's CPU time, user and system, including children that have ended."""
     return sum(sum(map(int, fields[11:15])) for fields in tree(root).values()) / TICKS
 
 
 def busy_seconds() -> float:
-    """CPU time that the whole machine has used, steal included, idle and I/O wait left out."""
+    """Return the machine's CPU time, with steal, without idle and I/O wait."""
     user, nice, system, _idle, _wait, irq, soft, steal = map(
         int, (PROC / "stat").read_text().split()[1:9]
     )
@@ -54,8 +54,8 @@ def busy_seconds() -> float:
 class Memory:
     """Memory of a tree: resident, and proportional (a page shared by n processes counts 1/n).
 
-    Proportional means within the tree. The kernel also shares out the pages of libraries that
-    programs outside it have mapped, such as this one's Python; `pss_mb` does not.
+    `pss_mb` counts only processes of the tree. The kernel's own figure also divides a page by the
+    programs outside of the tree that map it, such as the Python of this program.
     """
 
     rss_mb: float = 0
@@ -64,16 +64,16 @@ class Memory:
     processes: int = 0
 
     def raise_to(self, other: "Memory") -> None:
-        """Keeps the larger of each figure."""
+        """Keep the larger of each figure."""
         for name, value in vars(other).items():
             setattr(self, name, max(getattr(self, name), value))
 
 
 def memory(root: int) -> Memory:
-    """The memory of the tree now."""
+    """Return the current memory of the tree."""
     sizes = []
     for pid in tree(root):
-        with suppress(OSError):  # it ended meanwhile
+        with suppress(OSError):  # the process has ended
             sizes.append(_sizes(pid))
     rss, pss, pss_file = (sum(size[name] for size in sizes) for name in ("Rss", "Pss", "Pss_File"))
     files = max([pss_file, *(size["RssFile"] for size in sizes)])
@@ -81,7 +81,7 @@ def memory(root: int) -> Memory:
 
 
 def _sizes(pid: int) -> dict[str, float]:
-    """Sizes of one process, in MB, under the kernel's names."""
+    """Return the sizes of one process in MB, by the kernel's names."""
     lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]
     lines += (PROC / str(pid) / "status").read_text().splitlines()
     fields = (line.split() for line in lines if line.endswith(" kB"))
@@ -89,7 +89,7 @@ def _sizes(pid: int) -> dict[str, float]:
 
 
 class PeakMemory:
-    """Samples the memory of a tree every 0.2 s while it is entered; `peak` is what it found."""
+    """Sample the memory of a tree every 0.2 s while it is entered. `peak` is the maximum."""
 
     def __init__(self, root: int) -> None:
         self.peak = Memory()
@@ -113,14 +113,14 @@ class PeakMemory:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def clean_up_on_sigterm() -> None:
-    """SIGTERM becomes SystemExit, once: one who sends it to a group often sends it twice."""
+    """Turn the first SIGTERM into SystemExit, and ignore others: a group often gets it twice."""
 
     def leave(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -130,7 +130,7 @@ def clean_up_on_sigterm() -> None:
 
 
 def stop(process: subprocess.Popen[bytes], kind: signal.Signals = signal.SIGTERM) -> None:
-    """Ends a process that leads its own group; after 10 s, by force, whatever is left of both."""
+    """End a process that leads its own group. After 10 s, kill what is left of the group."""
     process.send_signal(kind)
     with suppress(subprocess.TimeoutExpired):
         process.wait(10)

@@ -1,8 +1,8 @@
-"""CPU time and memory of uvicorn's protocol classes and of the service's own, side by side.
+"""Compare the CPU time of uvicorn's protocol classes and of our own.
 
-`uv run --group bench benchmarks/protocols.py [--quick]` takes a minute. Each serves the same ASGI
-application, which answers 200 at once; wrk sends it GET, or POST with a JSON body, on 64
-connections. They take turns round by round. Needs wrk.
+`uv run --group bench benchmarks/protocols.py [--quick]` takes a minute. Each class serves
+the same ASGI application, which returns 200 at once. wrk sends GET, or POST with a JSON body, on 64
+connections. The classes take turns, round by round. Needs wrk.
 """
 
 import socket
@@ -52,7 +52,7 @@ SCRIPTS = {
         wrk.headers["Content-Type"] = "application/json"
     """,
 }
-# About what a browser sends.
+# Similar to the headers of a browser.
 HEADERS = {
     "Authorization": "Bearer " + "e" * 220,
     "Accept": "*/*",
@@ -65,13 +65,13 @@ HEADERS = {
 
 @contextmanager
 def serving(protocol: str) -> Iterator[tuple[int, int]]:
-    """A server with `protocol`: its process id and its port."""
+    """Start a server with `protocol`, and return its process id and port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-c", SERVER, protocol, str(listener.fileno())]
         server = subprocess.Popen(command, cwd=ROOT, pass_fds=[listener.fileno()])
         try:
             port = listener.getsockname()[1]
-            with urlopen(f"http://127.0.0.1:{port}", timeout=30):  # it has started now
+            with urlopen(f"http://127.0.0.1:{port}", timeout=30):  # wait for the start
                 yield server.pid, port
         finally:
             server.terminate()
@@ -79,7 +79,7 @@ def serving(protocol: str) -> Iterator[tuple[int, int]]:
 
 
 def microseconds(pid: int, port: int, method: str, folder: Path) -> float:
-    """CPU time of the server for one request."""
+    """Return the CPU time of the server for one request."""
     script = folder / f"{method}.lua"
     script.write_text(SCRIPTS[method])
     headers = [part for pair in HEADERS.items() for part in ("-H", ": ".join(pair))]
@@ -93,7 +93,7 @@ def microseconds(pid: int, port: int, method: str, folder: Path) -> float:
 
 
 def main() -> None:
-    """Print the median of each, and its ratio to the service's in the same round."""
+    """Print the median of each class, and its ratio to ours in the same round."""
     rounds_to_run = 1 if "--quick" in sys.argv else ROUNDS
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -12,35 +12,36 @@ from targets import TARGETS, Results, Target
 
 TITLES = {name: contender.title for name, contender in all_contenders(Path()).items()}
 TITLES["service-2"] = "this service, 2 workers"
-BUSY = 0.7  # cores; above it, the one thread of wrk may be what holds a figure down
-DISTURBED = 0.2  # cores used by other things than the benchmark
+BUSY = 0.7  # cores; above it, the one thread of wrk may limit the figure
+DISTURBED = 0.2  # cores used by other programs
 
 INTRODUCTION = """# Benchmarks
 
-Written by `uv run --group bench benchmarks/run.py`, all from one run; `results.json` has the
-figures. What is compared is in [benchmarks/](../../benchmarks/README.md), with how it is measured.
+`uv run --group bench benchmarks/run.py` writes this page; all figures are from one run, and are in
+`results.json` too. [benchmarks/](../../benchmarks/README.md) describes the contenders and the
+methods. A target "to" a build is the service's figure divided by that build's.
 """
 
 
 def number(value: float) -> str:
-    """Three significant digits, or all of a large number's."""
+    """Format with three significant digits, or as a whole number from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table; all but the first column are aligned to the right."""
+    """Return a Markdown table; all columns except the first are aligned to the right."""
     names = list(head)
     lines = [names, ["---", *["---:"] * (len(names) - 1)], *map(list, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def counts(errors: dict[str, int]) -> str:
-    """Errors by kind, in words."""
+    """Return the errors by kind, in words."""
     return ", ".join(f"{count:,} × {kind}" for kind, count in errors.items()) or "0"
 
 
 def targets(results: Results, chosen: Sequence[Target] = TARGETS) -> str:
-    """Each target beside its figure."""
+    """Return the table of the targets and their figures."""
     rows = []
     for target in chosen:
         figure = target.read(results)
@@ -53,14 +54,14 @@ def targets(results: Results, chosen: Sequence[Target] = TARGETS) -> str:
 
 
 def machine(results: Results) -> str:
-    """What it ran on."""
+    """Return the section about the machine."""
     lines = [f"- {key}: {value}" for key, value in results["machine"].items()]
     lines += [f"- **{sentence}**" for sentence in results.get("skipped", [])]
     return "## Machine\n\n" + "\n".join(lines) + "\n"
 
 
 def ratio_table(loads: Results) -> str:
-    """Every ratio; those below 1, where a peer is faster, stand out."""
+    """Return the table of the ratios. A ratio below 1 is bold."""
 
     def shown(figure: float | None) -> str:
         return "–" if figure is None else f"{figure:.2f}" if figure >= 1 else f"**{figure:.2f}**"
@@ -68,19 +69,20 @@ def ratio_table(loads: Results) -> str:
     every = ratios.of_every_peer(loads).items()
     rows = ([TITLES[name], *map(shown, figures)] for name, figures in every)
     return (
-        "### This service to each peer\n\nIts requests/s by theirs, the median of the rounds.\n"
-        "A figure below 1 is bold: there the peer is faster.\n\n![Ratios](ratios.svg)\n\n"
+        "### This service to each peer\n\n"
+        "The service's requests/s divided by the peer's: the median of the rounds.\n"
+        "A figure below 1 is bold: the peer is faster.\n\n![Ratios](ratios.svg)\n\n"
     ) + table(["", *loads], rows)
 
 
 def closed_loop(results: Results) -> str:
-    """A table for each load, and one of the ratios."""
+    """Return a table for each load, and one of the ratios."""
     loads = results["closed loop"]
-    head = ["", "requests/s", "CPU process", "CPU Postgres ms", "RSS MB", "p50", "p95", "p99 ms"]
+    head = ["", "requests/s", "CPU process ms", "CPU Postgres ms", "RSS MB", "p50", "p95", "p99 ms"]
     keys = ["requests_per_second", "service_cpu_ms", "postgres_cpu_ms", "memory_mb"]
     keys += [f"p{percent}_ms" for percent in (50, 95, 99)]
     parts = [
-        "## 64 connections, as fast as they go\n\nCPU time is that of one request.\n\n"
+        "## 64 connections without a pause\n\nCPU times are for one request.\n\n"
         "![Requests/s](throughput.svg)\n",
         ratio_table(loads),
     ]
@@ -94,7 +96,7 @@ def closed_loop(results: Results) -> str:
 
 
 def doubts(operations: dict[str, Any]) -> str:
-    """Which figures the generator, or other programs on the machine, may have held down."""
+    """Name the figures that the generator or other programs may have lowered."""
     lines = []
     for operation, by_name in operations.items():
         for name, run in by_name.items():
@@ -106,12 +108,12 @@ def doubts(operations: dict[str, Any]) -> str:
     most = max(run["generator_cores"] for by in operations.values() for run in by.values())
     checked = f"wrk used {most:.2f} of a core at most"
     if not lines:
-        return f"Checked: {checked}, other programs less than {DISTURBED}.\n"
-    return f"To be read with care ({checked}):\n\n" + "\n".join(lines) + "\n"
+        return f"Checked: {checked}, and other programs used less than {DISTURBED}.\n"
+    return f"Be careful with these figures ({checked}):\n\n" + "\n".join(lines) + "\n"
 
 
 def open_loop(results: Results) -> str:
-    """The users with think time."""
+    """Return the section of the users who pause between requests."""
     head = ["", "p50", "p95", "p99", "max ms", "requests", "errors", "generator late, p99 ms"]
     rows = []
     for name, run in results["open loop"].items():
@@ -119,13 +121,14 @@ def open_loop(results: Results) -> str:
         late = number(run["generator_late_p99_ms"])
         rows.append([TITLES[name], *times, f"{run['requests']:,}", counts(run["errors"]), late])
     return (
-        "## 1,000 users who ask every 2 s\n\nLatency from the moment when a request was due.\n\n"
+        "## 1,000 users who each send a request every 2 s\n\n"
+        "Latency counts from the time at which a request was due.\n\n"
         "![Latency](open-loop.svg)\n\n" + table(head, rows)
     )
 
 
 def thousand(results: Results) -> str:
-    """1,000 connections, and memory."""
+    """Return the sections of 1,000 connections and of memory."""
     rows, sizes = [], []
     for name, run in results["1,000 connections"].items():
         rates = [number(run["throughput"][n]) for n in ("64", "1000")]
@@ -135,31 +138,31 @@ def thousand(results: Results) -> str:
         memory = run["memory"]
         both = [f"{memory[n]['rss_mb']:.0f} / {memory[n]['pss_mb']:.0f}" for n in memory]
         sizes.append([TITLES[name], *both, f"{memory['1000']['processes']}"])
-    head = ["", "at 64, requests/s", "at 1,000", "ratio", "errors", "answers 2 s after"]
+    head = ["", "at 64, requests/s", "at 1,000", "ratio", "errors", "responds 2 s later"]
     return (
-        "## 1,000 connections, as fast as they go\n\n" + table(head, rows) + "\n## Memory\n\n"
-        "Of the whole process tree, RSS / PSS in MB of 10⁶ bytes; the peak under load.\n\n"
+        "## 1,000 connections without a pause\n\n" + table(head, rows) + "\n## Memory\n\n"
+        "RSS / PSS of the whole process tree, in MB of 10⁶ bytes; under load, the peak.\n\n"
         "![Memory](memory.svg)\n\n" + table(["", "idle", "64", "1,000", "processes"], sizes)
     )
 
 
 def start(results: Results) -> str:
-    """The start times."""
+    """Return the section of the start times."""
     rows = ([TITLES[name], f"{value:.2f}"] for name, value in results["start"].items())
-    return "## Start to first answer\n\n" + table(["", "s"], rows)
+    return "## Start to first response\n\n" + table(["", "s"], rows)
 
 
 def growth(results: Results) -> str:
-    """The cost of a page."""
+    """Return the section of the time of a page."""
     rows = ([name, f"{value:.2f}"] for name, value in results["growth"].items())
     return (
-        "## A page of 50\n\nOne request at a time, the cases taking turns.\n\n"
+        "## A page of 50\n\nOne request at a time; the cases take turns.\n\n"
         "![A page](growth.svg)\n\n" + table(["", "ms"], rows)
     )
 
 
 def workers(results: Results) -> str:
-    """The mix by number of workers."""
+    """Return the section of the mix by number of workers."""
     rows = []
     for count, run in results["workers"].items():
         figures = [number(run[key]) for key in ("requests_per_second", "p95_ms", "service_cpu_ms")]
@@ -179,7 +182,7 @@ SECTIONS = {
 
 
 def charts(results: Results) -> dict[str, Chart]:
-    """The plots by file name, of the sections that were run."""
+    """Return the plots of the sections that were run, by file name."""
     found = {}
     if loads := results.get("closed loop"):
         names = list(next(iter(loads.values())))
@@ -191,7 +194,7 @@ def charts(results: Results) -> dict[str, Chart]:
     if users := results.get("open loop"):
         keys = ("p50_ms", "p95_ms", "p99_ms")
         times = {TITLES[n]: [run[key] for key in keys] for n, run in users.items()}
-        title = "1,000 users who ask every 2 s, latency"
+        title = "1,000 users, a request every 2 s each: latency"
         found["open-loop"] = Chart(
             title, "ms, logarithmic", ["p50", "p95", "p99"], times, True, {"50 ms": 50}
         )
@@ -207,7 +210,7 @@ def charts(results: Results) -> dict[str, Chart]:
 
 
 def write(results: Results, output: Path) -> None:
-    """Writes results.json, README.md and the plots."""
+    """Write results.json, README.md and the plots."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     parts = [INTRODUCTION, machine(results), targets(results)]

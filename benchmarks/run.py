@@ -1,4 +1,4 @@
-"""Measures this service beside its peers: `uv run --group bench benchmarks/run.py`.
+"""Compare this service with its peers: `uv run --group bench benchmarks/run.py`.
 
 Needs Postgres' programs, wrk and uv, and leaves out contenders whose programs are not installed. It
 makes a temporary Postgres server, and leaves nothing behind but its report.
@@ -42,7 +42,7 @@ NAMES = tuple(contenders.all_contenders(Path()))
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts, for a first look")
     parser.add_argument("--rounds", type=int, help="of each load and contender (5)")
@@ -51,12 +51,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sections", nargs="+", choices=SLUGS, default=list(SLUGS))
     parser.add_argument("--postgres-bin", help="folder of initdb and postgres")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
-    parser.add_argument("--report-only", action="store_true", help="from results.json, no run")
+    parser.add_argument(
+        "--report-only",
+        action="store_true",
+        help="write the report from results.json, without a run",
+    )
     return parser.parse_args()
 
 
 def options(chosen: argparse.Namespace) -> Options:
-    """How much to measure."""
+    """Return how much to measure."""
     quick = chosen.quick
     return Options(
         rounds=chosen.rounds or (1 if quick else 5),
@@ -69,14 +73,14 @@ def options(chosen: argparse.Namespace) -> Options:
 
 
 def check_programs(names: list[str]) -> None:
-    """Ends the program with a sentence when something is missing."""
+    """Exit with a message if a program is missing."""
     for program in names:
         if not shutil.which(program):
             raise SystemExit(f"{program} is needed and was not found.")
 
 
 def select(names: list[str], work: Path) -> tuple[dict[str, Contender], list[str]]:
-    """The contenders of these names that can run, and a sentence for each that cannot."""
+    """Return the named contenders that can run, and a sentence for each that can't."""
     every = contenders.all_contenders(work)
     chosen = [every[name] for name in NAMES if name in names]
     missing = {each.name: each.missing() for each in chosen}
@@ -89,7 +93,7 @@ def select(names: list[str], work: Path) -> tuple[dict[str, Contender], list[str
 
 
 def measure(chosen: argparse.Namespace, server: Server, work: Path) -> dict[str, Any]:
-    """Runs the sections; the report is written after each, in case the run is cut short."""
+    """Run the sections. The report is written after each one, in case the run is interrupted."""
     selected, skipped = select(chosen.contenders, work)
     bench = Bench(options(chosen), server, work, selected, secrets.token_urlsafe(32))
     results: dict[str, Any] = {
@@ -112,7 +116,7 @@ def measure(chosen: argparse.Namespace, server: Server, work: Path) -> dict[str,
 
 
 def main() -> None:
-    """Runs, or renders what was run."""
+    """Run, or render the results of the last run."""
     chosen = arguments()
     if chosen.report_only:
         report.write(json.loads((chosen.output / "results.json").read_text()), chosen.output)

@@ -1,4 +1,4 @@
-"""What a search and the stats cost Postgres: `uv run --group bench benchmarks/search.py`.
+"""The cost of a search and the stats in Postgres: `uv run --group bench benchmarks/search.py`.
 
 Needs Postgres' programs. Makes a temporary server with two copies of one database, and creates the
 index of migrations/search.sql in one of them. The cases and the two copies take turns. Writes
@@ -29,7 +29,7 @@ SIZES = (100, 1_000, 10_000, 100_000)  # tasks of one user
 
 
 def prepare(server: Server, others: int, sizes: tuple[int, ...]) -> dict[str, float]:
-    """Make the two databases. Return the seconds and the bytes of the index."""
+    """Create the two databases. Return the seconds and the bytes of the index."""
     server.execute("postgres", f"CREATE DATABASE {WITHOUT}")
     environment = os.environ | {"DATABASE_URL": server.url(WITHOUT)}
     environment.pop("MIGRATION_DATABASE_URL", None)
@@ -43,7 +43,7 @@ def prepare(server: Server, others: int, sizes: tuple[int, ...]) -> dict[str, fl
 
 
 def create_index(server: Server) -> dict[str, float]:
-    """Run migrations/search.sql. Return the seconds of its index, and the sizes in bytes."""
+    """Run migrations/search.sql. Return the seconds that it took, and sizes in bytes."""
     seconds = 0.0
     for statement in filter(str.strip, SCRIPT.split(";")):
         begin = time.perf_counter()
@@ -60,10 +60,14 @@ def create_index(server: Server) -> dict[str, float]:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small counts, to see that it works")
-    parser.add_argument("--report-only", action="store_true", help="from search.json, no run")
+    parser.add_argument("--quick", action="store_true", help="small counts, to try the program")
+    parser.add_argument(
+        "--report-only",
+        action="store_true",
+        help="write the report from search.json, without a run",
+    )
     parser.add_argument("--postgres-bin", help="folder of initdb and postgres")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
     return parser.parse_args()
@@ -91,7 +95,7 @@ def measure(server: Server, quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, or render what was measured."""
+    """Measure, or render the results of the last run."""
     chosen = arguments()
     clean_up_on_sigterm()
     if chosen.report_only:

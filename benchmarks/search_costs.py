@@ -1,4 +1,4 @@
-"""What searches, the stats and changes take in Postgres, without and with the trigram index."""
+"""The cost of searches, the stats and changes in Postgres, with and without the index."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ sys.path.append(str(ROOT))
 from tasks import queries
 
 PAGE = 50
-WRITES = 50  # of one kind in a row
+WRITES = 50  # consecutive changes of one kind
 MATCHES = {
     "no match": ("zzqxj", PAGE),
     "no match, two letters": ("zq", PAGE),
@@ -46,14 +46,14 @@ def cases(sizes: tuple[int, ...]) -> Iterator[Case]:
     for kind, size, (name, (q, limit)) in product((SHORT, LONG), sizes, MATCHES.items()):
         if kind == SHORT or name in WITH_LONG:
             values = {"user_id": user_id(kind, size), "q": queries.pattern(q)}
-            # The service reads one task more than a page has.
+            # The service reads one task more than the page contains.
             yield Case(kind, size, name, search, values | {"limit": (limit or size) + 1})
     for size in sizes:
         yield Case(SHORT, size, "stats", queries.STATS.sql, {"user_id": user_id(SHORT, size)})
 
 
 def explain(cursor: Cursor, case: Case) -> tuple[float, int, bool]:
-    """Execute a statement. Return its milliseconds, the rows it read, and if by the new index."""
+    """Execute a statement. Return its milliseconds, the rows it read, and if it used the index."""
     cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {case.sql}", case.values)
     found: Any = fetch_all(cursor)[0][0]
     nodes = list(plan_nodes(found[0]["Plan"]))
@@ -63,14 +63,14 @@ def explain(cursor: Cursor, case: Case) -> tuple[float, int, bool]:
 
 
 def plan_nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a node of a plan and all below it."""
+    """Yield a node of a plan and all nodes below it."""
     yield node
     for child in node.get("Plans", ()):
         yield from plan_nodes(child)
 
 
 def rows_read(node: dict[str, Any]) -> int:
-    """Return how many rows of the table, or entries of an index alone, a scan looked at."""
+    """Return how many rows of the table, or entries of an index, a scan read."""
     removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
     counts = (node.get(name, 0) for name in ("Actual Rows", *removed))
     return int(sum(counts) * node["Actual Loops"])
@@ -82,14 +82,14 @@ def reads(server: Server, sizes: tuple[int, ...], rounds: int) -> list[dict[str,
     with ExitStack() as stack:
         cursors = cursors_of(server, stack)
         for turn, (number, case) in product(range(rounds + 1), enumerate(chosen)):
-            # The second may find the processor's caches warm, so each is first in turn.
+            # The first database may find the processor's caches cold, so the order alternates.
             for name in list(cursors)[:: 1 if turn % 2 else -1]:
                 times.setdefault((number, name), []).append(explain(cursors[name], case))
     results = []
     for number, case in enumerate(chosen):
         result: dict[str, Any] = {"kind": case.kind, "size": case.size, "case": case.name}
         for name in (WITHOUT, WITH):
-            runs = times[number, name][1:]  # the first one fills the caches
+            runs = times[number, name][1:]  # the first run fills the caches
             result[name] = {"ms": median(run[0] for run in runs), "rows": runs[-1][1]}
             result[name]["used"] = runs[-1][2]
         say(f"  {case.kind} {case.size} {case.name}: {result[WITHOUT]} {result[WITH]}")
@@ -125,7 +125,7 @@ def writes(server: Server, kind: str, size: int, rounds: int) -> dict[str, dict[
             )
             for each, (name, cursor) in product(values, cursors.items()):
                 commands = [(change.execute, parameters) for _, change, parameters in each]
-                if not number:  # prepares the statement, and fills the caches
+                if not number:  # prepare the statement, and fill the caches
                     commands[0] = (each[0][1].prepare, each[0][2])
                 spent = cpu_time(cursor, commands)
                 times.setdefault((each[0][0], name), []).append(spent / WRITES)

@@ -1,4 +1,4 @@
-"""The tasks that benchmarks/search.py searches: pseudo-words, and users with few and many tasks."""
+"""The tasks for benchmarks/search.py: random words, and users with few and many tasks."""
 
 import io
 import random
@@ -10,7 +10,7 @@ from postgres_server import Server
 
 WITHOUT, WITH = "search_without", "search_with"  # the databases
 LETTERS = "bdfglmnprstv", "aeiou"
-RARE = "quixotry"  # in RARE_TASKS tasks of each measured user; no word of others has a q
+RARE = "quixotry"  # in RARE_TASKS tasks of each measured user; other users' words have no q
 RARE_TASKS = 3
 SHORT, LONG = "short", "long"
 LENGTHS = {SHORT: 80, LONG: 1000}  # characters of a description
@@ -22,12 +22,12 @@ Row = tuple[str, str, str, bool, datetime, datetime]
 
 
 def user_id(kind: str, tasks: int) -> str:
-    """Return the id of the user who has this many tasks with descriptions of this kind."""
+    """Return the id of the user with this many tasks and descriptions of this kind."""
     return f"{kind}-{tasks}"
 
 
 class Texts:
-    """Titles of three words, and descriptions of a given length, always the same ones."""
+    """Titles of three words, and descriptions of a given length, the same in each run."""
 
     def __init__(self) -> None:
         self.random = random.Random(1)
@@ -35,17 +35,17 @@ class Texts:
         self.words = ["".join(self.random.choices(syllables, k=1 + n % 4)) for n in range(3000)]
 
     def title(self) -> str:
-        """Return some 17 characters."""
+        """Return a title of about 17 characters."""
         return " ".join(self.random.choices(self.words, k=3)).capitalize()
 
     def description(self, kind: str) -> str:
-        """Return exactly as many characters as the kind has."""
+        """Return a description with exactly the length of the kind."""
         length = LENGTHS[kind]
         return " ".join(self.random.choices(self.words, k=length // 2))[:length]
 
 
 def rows(texts: Texts, others: int, sizes: Iterable[int]) -> Iterator[Row]:
-    """Yield the tasks of all users, which lie scattered as if they were made over time."""
+    """Yield the tasks of all users, scattered as if made over time."""
     owners = [(f"other-{n // OTHERS_TASKS}", SHORT, False) for n in range(others)]
     for kind, size in product(LENGTHS, sizes):
         owners += [(user_id(kind, size), kind, n < RARE_TASKS) for n in range(size)]

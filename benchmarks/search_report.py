@@ -1,4 +1,4 @@
-"""Tables and a plot of what a search costs."""
+"""Tables and a plot of the cost of a search."""
 
 import json
 from collections.abc import Iterator
@@ -14,49 +14,50 @@ DRAWN = ("no match", "rare match", "page of 50 by one letter")
 
 INTRODUCTION = """# Search
 
-Written by `uv run --group bench benchmarks/search.py`, all from one run. One table holds
-{others:,} tasks of others, 100 each, and the tasks of the users that are measured, scattered among
-them. Words are random syllables, and a title has three. Times are planning and execution in
-Postgres, from `EXPLAIN ANALYZE`: medians of {rounds} rounds. The cases, and a database without and
-one with the index of `migrations/search.sql`, take turns. All tables are in memory. The times leave
-out what it takes to send the rows, and what the service does.
+`uv run --group bench benchmarks/search.py` writes this page; all figures are from one run. The
+table holds the tasks of the measured users among {others:,} tasks of other users, who have 100
+each. Words are random syllables, and a title has three words. Times are planning and execution in
+Postgres, from `EXPLAIN ANALYZE`: medians of {rounds} rounds. The cases take turns, and so do two
+databases, one with the index of `migrations/search.sql` and one without. Both are in memory. The
+times do not include sending the rows, or the work of the service.
 """
 READS = """## Search and stats
 
-A description has 80 characters or 1,000. "Rows" are what Postgres read, of the table or of an index
-alone. "Index" says whether the plan used the index of `migrations/search.sql` where there was one.
-A rare match is in three tasks of the user. Where Postgres reads in parallel, its count is a few
-rows off, because it rounds the rows of each process.
+A description has 80 or 1,000 characters. "Rows" is the number of rows of the table, or entries of
+an index, that Postgres read. "Index" says whether the plan used the index of
+`migrations/search.sql`, in the database that has it. A rare match is a text that three tasks of the
+user contain. If Postgres reads in parallel, its count is a few rows off, because it rounds the rows
+of each process.
 
 ![Search](search.svg)
 
 """
 WRITES = """## Changes
 
-CPU time of Postgres for one change with a prepared statement, in µs, without and with the index.
+CPU time of Postgres for one change, in µs, with a prepared statement, without and with the index.
 The user has {size:,} tasks. An update changes the title.
 
 """
-PAYS = """## From where on the index pays
+PAYS = """## When the index pays off
 
-The number of toggles whose extra cost is what one search saves that finds nothing.
+A search that finds nothing saves as much time as the index adds to this many toggles.
 
 """
 
 
 def index(results: Results) -> str:
-    """Size and time of the index."""
+    """Return the section of the size and the build time of the index."""
     of = results["index"]
     mb = {name: f"{of[name] / 1e6:,.0f} MB" for name in ("index", "table", "others")}
     return (
         f"## The index\n\nIt took {of['s']:.0f} s to create, with Postgres' default"
-        f" `maintenance_work_mem` of 64 MB. It has {mb['index']}, beside a table of"
-        f" {mb['table']} with {of['rows']:,} rows and other indexes of {mb['others']}.\n"
+        f" `maintenance_work_mem` of 64 MB. Its size is {mb['index']}. The table has"
+        f" {of['rows']:,} rows and {mb['table']}, its other indexes {mb['others']}.\n"
     )
 
 
 def read_rows(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
-    """A row for each case."""
+    """Yield a row for each case."""
     for run in runs:
         without, with_it = run[WITHOUT], run[WITH]
         times = [number(each["ms"]) for each in (without, with_it)]
@@ -67,13 +68,13 @@ def read_rows(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def reads(results: Results) -> str:
-    """The searches and the stats."""
+    """Return the section of the searches and the stats."""
     head = ["", "description", "tasks", "without, ms", "with, ms", "rows without", "with", "index"]
     return READS + table(head, read_rows(results["reads"]))
 
 
 def writes(results: Results) -> str:
-    """The changes."""
+    """Return the section of the changes."""
     rows = [
         [
             *(name, f"{LENGTHS[kind]:,}", number(run[WITHOUT]), number(run[WITH])),
@@ -88,7 +89,7 @@ def writes(results: Results) -> str:
 
 
 def pays(results: Results) -> str:
-    """What a search saves, in changes."""
+    """Return how many toggles cost what one search saves."""
     rows = []
     for run in results["reads"]:
         toggle = results["writes"].get(run["kind"], {}).get("toggle")
@@ -101,7 +102,7 @@ def pays(results: Results) -> str:
 
 
 def chart(results: Results) -> Chart:
-    """The time of a search by what it finds, and by the tasks of the user."""
+    """Return the plot of searches, by the tasks of the user and by the matches."""
     drawn = [
         run
         for kind in (SHORT, LONG)
@@ -117,14 +118,14 @@ def chart(results: Results) -> Chart:
     series: dict[str, list[float | None]] = {
         title: [run[name]["ms"] for run in drawn] for name, title in names.items()
     }
-    return Chart("A search, by tasks of the user", "ms, logarithmic", groups, series, True)
+    return Chart("Time of a search, by tasks of the user", "ms, logarithmic", groups, series, True)
 
 
 def write(results: Results, output: Path) -> None:
-    """Writes search.json, search.md and search.svg."""
+    """Write search.json, search.md and search.svg."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "search.json").write_text(json.dumps(results, indent=2) + "\n")
-    quick = "\nThis is a run with `--quick`: its figures are rough.\n" * results["quick"]
+    quick = "\nThis run used `--quick`, so its figures are rough.\n" * results["quick"]
     parts = [
         INTRODUCTION.format(**results) + quick,
         machine({"machine": results["machine"] | {"load after": results["load after"]}}),

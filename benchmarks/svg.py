@@ -9,12 +9,12 @@ COLOURS = (
     "#2563eb", "#93c5fd", "#9ca3af", "#f59e0b", "#10b981", "#a855f7", "#ec4899", "#78350f",
 )  # fmt: skip
 ROW, GAP, LEFT, WIDTH = 16, 14, 190, 520  # pixels
-LEGEND = 36, 20  # its top, and the height of a row
+LEGEND = 36, 20  # top, and height of a row
 
 
 @dataclass
 class Chart:
-    """Groups of horizontal bars, one bar a series; a value that is None is left out."""
+    """Groups of horizontal bars, with a bar for each series. None is left out."""
 
     title: str
     unit: str
@@ -24,7 +24,7 @@ class Chart:
     marks: dict[str, float] = field(default_factory=dict)  # labelled lines across the chart
 
     def _length(self, value: float) -> float:
-        """Pixels for a value. Logarithms start at a third of the smallest value."""
+        """Return the pixels for a value. A logarithmic axis starts at a third of the smallest."""
         values = [v for row in self.series.values() for v in row if v] + list(self.marks.values())
         largest, smallest = max(values), min(values) / 3
         if self.logarithmic:
@@ -32,7 +32,7 @@ class Chart:
         return WIDTH * value / largest
 
     def _bars(self, group: int, top: float) -> list[str]:
-        """The bars of one group, with their values."""
+        """Return the bars of one group, with their values."""
         parts = [text(LEFT - 8, top + ROW * len(self.series) / 2 + 4, self.groups[group], "end")]
         for number, values in enumerate(self.series.values()):
             value, y = values[group], top + number * ROW
@@ -50,7 +50,7 @@ class Chart:
         return parts
 
     def _legend(self) -> tuple[list[str], int]:
-        """The names of the series in rows, and where they end."""
+        """Return the names of the series in rows, and the position after them."""
         parts, x, (y, height) = [], LEFT, LEGEND
         for number, name in enumerate(self.series):
             needed = 34 + 7 * len(name)
@@ -63,7 +63,7 @@ class Chart:
         return parts, y + height
 
     def _marks(self, top: float, bottom: float) -> list[str]:
-        """The lines across, such as a target."""
+        """Return the lines across the chart, such as a target."""
         parts = []
         for name, value in self.marks.items():
             x = LEFT + self._length(value)
@@ -73,7 +73,7 @@ class Chart:
         return parts
 
     def write(self, path: Path) -> None:
-        """Draws the chart into a file."""
+        """Write the chart to a file."""
         legend, end = self._legend()
         top = end + 8
         height_of_group = ROW * len(self.series) + GAP
@@ -93,7 +93,7 @@ class Chart:
 def text(
     x: float, y: float, words: str, anchor: str = "start", colour: str = "#111827", size: int = 12
 ) -> str:
-    """A line of text."""
+    """Return a line of text."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" '
         f'font-size="{size}">{escape(words)}</text>'

@@ -1,4 +1,4 @@
-"""What the service is meant to reach, and whether one run shows it."""
+"""The targets, and whether the figures of a run meet them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Results = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """A figure with the bounds it should keep to; None on either side means no bound."""
+    """A figure and its bounds. None means no bound."""
 
     text: str
     figure: Callable[[Results], float]
@@ -20,21 +20,21 @@ class Target:
     unit: str = ""
 
     def read(self, results: Results) -> float | None:
-        """The figure, or None when its section was not run or the contender was not there."""
+        """Return the figure, or None if its section or its contender did not run."""
         try:
             return self.figure(results)
         except (KeyError, ZeroDivisionError):
             return None
 
     def met(self, figure: float) -> bool:
-        """Whether the figure is within the bounds."""
+        """Return whether the figure is within the bounds."""
         return (self.least is None or figure >= self.least) and (
             self.most is None or figure <= self.most
         )
 
 
 def rate(operation: str, to: str) -> Callable[[Results], float]:
-    """Requests/s of the service relative to a peer."""
+    """Return a function for the service's requests/s divided by a peer's."""
 
     def figure(results: Results) -> float:
         return ratio(results["closed loop"][operation], "service", to)
@@ -43,7 +43,7 @@ def rate(operation: str, to: str) -> Callable[[Results], float]:
 
 
 def postgres_cpu(operation: str, to: str) -> Callable[[Results], float]:
-    """CPU time of Postgres for a request of the service relative to one of a peer."""
+    """Return a function for the CPU time of Postgres for a request, divided by a peer's."""
 
     def figure(results: Results) -> float:
         runs = results["closed loop"][operation]
@@ -53,38 +53,38 @@ def postgres_cpu(operation: str, to: str) -> Callable[[Results], float]:
 
 
 def open_loop(name: str) -> Callable[[Results], float]:
-    """A figure of the open loop."""
+    """Return a function for a figure of the open loop."""
     return lambda results: float(results["open loop"]["service"][name])
 
 
 def open_loop_errors(results: Results) -> float:
-    """How many requests of the open loop failed."""
+    """Return how many requests of the open loop failed."""
     return float(sum(results["open loop"]["service"]["errors"].values()))
 
 
 def thousand(name: str) -> Callable[[Results], float]:
-    """A figure of the run at 1,000 connections."""
+    """Return a function for a figure of the run at 1,000 connections."""
     return lambda results: float(results["1,000 connections"]["service"][name])
 
 
 def thousand_errors(results: Results) -> float:
-    """How many requests at 1,000 connections failed otherwise than by a 503."""
+    """Return how many requests at 1,000 connections failed, without those that got a 503."""
     errors = results["1,000 connections"]["service"]["errors"]["1000"]
     return float(sum(count for kind, count in errors.items() if kind != "503"))
 
 
 def memory(name: str, kind: str) -> Callable[[Results], float]:
-    """The peak at 1,000 connections in MB."""
+    """Return a function for the peak of memory at 1,000 connections, in MB."""
     return lambda results: float(results["1,000 connections"][name]["memory"]["1000"][kind])
 
 
 def cost(case: str, to: str) -> Callable[[Results], float]:
-    """The time for a page relative to another case."""
+    """Return a function for the time of a page, divided by that of another case."""
     return lambda results: float(results["growth"][case] / results["growth"][to])
 
 
 def start(results: Results) -> float:
-    """Seconds from exec to the first answer."""
+    """Return the seconds from exec to the first response."""
     return float(results["start"]["service"])
 
 
@@ -115,27 +115,27 @@ TARGETS = [
     Target("1,000 users every 2 s, errors", open_loop_errors, most=0),
     Target("1,000 connections, errors other than 503", thousand_errors, most=0),
     Target("1,000 connections, throughput to that at 64", thousand("ratio"), 0.9),
-    Target("1,000 connections, answers within 2 s after", thousand("recovered"), 1),
+    Target("1,000 connections, responds within 2 s afterwards", thousand("recovered"), 1),
     Target("page of 50: user of 100,000 tasks to 100", cost(HEAVY, USUAL), 0.8, 1.2),
     Target("page of 50: table of 10⁶ rows to 10⁴", cost(LARGE, SMALL), 0.8, 1.2),
     Target("page of 50: page 1,000 to page 1", cost("the last at page 1,000", HEAVY), 0.8, 1.2),
     Target("RSS at 1,000 connections, one worker", memory("service", "rss_mb"), None, 100, "MB"),
     Target("PSS at 1,000 connections, two workers", memory("service-2", "pss_mb"), None, 100, "MB"),
-    Target("start to first answer", start, most=2, unit="s"),
+    Target("start to first response", start, most=2, unit="s"),
 ]  # fmt: skip
 
 
 def at_30_ms(name: str) -> Callable[[Results], float]:
-    """A figure of the open loop over a network of 30 ms, with default settings."""
+    """Return a function for a figure of the users over a round trip of 30 ms."""
     return lambda results: float(results["users"]["30 ms"][name])
 
 
 def errors_at_30_ms(results: Results) -> float:
-    """How many of its requests failed."""
+    """Return how many requests of these users failed."""
     return float(sum(results["users"]["30 ms"]["errors"].values()))
 
 
-# Of benchmarks/network.py.
+# The targets of benchmarks/network.py.
 NETWORK_TARGETS = [
     Target("1,000 users every 2 s at 30 ms, p95", at_30_ms("p95_ms"), most=200, unit="ms"),
     Target("1,000 users every 2 s at 30 ms, errors", errors_at_30_ms, most=0),

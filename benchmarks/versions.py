@@ -1,4 +1,4 @@
-"""The versions of what the contenders consist of, from their locks and from Debian."""
+"""The versions of the contenders' packages, from lock files and from Debian."""
 
 import json
 import subprocess
@@ -12,32 +12,32 @@ ON_ASYNCPG = ("asyncpg", "pyjwt", "uvicorn")
 
 
 def _npm(peer: str, *names: str) -> str:
-    """The versions of packages in the lock of npm."""
+    """Return the versions of packages in npm's lock file."""
     packages = json.loads((PEERS / peer / "package-lock.json").read_text())["packages"]
     return ", ".join(f"{name} {packages[f'node_modules/{name}']['version']}" for name in names)
 
 
 def _uv(peer: str, *names: str) -> str:
-    """The versions of packages in the lock of uv."""
+    """Return the versions of packages in uv's lock file."""
     packages = tomllib.loads((PEERS / peer / "uv.lock").read_text())["package"]
     found = {package["name"]: package["version"] for package in packages}
     return ", ".join(f"{name} {found[name]}" for name in names)
 
 
 def _debian(*names: str) -> str:
-    """The versions of packages of Debian."""
+    """Return the versions of Debian packages."""
     form = "--showformat=${Package} ${Version}\\n"
     done = subprocess.check_output(["dpkg-query", "--show", form, *names], text=True)
     return ", ".join(done.splitlines())
 
 
 def fastify() -> str:
-    """Of the peer on Node."""
+    """Return the versions of the peer on Node."""
     return _npm("fastify", "fastify", "pg", "@fastify/jwt")
 
 
 def of_peers(names: list[str]) -> dict[str, str]:
-    """Of the other peers that run, by what to call them in the report."""
+    """Return the versions of the other peers that run, by title."""
     found: dict[str, tuple[str, Callable[[], str]]] = {
         "bun": ("Bun", partial(_npm, "bun", "bun", "elysia", "@elysiajs/jwt")),
         "litestar": ("Litestar", partial(_uv, "litestar", "litestar", *ON_ASYNCPG)),

@@ -1,4 +1,4 @@
-"""The service's own workers beside uvicorn's and gunicorn's: memory, and what a kill does.
+"""Compare our workers with uvicorn's and gunicorn's: memory, and what a kill leaves.
 
 `uv run --with gunicorn benchmarks/worker_models.py [--quick]`: about six minutes. Needs Linux, wrk
 and Postgres' programs.
@@ -22,14 +22,14 @@ from postgres_server import Server, find_binaries
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS = "64"
-QUICK = "--quick" in sys.argv  # to see that it works; says nothing of the figures
+QUICK = "--quick" in sys.argv  # to try the program; the figures mean nothing
 SECONDS = "1" if QUICK else "5"
 ROUNDS = 1 if QUICK else 3
 UVICORN = [
     "--loop", "uvloop", "--http", "serving.protocol:Protocol", "--ws", "none", "--no-server-header",
     "--no-proxy-headers",
 ]  # fmt: skip
-# Uvicorn's worker class for gunicorn, with our protocol class and loop.
+# uvicorn's worker class for gunicorn, with our protocol class and loop.
 GUNICORN_WORKER = """
 from uvicorn.workers import UvicornWorker
 
@@ -41,7 +41,7 @@ class Worker(UvicornWorker):
 """
 
 
-# As server.py does before it forks.
+# What server.py does before it forks.
 GUNICORN_FREEZE = """
 import gc
 
@@ -54,7 +54,7 @@ def when_ready(server):
 
 
 def commands(port: int) -> dict[str, list[str]]:
-    """Each way to serve, as Python's arguments."""
+    """Return Python's arguments for each way to serve."""
     uvicorn = ["-m", "uvicorn", "main:app", "--port", str(port), *UVICORN]
     gunicorn = ["-W", "ignore", "-m", "gunicorn", "main:app", "-b", f"127.0.0.1:{port}"]
     worker = ["-k", "gunicorn_worker.Worker", "-w", "2"]
@@ -77,7 +77,7 @@ def commands(port: int) -> dict[str, list[str]]:
 
 @contextmanager
 def served(name: str, url: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The service in one of these ways, and its port."""
+    """Start the service in one of these ways, and return it with its port."""
     port = process.free_port()
     environment = os.environ | {
         "ENVIRONMENT": "production",
@@ -101,7 +101,7 @@ def served(name: str, url: str, folder: Path) -> Iterator[tuple[subprocess.Popen
 
 
 def wait(port: int, seconds: float = 30) -> float:
-    """Seconds until /health/live is answered."""
+    """Wait for /health/live, and return the seconds."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         with suppress(OSError, urllib.error.URLError):
@@ -112,7 +112,7 @@ def wait(port: int, seconds: float = 30) -> float:
 
 
 def measure(name: str, url: str, folder: Path) -> tuple[float, process.Memory, process.Memory]:
-    """Seconds to start, and memory idle and at its peak under load."""
+    """Return the seconds to start, and the memory when idle and at its peak under load."""
     with served(name, url, folder) as (running, port):
         started = wait(port)
         time.sleep(2)
@@ -127,14 +127,14 @@ def measure(name: str, url: str, folder: Path) -> tuple[float, process.Memory, p
 
 
 def children(pid: int) -> set[int]:
-    """The workers: the children that have much memory."""
+    """Return the workers, which are the children with much memory."""
     found = {int(line) for line in subprocess.run(
         ["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()}  # fmt: skip
     return {child for child in found if process.memory(child).rss_mb > 40}
 
 
 def kill_parent(name: str, url: str, folder: Path) -> str:
-    """What is left 10 seconds after the parent was killed with SIGKILL."""
+    """Return what is left 10 seconds after the parent is killed with SIGKILL."""
     with served(name, url, folder) as (running, port):
         wait(port)
         time.sleep(2)
@@ -147,7 +147,7 @@ def kill_parent(name: str, url: str, folder: Path) -> str:
 
 
 def main() -> None:
-    """Measure each in turns, and print the medians."""
+    """Measure all ways in turns, and print the medians."""
     with (
         tempfile.TemporaryDirectory() as name,
         Server(find_binaries(None)) as server,

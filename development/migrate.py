@@ -1,4 +1,4 @@
-"""Migration at the start of the service, in development; in production it is a command."""
+"""The migration at the start of the service in development. In production it is a command."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ async def migrate_within_timeout(url: URL, settings: Settings) -> bool:
 
 
 async def migrate(url: URL, settings: Settings) -> None:
-    """Run Alembic until it succeeds; the reason for a failure is logged once."""
+    """Run Alembic until it succeeds. Log each reason for a failure once."""
     logs.logger.info("Migrating the database")
     said = None
     while (reason := await _attempt(url, settings)) is not None:
@@ -52,10 +52,10 @@ async def migrate(url: URL, settings: Settings) -> None:
 
 
 async def _attempt(url: URL, settings: Settings) -> str | None:
-    """Run Alembic in a process of its own, so that this one does not carry its memory.
+    """Run Alembic in a separate process, so that this one does not keep its memory.
 
-    Return None if that succeeded, else the sentence in which it ended (migrations/report.py). A
-    stack trace is left out, because it may quote the database.
+    Return None if it succeeded, or the sentence that it printed (migrations/report.py). A stack
+    trace is left out, because it may quote the database.
     """
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
     if settings.migration_database_url is None:

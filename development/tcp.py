@@ -1,4 +1,4 @@
-"""Access to the database of development by TCP: who may connect, and on which port."""
+"""Access to the development database by TCP: who may connect, and on which port."""
 
 import errno
 import socket
@@ -31,7 +31,7 @@ def kept_password(folder: Path) -> str:
 
 
 def check_port(port: int) -> None:
-    """End the process with a sentence if no server can listen on `port`."""
+    """End the process with a message if no server can listen on `port`."""
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:

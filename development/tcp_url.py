@@ -1,4 +1,4 @@
-"""The URL at which other programs reach the database of development, by TCP.
+"""The URL at which other programs reach the development database by TCP.
 
 `uv run -m development.tcp_url` prints it, for `psql` and for the `.env` of a frontend. It contains
 a password, so the log must not contain it.
@@ -13,9 +13,9 @@ from development.tcp import DATABASE, HOST, USER, kept_password
 
 
 def tcp_url(settings: Settings) -> URL:
-    """Return the URL. Raises SystemExit, with a sentence, if the settings allow no TCP."""
+    """Return the URL. Raises SystemExit with a message if the settings do not allow TCP."""
     if settings.environment != "development":
-        sys.exit("Only in development the service has a database of its own.")
+        sys.exit("The service has a database of its own only in development.")
     if settings.database_url is not None:
         sys.exit("The service uses the database of DATABASE_URL, and has none of its own.")
     if settings.dev_db_port is None:

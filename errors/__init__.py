@@ -1,8 +1,8 @@
 """Every error response.
 
-`handlers.py` is the one place where an exception becomes one of them. `faults.py` makes sentences
-of what is wrong with input: `wording.py` has the words for what pydantic finds, `malformed.py` for
-bodies that can't be read.
+Only `handlers.py` converts exceptions to these errors. `faults.py` describes in sentences what is
+wrong with input. `wording.py` has the texts for errors that pydantic finds, and `malformed.py` has
+those for bodies that can't be read.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class APIError(HTTPException):
 
 
 class InvalidInput(APIError):
-    """The response to input that breaks rules. `detail` says which, as far as it has room."""
+    """The response to input that breaks rules. `detail` names as many of them as have room."""
 
     status = 400
     code = "VALIDATION_ERROR"
@@ -152,7 +152,10 @@ class PayloadTooLarge(APIError):
 
 
 class UnsupportedMediaType(APIError):
-    """The response to a compressed body. It says what is accepted (RFC 9110, section 12.5.3)."""
+    """The response to a compressed body.
+
+    Its Accept-Encoding says what is accepted (RFC 9110, section 12.5.3).
+    """
 
     status = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
@@ -215,9 +218,10 @@ class DatabaseUnavailable(APIError):
 
 
 class DatabaseUnusable(DatabaseUnavailable):
-    """A database that is there, and is not set up so that the service can use it.
+    """The database responds, but its set-up does not allow the service to use it.
 
-    Only an operator can tell the difference, so the response is the same.
+    The response is the same as for DatabaseUnavailable, because only an operator can do something
+    about the difference.
     """
 
 
@@ -246,7 +250,7 @@ class AuthUnavailable(APIError):
         self.headers = {"Retry-After": str(seconds)}
 
 
-# Errors that are the fault of the database and not of the statement. The classes name SQLSTATEs
+# Errors that the database causes, not the statement. The classes stand for SQLSTATEs
 # (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _DATABASE_AT_FAULT = (
     psycopg2.OperationalError,
@@ -258,5 +262,5 @@ _DATABASE_AT_FAULT = (
 
 
 def is_database_at_fault(error: BaseException | None) -> bool:
-    """Return whether the same statement may well succeed at another time."""
+    """Return whether the same statement may succeed at another time."""
     return isinstance(getattr(error, "orig", error), _DATABASE_AT_FAULT)

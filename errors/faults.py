@@ -1,4 +1,4 @@
-"""What is wrong with the input of a request, in sentences for people."""
+"""Describe what is wrong with the input of a request, in sentences for people."""
 
 import re
 from collections.abc import Sequence
@@ -8,22 +8,23 @@ MAX_ERRORS = 20  # in one response
 MAX_DETAIL = 300  # characters of `detail`, unless its first sentence is longer
 MORE = "There are more errors."
 
-# A text that begins with one of these goes on after the name of the field. Another is a sentence.
+# A text that begins with one of these verbs continues a sentence that begins with the field's name.
+# Any other text is a whole sentence.
 _VERB = re.compile(
     r"(must|mustn't|should|may|can|cannot|can't|is|isn't|was|wasn't|will|won't|has|hasn't|have|"
     r"haven't|does|doesn't|needs|contains)\b"
 )
-# A name that the client made up is repeated in a response only if it is one of these.
+# A response repeats a name that the client made up only if the name has this form.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-# Names of fields, and aliases such as `filter[status]`. Keys of a dictionary are shown only if they
-# look like one. So is what pydantic calls a part of a union, if it is short (`int`).
+# The form of field names, and of aliases such as `filter[status]`. A response shows the keys of a
+# dictionary, and pydantic's names for the parts of a union (such as `int`), only in this form.
 _FIELD = re.compile(r"[A-Za-z0-9_.$@\[\]-]{1,40}")
 
 
 class Fault(NamedTuple):
     """One thing that is wrong. `text` is a sentence without its subject, or a whole sentence.
 
-    `field` is where: `body.title`, `query.limit`, or the whole `body` or `request`.
+    `field` says where it is: `body.title`, `query.limit`, or the whole `body` or `request`.
     """
 
     field: str
@@ -31,7 +32,7 @@ class Fault(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """`text` as a sentence that reads well without anything around it."""
+        """`text` as a whole sentence."""
         text = f"{self._subject} {self.text}" if _VERB.match(self.text) else self.text
         return text if text.endswith((".", "!", "?")) else f"{text}."
 
@@ -45,7 +46,7 @@ class Fault(NamedTuple):
 
 
 def field_name(location: Sequence[int | str]) -> str:
-    """Return the name of a field, with nothing in it that is not a plain name."""
+    """Return the name of a field, without the parts of `location` that don't look like a name."""
     return ".".join(str(part) for part in location if _FIELD.fullmatch(str(part)))
 
 

@@ -1,4 +1,4 @@
-"""Where an exception becomes a response."""
+"""Convert exceptions to error responses."""
 
 import asyncio
 from collections.abc import Iterable
@@ -29,19 +29,19 @@ from errors.wording import faults
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
 # The detail of FastAPI's 400 for a body that it could not read, whatever the reason.
 _UNREADABLE = "There was an error parsing the body"
-# Of a database that is not in UTF-8, which the log names when the service connects to it.
+# For a database that is not in UTF-8. The log names its encoding when the service connects to it.
 NO_SUCH_CHARACTER = Fault("request", "has characters that the encoding of the database lacks")
 
 
 def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
-    """Return the response to any exception of the request of `scope`."""
+    """Return the response to `error`, any exception that the request of `scope` raised."""
     if isinstance(error, APIError):
         return error
     if isinstance(error, RequestValidationError):
         return _invalid_input(error)
     if isinstance(error, HTTPException):
         return _http_error(error, app, scope)
-    if isinstance(error, asyncio.CancelledError):  # only a stop of the service cancels a request
+    if isinstance(error, asyncio.CancelledError):  # only a shutdown cancels a request
         return DatabaseUnavailable(
             "the service stopped first; a write may or may not have happened"
         )
@@ -53,7 +53,7 @@ def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
 
 
 def _http_error(error: HTTPException, app: FastAPI, scope: Scope) -> APIError:
-    """Return one of our errors for an exception of the framework, else OtherError."""
+    """Return one of our errors if the framework raised `error`, else an OtherError."""
     endpoint = scope.get("endpoint")
     if error.status_code == 404 and isinstance(endpoint, Router | None):  # no route has the path
         return NotFound()
@@ -67,14 +67,14 @@ def _http_error(error: HTTPException, app: FastAPI, scope: Scope) -> APIError:
 
 
 def _invalid_input(error: RequestValidationError) -> InvalidInput:
-    """Return what FastAPI found wrong with the input, in our words."""
+    """Return the errors that FastAPI found in the input, in our words."""
     if isinstance(error.__cause__, JSONDecodeError):
         return InvalidInput(unreadable_body(error.__cause__))
     return InvalidInput(*faults(error.errors()))
 
 
 def _is_unreadable_body(error: HTTPException) -> bool:
-    """Return whether FastAPI or Starlette could not read a body, for which they have one status."""
+    """Return whether FastAPI or Starlette raised `error` because it could not read a body."""
     form = error.__context__
     is_form = isinstance(form, MultiPartException) and error.detail == form.message
     return error.status_code == 400 and (is_form or error.detail == _UNREADABLE)
@@ -82,7 +82,7 @@ def _is_unreadable_body(error: HTTPException) -> bool:
 
 def _methods_of(app: FastAPI, scope: Scope) -> set[str]:
     """Return every method that the routes of `app` accept on the path of `scope`."""
-    # A mount has already changed the scope so that its own routes match.
+    # A mount has already changed `root_path` so that its own routes match.
     root_path = scope.get("app_root_path", scope.get("root_path", ""))
     return _methods(app.routes, {**scope, "root_path": root_path, "path_params": {}})
 
@@ -97,7 +97,7 @@ def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
             found |= route.methods or set()
         elif isinstance(route, Mount):
             found |= _methods(route.routes, {**scope, **inner})
-        else:  # an included router shows only whether it accepts a method
+        else:  # an included router only tells whether it accepts a given method
             asked = {method: route.matches({**scope, "method": method})[0] for method in METHODS}
             found |= {method for method, match in asked.items() if match is Match.FULL}
     return found
@@ -119,8 +119,8 @@ class OtherError(APIError):
     status = property(lambda self: self.status_code)
 
 
-# Statuses whose name is not the code that the service already uses, or differs between versions of
-# Python.
+# The codes of statuses whose name in Python differs from the code that the service uses, or depends
+# on the version of Python.
 _CODES = {
     413: "PAYLOAD_TOO_LARGE",
     416: "RANGE_NOT_SATISFIABLE",

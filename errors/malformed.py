@@ -1,4 +1,4 @@
-"""Our words for bodies that can't be read, which say where and repeat nothing."""
+"""Our messages for bodies that can't be read. They say where, and repeat nothing of the body."""
 
 import re
 from json import JSONDecodeError
@@ -7,9 +7,9 @@ from errors.faults import Fault
 
 
 def malformed_json(error: ValueError, body: bytes) -> Fault:
-    """Return the fault of a body that pydantic_core's `from_json` refused.
+    """Return what is wrong with a body that pydantic_core's `from_json` refused.
 
-    It says where, in characters, and repeats nothing of the body.
+    The text has the line and the column, which is in characters and not in bytes.
     """
     if not body.strip():
         return Fault("body", "must not be empty")
@@ -32,7 +32,7 @@ def _json_rule(message: str) -> str:
 
 
 def unreadable_body(cause: BaseException | None) -> Fault:
-    """Return the fault of a body that Python's JSON decoder or a parser of forms refused."""
+    """Return what is wrong with a body that Python's JSON decoder or a form parser refused."""
     match cause:
         case UnicodeDecodeError():
             text = "must be JSON in UTF-8"

@@ -1,6 +1,6 @@
-"""Our words for what pydantic and FastAPI find wrong with input.
+"""Our messages for the errors that pydantic and FastAPI find in input.
 
-Their own sentences are for programmers, may repeat what was sent, and change with their versions.
+Their own messages are for programmers, may repeat the input, and change between versions.
 """
 
 import re
@@ -16,17 +16,17 @@ from pydantic_core import core_schema
 from errors.faults import MAX_ERRORS, NAME, Fault, field_name
 from schemas import NO_NUL, NOT_BLANK
 
-NOT_VALID = "is not valid"  # where more can't be said without the words of a library
+NOT_VALID = "is not valid"  # if only a library's own message says more
 _PYDANTIC = frozenset(get_args(core_schema.ErrorType))
 _LIBRARIES = {*sys.stdlib_module_names, "pydantic", "pydantic_core", "fastapi", "starlette"}
 _RAISED = ("value_error", "assertion_error")  # by a validator, perhaps a developer's own
 
-# The location of these ends with a name that the client made up. The second is of schemas.py.
+# Errors whose location ends with a name that the client made up. schemas.py defines the second.
 _UNKNOWN = ("extra_forbidden", "unknown_parameter")
 
-# Each text, and the kinds of error that it is for: those of pydantic-core
+# Each text, and the types of error that it is for: first those of pydantic-core
 # (https://docs.pydantic.dev/latest/errors/validation_errors/), then those of pydantic itself. The
-# values in braces are rules. They are never what was sent.
+# values in braces come from the rules, never from the input.
 _TEXTS = {
     "is required": """missing missing_argument missing_keyword_only_argument
         missing_positional_only_argument""",
@@ -98,7 +98,7 @@ _TEXTS = {
         pattern_regex""",
     "must be a time zone such as Europe/Berlin": "zoneinfo_str",
     "must be a name and an e-mail address": "name_email_type",
-    # Rules that are about Python and not about input.
+    # Errors about Python objects rather than about input.
     NOT_VALID: """no_such_attribute needs_python_object invalid_key get_attribute_error
         dataclass_exact_type default_factory_not_called iteration_error set_item_not_hashable
         missing_sentinel_error ellipsis_error is_instance_of is_subclass_of callable_type
@@ -107,7 +107,7 @@ _TEXTS = {
         not_operation_failed""",
 }
 TEXTS = {kind: text for text, kinds in _TEXTS.items() for kind in kinds.split()}
-# Patterns of ours: what each asks for.
+# Our own patterns, and what each of them requires.
 _PATTERNS = {
     NO_NUL: "must not contain a NUL character",
     NOT_BLANK: "must not be blank or contain a NUL character",
@@ -115,16 +115,19 @@ _PATTERNS = {
 
 
 def faults_of(error: ValidationError, location: tuple[str, ...]) -> list[Fault]:
-    """Return what pydantic found wrong with the value at `location`."""
+    """Return the errors that pydantic found in the value at `location`."""
     return faults(error.errors(include_url=False), location)
 
 
 def faults(details: Iterable[Mapping[str, Any]], location: tuple[str, ...] = ()) -> list[Fault]:
-    """Return pydantic's details in our words: as many as one response has, and one more."""
+    """Return pydantic's details in our words.
+
+    There is up to one more than a response lists, so that `detail_of` can say that there are more.
+    """
     found = (
         _fault((*location, *detail["loc"]), detail) for detail in islice(details, MAX_ERRORS + 1)
     )
-    return list(dict.fromkeys(found))  # the parts of a union may say the same
+    return list(dict.fromkeys(found))  # several parts of a union may have the same error
 
 
 def _fault(location: Sequence[int | str], detail: Mapping[str, Any]) -> Fault:
@@ -135,10 +138,10 @@ def _fault(location: Sequence[int | str], detail: Mapping[str, Any]) -> Fault:
 
 
 def text_of(detail: Mapping[str, Any]) -> str:
-    """Return what is wrong, without the subject of the sentence.
+    """Return what is wrong, as a sentence without its subject.
 
-    A developer's own text comes through: that of a ValueError, an AssertionError or a
-    PydanticCustomError of a validator, and that of a `Message` of schemas.py.
+    A developer's own text is kept: that of a ValueError, an AssertionError or a PydanticCustomError
+    that a validator raised, and that of a `Message` (schemas.py).
     """
     kind, context = detail["type"], detail.get("ctx") or {}
     if kind in _RAISED:
@@ -153,7 +156,7 @@ def text_of(detail: Mapping[str, Any]) -> str:
 
 
 def _filled(text: str, context: Mapping[str, Any]) -> str:
-    filled = re.sub(r"'([^']*)'", r"\1", text.format_map(context))  # of 'asc' or 'desc'
+    filled = re.sub(r"'([^']*)'", r"\1", text.format_map(context))  # no quotes in 'asc' or 'desc'
     return re.sub(r"\b1 (character|item|byte|digit)s\b", r"1 \1", filled)
 
 
@@ -162,14 +165,14 @@ def _raised(error: BaseException | None) -> str:
 
 
 def _is_own(error: BaseException) -> bool:
-    """Return whether a `raise` of a developer's made `error`, and not Python or a library.
+    """Return whether a developer's own `raise` made `error`, and not Python or a library.
 
-    A validator may call `int(value)` or `json.loads(value)`: their texts repeat what was sent.
+    A validator may call `int(value)` or `json.loads(value)`, whose messages repeat the input.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if trace is None:  # no code in Python raised it, as with BeforeValidator(int)
+    if trace is None:  # no Python code raised it, as with BeforeValidator(int)
         return False
     module = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
     instruction = opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]]

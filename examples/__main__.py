@@ -1,7 +1,7 @@
 """Start the example frontend with everything that it needs, and stop all of it with Ctrl+C.
 
-The service and its Postgres, the auth server and the frontend's dev server are processes of one
-machine. The auth server keeps its tables in the same Postgres. `--help` has the ports.
+The service, its Postgres, the auth server and the frontend's dev server run on this machine. The
+auth server keeps its tables in the same Postgres. `--help` lists the ports.
 """
 
 import os
@@ -55,12 +55,12 @@ def arguments() -> Namespace:
 
 
 def origin(given: Namespace) -> str:
-    """Return the origin of the page. The dev server passes on the requests for the other two."""
+    """Return the origin of the page. Its dev server passes requests on to the other two."""
     return f"http://localhost:{given.frontend_port}"
 
 
 def variables_of_service(given: Namespace) -> Variables:
-    """Return the settings that the example needs. They win over those of `.env`."""
+    """Return the settings that the example needs. They override those in `.env`."""
     return {
         "ENVIRONMENT": "development",
         "PORT": str(given.api_port),
@@ -84,7 +84,7 @@ def auth_variables(given: Namespace, settings: Settings, database: URL) -> Varia
 
 
 def start(processes: Processes, given: Namespace, auth: Variables) -> None:
-    """Start the three processes. The service migrates at its start; the auth server does before."""
+    """Start the three processes. The service migrates its database itself."""
     processes.start("service", [sys.executable, "main.py"], ROOT, {})
     processes.run("auth", node.command("--import", "tsx", "migrate.ts"), AUTH, auth)
     processes.start("auth", node.command("--import", "tsx", "server.ts"), AUTH, auth)
@@ -98,7 +98,7 @@ def start(processes: Processes, given: Namespace, auth: Variables) -> None:
 
 
 def wait_for_all(processes: Processes, given: Namespace) -> None:
-    """Return once all three serve. The service is healthy once its tables are there."""
+    """Wait until all three serve requests. The service is healthy once its tables exist."""
     for name, port, path in (
         ("The service", given.api_port, "/health"),
         ("The auth server", given.auth_port, "/api/auth/ok"),

@@ -1,4 +1,4 @@
-"""Node.js and the packages of a folder."""
+"""Check that Node.js is installed, and install the packages of a folder."""
 
 import re
 import shutil
@@ -10,13 +10,13 @@ from sqlalchemy.engine import URL
 
 from examples.processes import Processes
 
-OLDEST = (20, 19)  # Vite's (https://vite.dev/guide/)
+OLDEST = (20, 19)  # for Vite (https://vite.dev/guide/)
 MISSING = "Node.js 20.19 or later is needed, with npm: https://nodejs.org"
 INSTALL = ("ci", "--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier")
 
 
 def check() -> None:
-    """End the process with a sentence if node or npm is missing or too old."""
+    """End the process with a message if node or npm is missing or too old."""
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
         sys.exit(f"{MISSING}.")
@@ -39,7 +39,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def database_url(url: URL) -> str:
-    """Return `url` as node-postgres reads it. A socket's folder is a parameter, beside a host.
+    """Return `url` in the form of node-postgres, in which a socket's folder needs a host too.
 
     https://node-postgres.com/features/connecting#unix-domain-sockets
     """

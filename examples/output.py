@@ -1,4 +1,4 @@
-"""What the command writes: lines of its own, and those of each process behind its name."""
+"""The output of the command: its own lines, and those of each process after its name."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ _lock = Lock()
 
 
 def say(line: str) -> None:
-    """Write a line. Once the terminal is closed, lines are lost, which stops nothing."""
+    """Write a line, or drop it if the terminal is closed."""
     with _lock, suppress(OSError, ValueError):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

@@ -1,14 +1,14 @@
-"""Whether the ports are free, before anything starts."""
+"""Check that the ports are free before anything starts."""
 
 import errno
 import socket
 import sys
 
-LOOPBACK = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))  # what localhost stands for
+LOOPBACK = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))  # localhost means both
 
 
 def check(api: int, auth: int, frontend: int) -> None:
-    """End the process with a sentence if a port is in use."""
+    """End the process with a message if a port is in use."""
     for option, port in (
         ("--api-port", api),
         ("--auth-port", auth),

@@ -1,4 +1,4 @@
-"""The processes of the example: started in groups of their own, stopped together."""
+"""The processes of the example, which start in groups of their own and stop together."""
 
 import os
 import signal
@@ -14,22 +14,22 @@ from typing import Self
 from examples import output
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERVAL = 0.1  # seconds between two looks at the processes
+INTERVAL = 0.1  # seconds between checks of the processes
 STOP_TIMEOUT = 12  # seconds; the service takes up to 10
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
 class Processes:
-    """Runs processes until a signal arrives or one of them ends. A context manager.
+    """A context manager that runs processes until a signal arrives or one of them ends.
 
-    Each has a session of its own: the terminal sends Ctrl+C to this process alone, which then stops
-    the others in order.
+    Each process has its own session. So the terminal sends Ctrl+C only to this process, which then
+    stops the others in order.
     """
 
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._stopping = Event()
-        # `uv run` is the parent. If that is killed, no signal arrives.
+        # The parent is `uv run`. If it is killed, no signal arrives here.
         self._parent = os.getppid()
 
     def __enter__(self) -> Self:
@@ -40,7 +40,7 @@ class Processes:
             text=True,
         )
         for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) has SIGHUP ignored
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1) ignores SIGHUP
                 signal.signal(number, lambda *_: self._stopping.set())
         return self
 
@@ -92,7 +92,7 @@ class Processes:
 
     @contextmanager
     def stopped_at_exit(self) -> Iterator[None]:
-        """Stop the processes at the end of the context, before what they use."""
+        """Stop the processes when the context ends, before the resources that they use."""
         try:
             yield
         finally:
@@ -111,7 +111,7 @@ class Processes:
         sys.exit(1)
 
     def _stop(self) -> None:
-        """Stop the last process first. One that does not stop in time is killed, with its group."""
+        """Stop the processes, the last one first. Then kill what is left of each group."""
         running = [*self._running.values()][::-1]
         self._running.clear()
         for process in running:

@@ -1,7 +1,7 @@
-"""Stops the processes of the example if the command is killed before it could do so.
+"""Stop the processes of the example if the command is killed before it could do so.
 
-It reads the process id of each from its input, and a negative one once that process has ended. The
-input ends when the command does, however it ends: the kernel closes the pipe.
+The input has the id of each process that starts, and the negative id once that process has ended.
+When the command ends in any way, the kernel closes the pipe, and the input ends.
 """
 
 import os
@@ -14,7 +14,7 @@ STOP_TIMEOUT = 12  # seconds, as in processes.py
 
 
 def main() -> None:
-    """Wait for the command to end, then stop what still runs."""
+    """Wait for the command to end, then stop the processes that still run."""
     pids: list[int] = []
     for line in sys.stdin:
         pid = int(line)

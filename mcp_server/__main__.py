@@ -8,7 +8,7 @@ from mcp_server.server import stdio_server
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until the client leaves, or a signal to stop. A wrong setting ends the process."""
+    """Serve until the client disconnects or a signal arrives. A wrong setting ends the process."""
     if arguments == ["http"]:
         serve(settings.read(settings.HttpSettings))
     elif not arguments:

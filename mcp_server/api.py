@@ -55,10 +55,11 @@ class TasksApi:
     ) -> Any:
         """Return the JSON of the API's response, or None if it has no body.
 
-        Waits and tries again as `Retry-After` says. An `Idempotency-Key` lets a creation be
-        repeated. `once`: the request is repeated only if the first one had no effect.
+        A failed request is retried after the time in `Retry-After`. A creation can be retried
+        because it has an `Idempotency-Key`. With `once`, a request is retried only if the failed
+        attempt had no effect.
 
-        Raises ToolError with the `detail` of the API.
+        Raises ToolError with the API's `detail`.
         """
         headers = dict(self._headers)
         if method == "POST":
@@ -142,11 +143,11 @@ def _content(response: httpx2.Response) -> Any:
 
 @asynccontextmanager
 async def http_client(url: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client for all callers, which remembers nothing of any of them.
+    """Yield an HTTP client for all callers, which keeps no data of any of them.
 
-    It follows no redirect, which could take a token elsewhere, and keeps no cookie, which a proxy
-    could have set for another user. It opens as many connections as there are calls, because the
-    API lets users take turns and a queue here would not.
+    It does not follow redirects, which could send a token elsewhere, and does not keep cookies,
+    which a proxy could have set for another user. It does not limit the number of connections,
+    because the API shares its time fairly among users and a queue here would not.
     """
     async with httpx2.AsyncClient(
         base_url=url,

@@ -20,7 +20,7 @@ class Call:
 
 
 class RequireToken:
-    """Middleware that sends a 401 to a request without a usable token, and lets only POST pass.
+    """Middleware that passes on only POST requests with a usable token, and refuses others.
 
     It does not verify the token, because the API does so with every request. When the API refuses
     the token, the response becomes a 401 too, so that the client signs in again.
@@ -75,8 +75,8 @@ class RequireToken:
 def _caller(scope: Scope) -> Caller:
     """Return the caller of a request. Raises InvalidToken.
 
-    An expired token is refused here and not only by the API, so that a client learns it from the
-    first response and can get another token (RFC 6750, section 3.1).
+    An expired token is refused here, before any call of the API, so that the client learns of it
+    from the first response and can get another token (RFC 6750, section 3.1).
     """
     caller = caller_of(_token(scope))
     if caller.has_expired:
@@ -97,5 +97,5 @@ def _token(scope: Scope) -> str:
 
 
 def _quotable(text: str) -> str:
-    """Return `text` as it may stand in a quoted string (RFC 6750, section 3)."""
+    """Return `text` without what a quoted string must not contain (RFC 6750, section 3)."""
     return "".join(char for char in text if " " <= char <= "~" and char not in '"\\')

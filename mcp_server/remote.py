@@ -1,4 +1,4 @@
-"""The server over streamable HTTP: each request is its own client's, and nothing is kept of it."""
+"""The server over streamable HTTP, which keeps no state between requests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,14 +18,14 @@ from mcp_server.server import State, make_server
 from mcp_server.settings import HttpSettings
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"  # RFC 9728, section 3
-LARGEST_BODY = 65_536  # bytes of a request, as many as the API reads
+LARGEST_BODY = 65_536  # bytes of a request; the API has the same limit
 
 
 def http_app(settings: HttpSettings) -> ASGIApp:
     """Return the application that serves MCP at the path of MCP_URL.
 
-    A response is one JSON document (and not a stream), so that its status can still be a 401 after
-    the API has refused the token.
+    A response is one JSON document and not a stream, so that its status can still become 401 when
+    the API refuses the token.
     """
     url = urlsplit(settings.mcp_url)
     app = _server(settings).streamable_http_app(
@@ -40,7 +40,7 @@ def http_app(settings: HttpSettings) -> ASGIApp:
 
 
 def serve(settings: HttpSettings) -> None:
-    """Serve until a signal to stop."""
+    """Serve until a signal arrives."""
     uvicorn.run(http_app(settings), host=settings.mcp_host, port=settings.mcp_port)
 
 
@@ -58,7 +58,7 @@ def _server(settings: HttpSettings) -> MCPServer[State]:
             yield State(tasks_of)
 
     server = make_server(lifespan)
-    # A client derives the second path from MCP_URL; some only know the first.
+    # Clients derive the second path from MCP_URL, but some clients only know the first path.
     for path in (METADATA_PATH, METADATA_PATH + urlsplit(settings.mcp_url).path):
         server.custom_route(path, ["GET"])(_metadata(settings))
     return server
@@ -80,7 +80,7 @@ def _metadata(settings: HttpSettings) -> Any:
 
 
 def _security(origin: str, host: str) -> TransportSecuritySettings:
-    """Refuse requests that a web page of another site makes, by DNS rebinding too."""
+    """Refuse requests from web pages of other sites, including those that use DNS rebinding."""
     local = ("127.0.0.1:*", "localhost:*", "[::1]:*")
     return TransportSecuritySettings(
         allowed_hosts=[host, *local],

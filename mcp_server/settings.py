@@ -54,7 +54,7 @@ class StdioSettings(ApiSettings):
     @field_validator("tasks_token")
     @classmethod
     def _check_token(cls, value: SecretStr) -> SecretStr:
-        """Return the token alone, also if it was copied from a header."""
+        """Return the token without the `Bearer` that it has if it was copied from a header."""
         token = re.sub(r"^bearer\s+", "", value.get_secret_value(), flags=re.IGNORECASE)
         try:
             caller_of(token)
@@ -98,7 +98,7 @@ Wanted = TypeVar("Wanted", bound=ApiSettings)
 
 
 def read(kind: type[Wanted]) -> Wanted:
-    """Return the settings. A wrong one ends the process with a sentence that names it."""
+    """Return the settings. A wrong one ends the process with a message that names it."""
     try:
         return kind()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a token says, read without verifying it, because the API verifies every token."""
+"""Read a token without verifying it, because the API verifies every token."""
 
 import base64
 import binascii
@@ -7,8 +7,8 @@ import math
 import time
 from typing import Any, NamedTuple
 
-LEEWAY = 10  # seconds of clock difference, as many as the API allows
-MAX_LENGTH = 16 * 1024  # characters, as many as the API reads
+LEEWAY = 10  # seconds of clock difference; the API allows the same
+MAX_LENGTH = 16 * 1024  # characters; the API has the same limit
 
 
 class InvalidToken(ValueError):

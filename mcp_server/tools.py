@@ -1,6 +1,7 @@
 """The tools: what an assistant can do with a user's tasks.
 
-Their names, docstrings, types and limits are what the assistant reads. Each tool is one request.
+The assistant reads their names, docstrings, types and limits. Each tool sends one request to the
+API.
 """
 
 from collections.abc import Callable
@@ -128,7 +129,7 @@ async def delete_task(tasks: Tasks, task_id: TaskId) -> Deleted:
 
 async def clear_completed_tasks(tasks: Tasks) -> Deleted:
     """Delete every completed task of the user for good. Ask the user before you call it."""
-    # A repeated request would count only what the first one left.
+    # A retry would count only the tasks that the first attempt has left.
     cleared = await tasks.request("DELETE", query={"status": "completed"}, once=True)
     return Deleted.model_validate(cleared)
 
@@ -139,7 +140,7 @@ async def task_stats(tasks: Tasks) -> Stats:
 
 
 def _hints(*, reads: bool = False, destroys: bool = False, repeats: bool = True) -> ToolAnnotations:
-    """Say what a call may do. `repeats`: a repeated call has no additional effect."""
+    """Return hints about a tool. `repeats` says that a repeated call has no additional effect."""
     return ToolAnnotations(
         read_only_hint=reads,
         destructive_hint=destroys,
@@ -148,7 +149,7 @@ def _hints(*, reads: bool = False, destroys: bool = False, repeats: bool = True)
     )
 
 
-# A change overwrites what was there, which the specification calls destructive.
+# A change overwrites the old text, which the specification calls destructive.
 TOOLS: tuple[tuple[Callable[..., Any], str, ToolAnnotations], ...] = (
     (add_task, "Add a task", _hints(repeats=False)),
     (list_tasks, "List or search tasks", _hints(reads=True)),

@@ -1,6 +1,6 @@
 """Print an MCP session as Markdown: `python -m mcp_server.transcript` with TASKS_TOKEN.
 
-It adds two tasks to the list of the token's user, and deletes them at the end.
+The session adds two tasks to the list of the token's user, and deletes them at the end.
 """
 # ruff: noqa: T201
 
@@ -19,7 +19,7 @@ Step = tuple[str, dict[str, Any]]
 
 
 async def session(client: Client) -> None:
-    """List the tools; then add, search, complete, count, and delete."""
+    """List the tools, then add, search, complete, count and delete tasks."""
     print(f"Connected by MCP {client.protocol_version}.\n")
     print("| tool | hints | what it does |\n| --- | --- | --- |")
     for tool in (await client.list_tools()).tools:

@@ -14,8 +14,8 @@ from middleware.response_headers import CORS_HEADERS
 from middleware.security_headers import RawHeader, with_defaults
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-# A header that the service does not read is allowed too if frontends send it without asking the
-# person who wrote them. Allowing it costs nothing, and refusing it breaks every call of the page.
+# Headers that the service does not read are allowed too if libraries send them without the frontend
+# developer's knowledge. Allowing one costs nothing. Refusing one breaks every call of the page.
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -38,15 +38,17 @@ REQUEST_HEADERS = (
     "X-PostHog-Distinct-Id",
     "X-PostHog-Session-Id",
     "X-PostHog-Window-Id",
-    # HTTP clients: against caches (axios-cache-interceptor sends all three), by habit of older
-    # libraries, axios with a cookie of that name, clients that OpenAPI Generator made.
+    # Sent by axios-cache-interceptor.
     "Cache-Control",
     "Expires",
     "Pragma",
+    # Sent by older libraries.
     "X-Requested-With",
+    # Sent by axios if there is a cookie XSRF-TOKEN.
     "X-XSRF-TOKEN",
+    # Sent by clients that OpenAPI Generator made.
     "User-Agent",
-    # ngrok's free tunnels show a browser a page of their own without it.
+    # Without it, ngrok's free tunnels show browsers a warning page instead of the response.
     "ngrok-skip-browser-warning",
 )
 RESPONSE_HEADERS = (
@@ -67,7 +69,7 @@ def _is_preflight(scope: Scope) -> bool:
 
 
 class CORSMiddleware(StarletteCORSMiddleware):
-    """Starlette's middleware with our origins, and refused preflights in our error format."""
+    """Starlette's middleware, with refused origins logged and refused preflights in our format."""
 
     def __init__(
         self,
@@ -86,14 +88,16 @@ class CORSMiddleware(StarletteCORSMiddleware):
             expose_headers=RESPONSE_HEADERS,
         )
         self._simple = tuple(Headers(self.simple_headers).raw)
+        self._of_refused_origin = (*self._simple, VARY)
         self._refused = RefusedOrigins()
 
     def __call__(  # type: ignore[override]  # not async: each request would keep a coroutine
         self, scope: Scope, receive: Receive, send: Send
     ) -> Awaitable[None]:
-        """Respond to a preflight, or name the CORS headers that the response gets (below).
+        """Respond to a preflight, or put the CORS headers of the response into the scope.
 
-        The middleware inside adds them (errors.py), so that one wrapper of `send` adds all headers.
+        The middleware inside this one (errors.py) adds them to the response, so that one wrapper of
+        `send` adds all headers.
         """
         if scope["type"] != "http":
             return self.app(scope, receive, send)
@@ -103,8 +107,8 @@ class CORSMiddleware(StarletteCORSMiddleware):
                 origin = value.decode("latin-1")
         if origin and scope["method"] == "OPTIONS" and _is_preflight(scope):
             return self._respond_to_preflight(scope, receive, send)
-        scope[CORS_HEADERS] = self.headers_for(origin)
-        if origin and not self.is_allowed_origin(origin):
+        scope[CORS_HEADERS] = headers = self.headers_for(origin)
+        if headers is self._of_refused_origin:
             self._refused.log_origin(scope, origin)
         return self.app(scope, receive, send)
 
@@ -114,7 +118,7 @@ class CORSMiddleware(StarletteCORSMiddleware):
             return WITHOUT_ORIGIN
         if self.is_allowed_origin(origin):
             return (*self._simple, (b"access-control-allow-origin", origin.encode()), VARY)
-        return (*self._simple, VARY)
+        return self._of_refused_origin
 
     async def _respond_to_preflight(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

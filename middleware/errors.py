@@ -25,19 +25,21 @@ from observability import logs
 from observability.instruments import record_error
 from observability.timing import SlowRequests
 
-# The response of a route of our own (routing/fast_routes.py), if that serves the request.
+# Returns the response of a fast route (routing/fast_routes.py), or None if no such route serves the
+# request.
 FastResponse = Callable[[Scope, Receive], Coroutine[Any, Any, Response] | None]
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
-_LOGGED = "error_logged"  # in the scope of a request whose exception is raised a second time
+_LOGGED = "error_logged"  # in the scope of a request whose exception was logged and is raised again
 ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
 
 
 class ErrorsMiddleware:
-    """Respond to every exception in our error format, inside CORS so that a 500 has its headers.
+    """Middleware that responds to every exception in our error format.
 
-    It replaces Starlette's ServerErrorMiddleware and ExceptionMiddleware. The first runs outside
-    CORS, and the two together made each waiting request 2.5 KB larger.
+    It runs inside CORS, so that a 500 has the CORS headers too. It replaces Starlette's
+    ServerErrorMiddleware, which runs outside CORS, and ExceptionMiddleware. The two together made
+    each waiting request 2.5 KB larger.
     """
 
     def __init__(self, app: ASGIApp, handler: ExceptionHandler | None = None) -> None:
@@ -45,12 +47,12 @@ class ErrorsMiddleware:
         self.handler = handler  # a custom handler for Exception
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return a coroutine, and be none: each waiting request would keep one more."""
+        """Return a coroutine. An `async` method would keep one more for each waiting request."""
         respond = self.respond if scope["type"] == "http" else self.app
         return respond(scope, receive, send)
 
     async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application respond, or respond to its exception."""
+        """Call the application. If it raises an exception, send an error response."""
         started = False
 
         async def observed(message: Message) -> None:
@@ -82,7 +84,7 @@ class ErrorsMiddleware:
             await _send_handled(self.handler, error, scope, receive, send)
         else:
             await _send(error_response, scope, receive, send)
-        # A TestClient raises what the application did not handle, as FastAPI's documentation says.
+        # A TestClient raises exceptions that the application did not handle, as FastAPI documents.
         scope[_LOGGED] = is_in_test = "http.response.debug" in scope.get("extensions", ())
         return not (is_in_test and is_unhandled and error_response.status == 500)
 
@@ -98,7 +100,7 @@ class OutermostMiddleware(ErrorsMiddleware):
         slow_ms: float = inf,
         fast_response: FastResponse | None = None,
     ) -> None:
-        """Take `fast_response` if `app` would do nothing else to the response that it returns."""
+        """Pass `fast_response` only if `app` would return the same response without changes."""
         super().__init__(app, handler)
         self.slow = SlowRequests(slow_ms)
         self.log_requests = log_requests and logs.logger.isEnabledFor(logging.INFO)
@@ -136,9 +138,9 @@ class OutermostMiddleware(ErrorsMiddleware):
         self.slow.log(status, milliseconds, scope)
 
     def _send_whole(self, response: Response, scope: Scope, receive: Receive, send: Send) -> int:
-        """Send a response that needs nothing more, and return its status, or 0 if it needs more.
+        """Send a plain response in one step and return its status, or 0 if that can't be done.
 
-        Starlette's response sends two messages through a chain of wrappers.
+        Starlette would send two messages through a chain of wrappers.
         """
         send_whole = getattr(getattr(send, "__self__", None), "send_whole", None)
         is_plain = type(response).__call__ is Response.__call__ and response.background is None
@@ -146,8 +148,6 @@ class OutermostMiddleware(ErrorsMiddleware):
             return 0
         status = response.status_code
         headers = complete(response.raw_headers, scope)
-        if status < 400 and scope["method"] in WRITES and has_hung_up(receive):
-            _log_unheard({"status": status, "headers": headers}, scope)
         return status if send_whole(status, headers, response.body) else 0
 
 
@@ -158,8 +158,8 @@ def _no_fast_response(scope: Scope, receive: Receive) -> None:
 def has_hung_up(receive: Receive) -> bool:
     """Return whether the client has disconnected, as far as the server knows.
 
-    `receive` would wait for that, so it runs only until it waits. Starlette's
-    `Request.is_disconnected` takes two turns of the event loop, and reads only one message.
+    `receive` waits until the client disconnects, so this runs it only up to that point. Starlette's
+    `Request.is_disconnected` takes two iterations of the event loop, and reads only one message.
     """
     known = getattr(getattr(receive, "__self__", None), "disconnected", None)
     if isinstance(known, bool):  # our own server's (serving/exchange.py)
@@ -177,7 +177,7 @@ def has_hung_up(receive: Receive) -> bool:
 
 
 def _log_unheard(message: Message, scope: Scope) -> None:
-    """Log that a write happened but its client had gone before the response, and what it made."""
+    """Log that a client disconnected before the response to its write, and what it created."""
     headers = Headers(raw=message["headers"])
     made = f" (made {headers['location']})" if "location" in headers else ""
     text = "%d%s, but the client had gone before it was told"
@@ -185,7 +185,7 @@ def _log_unheard(message: Message, scope: Scope) -> None:
 
 
 def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
-    """Log an error that needs attention: a refused client, a failing database, a bug.
+    """Log an error that needs attention: a refused client, an unavailable database, or a bug.
 
     routing/refusals.py logs overload once a second.
     """
@@ -204,7 +204,7 @@ def _log(error: BaseException, answer: APIError, scope: Scope) -> None:
 def client_address(scope: Scope) -> str:
     """Return the client's address: the one that a trusted proxy forwarded, else the connection's.
 
-    A forwarded value that is not an address is not shown.
+    Return `-` if there is none, or if the forwarded value is not an address.
     """
     client = scope.get("client")
     return client[0] if client and ADDRESS.fullmatch(client[0]) else "-"

@@ -1,4 +1,4 @@
-"""Logs what CORS refuses: each origin once in ten minutes, because a page repeats its calls."""
+"""Log what CORS refuses, each origin once in ten minutes, because a page repeats its calls."""
 
 from math import inf
 from time import monotonic
@@ -15,20 +15,20 @@ MAX_LINES = 100  # within that time; a client can invent any number of origins
 
 
 class RefusedOrigins:
-    """The refusals that the log has had a line for since the interval began."""
+    """The refusals that were logged since the interval began."""
 
     def __init__(self) -> None:
         self._logged: set[str] = set()
         self._began = -inf
 
     def log_origin(self, scope: Scope, origin: str) -> None:
-        """Log a request, or a preflight, of an origin that is not allowed."""
+        """Log a request or a preflight from an origin that is not allowed."""
         if not _is_same_origin(scope, origin):
             text = f"The origin {excerpt(origin)} is not in ALLOWED_ORIGINS"
-            self._log(f"{text}, so a browser keeps responses from its pages", scope)
+            self._log(f"{text}, so browsers don't let its pages read responses", scope)
 
     def log_preflight(self, scope: Scope, origin: str) -> None:
-        """Log a preflight of an allowed origin, for a method or a header that is not allowed."""
+        """Log a preflight from an allowed origin for a method or a header that is not allowed."""
         headers = Headers(scope=scope)
         method = excerpt(headers["access-control-request-method"])
         names = excerpt(headers.get("access-control-request-headers", "").replace(" ", ""))
@@ -50,10 +50,11 @@ class RefusedOrigins:
 
 
 def _is_same_origin(scope: Scope, origin: str) -> bool:
-    """Return whether the page is the service's own, such as /docs, which CORS does not concern.
+    """Return whether the page is one of the service's own, such as /docs.
 
-    Browsers send Origin with a POST to the page's own origin too. A proxy may change Host, and
-    Sec-Fetch-Site is sent over TLS and to the loopback only.
+    CORS does not apply to these, but browsers send Origin with their POST requests too. One header
+    alone can't tell: a proxy may change Host, and browsers send Sec-Fetch-Site only over TLS and to
+    the loopback.
     """
     headers = Headers(scope=scope)
     is_own_host = origin.partition("://")[2] == headers.get("host")

@@ -6,7 +6,7 @@ from observability.request_id import HEADER, request_id
 
 
 def with_request_id(scope: Scope, send: Send) -> Send:
-    """Return `send` with the id as a header of the response to `scope`."""
+    """Return a `send` that adds the id of the request to the headers of the response."""
 
     async def send_with_id(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The headers that every response has, whatever makes it."""
+"""The headers of every response, whichever part of the service makes it."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from starlette.types import Scope
 from middleware.security_headers import DEFAULTS, NAMES, RawHeader, with_defaults
 from observability.request_id import HEADER, request_id
 
-CORS_HEADERS = "cors_headers"  # in the scope of a request: those that its response gets
+CORS_HEADERS = "cors_headers"  # the key of a scope that holds the CORS headers for the response
 
 
 def complete(headers: Sequence[RawHeader], scope: Scope) -> list[RawHeader]:
-    """Return `headers` with the request's id, its CORS headers, and those defaults it lacks."""
+    """Return `headers` with the request's id, the CORS headers, and defaults that are missing."""
     given = {name for name, _ in headers}
     cors: tuple[RawHeader, ...] = scope.get(CORS_HEADERS, ())
     for name, _ in cors:
@@ -25,7 +25,10 @@ def complete(headers: Sequence[RawHeader], scope: Scope) -> list[RawHeader]:
 def _merged(
     headers: Sequence[RawHeader], cors: Sequence[RawHeader]
 ) -> tuple[list[RawHeader], tuple[RawHeader, ...]]:
-    """Return both without names in common: `Vary` is a list, and CORS sets the others."""
+    """Return both, merged where they have a name in common.
+
+    `Vary` gets the values of both. The other headers get the value of `cors`.
+    """
     names = {name for name, _ in cors}
     varying = [value for name, value in (*headers, *cors) if name == b"vary"]
     kept = [header for header in headers if header[0] not in names]

@@ -1,9 +1,9 @@
 """The headers of every response, errors included.
 
-They are OWASP's for an API
-(https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers),
-except Strict-Transport-Security. That header makes a promise for a whole host, so only the server
-that terminates TLS there can send it. Browsers ignore it on plain HTTP (RFC 6797, section 8.1).
+OWASP recommends them for an API
+(https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers).
+Strict-Transport-Security is not among them: it applies to a whole host, so only the server that
+terminates TLS there can send it. Browsers ignore it on plain HTTP (RFC 6797, section 8.1).
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NAMES = frozenset(name for name, _ in DEFAULTS)
 
 
 def with_defaults(headers: Sequence[RawHeader]) -> list[RawHeader]:
-    """Return `headers` and the defaults that they don't set themselves."""
+    """Return `headers` and the defaults that are not in them."""
     given = dict(headers)
     if NAMES.isdisjoint(given):
         return [*headers, *DEFAULTS]

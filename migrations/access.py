@@ -1,7 +1,7 @@
-"""What keeps the service's role from using tables that are there, and what to run against it.
+"""Find what keeps the service's role from using existing tables, and the command that fixes it.
 
-It is read from the catalogs alone, without a lock on the tables, so that the check never waits
-behind a statement on them.
+The check only reads the catalogs, and takes no lock on the tables. So it never waits for a
+statement on them.
 """
 
 from functools import cache
@@ -13,14 +13,14 @@ import models  # noqa: F401  (fills the metadata)
 
 
 class Obstacle(NamedTuple):
-    """Why tables can't be used: its class, and a clause for the log."""
+    """The reason why tables can't be used: its kind, and a clause for the log."""
 
     kind: str
     clause: str
 
 
 READ_ONLY = "read-only"
-# The classes, the one to remove first at the top, and what the log says.
+# The kinds, in the order in which to remove them, and what the log says.
 CLAUSES = {
     "no rights on the schema": "the role can't see the tables; as their owner, run `{}`",
     "search path": "the tables are in a schema that search_path lacks; run `{}`",
@@ -29,15 +29,15 @@ CLAUSES = {
     "row security": "it hides every row, because there is no policy; as the owner, run `{}`",
     READ_ONLY: "{}; requests that only read are served",
 }
-# Tables are there, though they look as if they were missing.
+# With these obstacles, existing tables look as if they were missing.
 HIDING = ("no rights on the schema", "search path")
 
 # The function of 0003.
 NEXT_UPDATE = "tasks_next_update(timestamptz)"
 
-# Each row is a class, and what the clause names. A right on a column counts as one on the table:
-# if it is not enough, the statement that needs more fails. Postgres leaves a schema without USAGE
-# out of the search path, as if it were not in it.
+# Each row is a kind, and the text for its clause. A right on a column counts as a right on the
+# table. If it is not enough, the statement that needs more fails. Postgres ignores a schema in the
+# search path if the role has no USAGE on it.
 _OBSTACLES = """
 WITH needed AS (SELECT name, to_regclass(name) AS id FROM unnest(ARRAY[{tables}]) AS name),
 unseen AS (
@@ -83,14 +83,14 @@ WHERE current_setting('transaction_read_only')::boolean
 
 @cache
 def obstacles() -> str:
-    """Return SQL for the array of the obstacles, each as the array of its class and a text."""
+    """Return SQL for an array of the obstacles, each as an array of its kind and a text."""
     tables = ", ".join(f"'{table.name}'" for table in SQLModel.metadata.sorted_tables)
     rows = _OBSTACLES.replace("{tables}", tables).replace("{function}", NEXT_UPDATE)
     return f"ARRAY(SELECT ARRAY[kind, text] FROM ({rows}) AS found (kind, text) ORDER BY 1)"  # noqa: S608
 
 
 def worst(found: list[list[str]]) -> Obstacle | None:
-    """Return the obstacle to remove first, with all the texts of its class."""
+    """Return the obstacle to remove first, with all texts of its kind."""
     for kind, clause in CLAUSES.items():
         if texts := [text for each, text in found if each == kind]:
             return Obstacle(kind, clause.format("; ".join(texts)))

@@ -1,15 +1,15 @@
 -- Adopts a table `tasks` that another build made, for example by SQLModel.metadata.create_all; docs/adopting.md.
 --   psql "$MIGRATION_DATABASE_URL" --set ON_ERROR_STOP=1 --single-transaction --file migrations/adopt.sql
--- Stop the old service before. The script copies every task, with its id and its times, into a table as the
--- migrations make it, and keeps the old table as `before_adoption.tasks`. It happens as a whole or not at all.
--- A time without a time zone is taken as UTC. If the old service wrote local times, add, for example,
+-- Stop the old service first. The script copies every task, with its id and its times, into a table like the one that
+-- the migrations make, and keeps the old table as `before_adoption.tasks`. If it fails, it changes nothing.
+-- Times without a time zone are read as UTC. If the old service wrote local times, add, for example,
 --   --set zone=America/New_York
 
--- Another default of the role must not change what the statements see, or end them half-way.
+-- Override defaults of the role that would change what the statements see, or interrupt them.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SET LOCAL statement_timeout = 0;
 SET LOCAL lock_timeout = '5s';
-SET LOCAL row_security = off; -- a policy that hides tasks is an error then
+SET LOCAL row_security = off; -- so that a policy that hides tasks causes an error
 SELECT pg_advisory_xact_lock(7426031955) \g /dev/null
 \if :{?zone}
 \else
@@ -19,7 +19,7 @@ SELECT pg_advisory_xact_lock(7426031955) \g /dev/null
 CREATE TEMPORARY VIEW adopted_columns AS
 SELECT attname AS name, atttypid::regtype AS type, attidentity AS identity
 FROM pg_attribute WHERE attrelid = to_regclass('tasks') AND attnum > 0 AND NOT attisdropped;
--- The table is ours if it is as a migration left it, whichever migration that was.
+-- Whether the table was made by any of the migrations.
 SELECT EXISTS (SELECT FROM adopted_columns WHERE name = 'id' AND type = 'bigint'::regtype)
     AND (SELECT count(*) FROM adopted_columns WHERE type = 'timestamptz'::regtype) >= 2
     AND to_regclass('idempotency_keys') IS NOT NULL AND to_regclass('alembic_version') IS NOT NULL
@@ -99,7 +99,7 @@ BEGIN
 END
 $$;
 
--- A time without a time zone becomes a point in time. TimeZone, which the server sets, has no part in it.
+-- Convert times without a time zone from `zone`, whatever the server's setting TimeZone is.
 SELECT CASE type WHEN 'timestamptz'::regtype THEN 'created_at'
     ELSE format('created_at AT TIME ZONE %L', :'zone') END AS created_at
 FROM adopted_columns WHERE name = 'created_at' \gset
@@ -108,11 +108,11 @@ SELECT CASE type WHEN 'timestamptz'::regtype THEN 'updated_at'
 FROM adopted_columns WHERE name = 'updated_at' \gset
 DROP VIEW adopted_columns;
 
--- In a schema of its own, the old table's indexes and sequence keep no name from the new ones.
+-- Move the old table to another schema, so that its indexes and its sequence don't block the names of the new ones.
 CREATE SCHEMA before_adoption;
 ALTER TABLE tasks SET SCHEMA before_adoption;
 
--- The tables as the migrations up to 0002 make them; a test holds both equal.
+-- The tables as the migrations up to 0002 make them. A test compares them.
 CREATE TABLE tasks (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id text NOT NULL,
@@ -162,7 +162,7 @@ BEGIN
     IF (SELECT count(*) FROM tasks) <> (SELECT count(*) FROM before_adoption.tasks) THEN
         RAISE EXCEPTION 'Not every task was copied.';
     END IF;
-    -- Ids of deleted tasks are not given again either.
+    -- The ids of deleted tasks are not used again either.
     IF old_ids IS NOT NULL THEN
         EXECUTE format('SELECT last_value FROM %s WHERE is_called', old_ids) INTO last;
     END IF;
@@ -170,7 +170,7 @@ BEGIN
     IF last >= 1 THEN
         PERFORM setval(ids, last);
     END IF;
-    -- The roles that could use the old table can use the new ones.
+    -- Let the roles that could use the old table use the new ones.
     SELECT * INTO old FROM pg_class WHERE oid = 'before_adoption.tasks'::regclass;
     FOR allowed IN
         SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END AS role, privilege_type

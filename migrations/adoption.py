@@ -1,6 +1,6 @@
 """Recognise a table `tasks` that these migrations did not make.
 
-Every build that calls SQLModel.metadata.create_all leaves one behind. `adopt.sql` adopts it.
+A build that calls SQLModel.metadata.create_all makes such a table. `adopt.sql` adopts it.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """CHECK constraints for `alembic revision --autogenerate` and `alembic check`.
 
-Alembic's plugin finds those that only the models or only the database has, by their names. This
-adds those whose rules differ.
+Alembic's plugin compares names: it finds constraints that only the models or only the database has.
+This module also finds constraints whose rules differ.
 """
 
 from typing import Any
@@ -15,14 +15,14 @@ RULE = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE (conrelid, con
 
 
 class Implementation(PostgresqlImpl):
-    """Alembic's PostgreSQL, which takes this place by its `__dialect__`."""
+    """A replacement for Alembic's PostgreSQL implementation, found by its `__dialect__`."""
 
     __dialect__ = "postgresql"
 
     def compare_check_constraint(
         self, metadata_constraint: CheckConstraint, reflected_constraint: CheckConstraint
     ) -> ComparisonResult:
-        """Compare both as Postgres writes them, which is not as they were written."""
+        """Compare both rules as Postgres prints them, which differs from how they were written."""
         assert self.connection is not None
         modelled = _as_postgres_writes_it(self.connection, metadata_constraint)
         existing = _rule(self.connection, reflected_constraint.table, reflected_constraint.name)
@@ -32,7 +32,7 @@ class Implementation(PostgresqlImpl):
 
 
 def _as_postgres_writes_it(connection: Connection, constraint: CheckConstraint) -> str:
-    """Let Postgres parse the rule on a table with the same columns, and roll that back."""
+    """Let Postgres parse the rule on a temporary table with the same columns, and roll back."""
     parent: Any = constraint.parent  # a table, or a column
     columns = getattr(parent, "table", parent).columns
     copies: list[Column[Any]] = [Column(column.name, column.type) for column in columns]

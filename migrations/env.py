@@ -1,7 +1,7 @@
 """Run the migrations: `uv run alembic upgrade head`.
 
-They run on MIGRATION_DATABASE_URL, which is for a database whose DATABASE_URL leads to a pooler,
-else on DATABASE_URL, else on the development database.
+They run on MIGRATION_DATABASE_URL, which is needed if DATABASE_URL leads to a pooler. Without it,
+they run on DATABASE_URL, and without both on the development database.
 """
 
 import os
@@ -23,7 +23,8 @@ from postgres.url import postgres_url
 
 # Any number works if every process that migrates this database uses the same one.
 ADVISORY_LOCK = 7_426_031_955
-# Seconds to connect, unless the URL or the environment says otherwise; libpq would wait for ever.
+# Seconds to connect, unless the URL or the environment says otherwise. libpq's default has no
+# limit.
 os.environ.setdefault("PGCONNECT_TIMEOUT", "15")
 
 
@@ -36,21 +37,21 @@ def number(_: Any, __: Any, scripts: list[Any]) -> None:
 
 
 def render_type(kind: str, item: Any, _: Any) -> str | Literal[False]:
-    """Write SQLModel's types as SQLAlchemy's: a migration imports nothing else."""
+    """Write SQLModel's types as SQLAlchemy's, because a migration imports nothing else."""
     if kind == "type" and isinstance(item, AutoString | UTCDateTime):
         return f"sa.{item.impl_instance!r}"
     return False
 
 
 def is_stamp() -> bool:
-    """Return whether this is `alembic stamp`, with which an operator vouches for the tables."""
+    """Return whether this is `alembic stamp`, which trusts the operator about the tables."""
     return getattr(context.config.cmd_opts, "cmd", (None,))[0] is command.stamp
 
 
 def migrate(url: URL) -> None:
-    """Run all migrations in one transaction, or none. Processes run them one after another.
+    """Run all migrations or none, in one transaction. Only one process at a time does so.
 
-    Raises SystemExit with a sentence if the database refuses.
+    Raises SystemExit with a message if the database reports an error.
     """
     try:
         before, after = _migrate(url)
@@ -76,7 +77,8 @@ def _migrate(url: URL) -> tuple[tuple[str, ...], tuple[str, ...]]:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg2"),
         poolclass=pool.NullPool,
-        # With another default of the role, a process that waited would see the database of before.
+        # With a stricter default of the role, a process that waited would still see the database as
+        # it was before the wait.
         isolation_level="READ COMMITTED",
     )
     with engine.connect() as connection:

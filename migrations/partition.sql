@@ -1,11 +1,11 @@
--- Makes of `tasks` a table that is hash-partitioned by user_id; docs/scaling.md says when and how.
+-- Turns `tasks` into a table that is hash-partitioned by user_id; docs/scaling.md says when and how.
 --   psql "$MIGRATION_DATABASE_URL" --set ON_ERROR_STOP=1 --single-transaction --file migrations/partition.sql
--- Reading goes on meanwhile until the last step; writing waits. It happens as a whole or not at all.
+-- Meanwhile, reads continue until the last step, and writes wait. If the script fails, it changes nothing.
 
 SET LOCAL lock_timeout = '5s';
 LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
 
--- Partitioned tables have identity columns from PostgreSQL 17 on only, sequences in every version.
+-- Use a sequence, because partitioned tables can have identity columns only from PostgreSQL 17 on.
 CREATE SEQUENCE tasks_ids AS bigint;
 DO $$
 DECLARE
@@ -26,10 +26,10 @@ BEGIN
 END
 $$;
 
--- What the new table's are called is free then.
+-- Free the name for the new table's primary key.
 ALTER INDEX tasks_pkey RENAME TO unpartitioned_tasks_pkey;
 
--- `id` first in the key: whether a task that was not found is another user's is asked by id alone.
+-- The key begins with `id`, because the check whether a task belongs to another user looks it up by id alone.
 CREATE TABLE tasks_partitioned (
     LIKE tasks INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMMENTS,
     CONSTRAINT tasks_pkey PRIMARY KEY (id, user_id)
@@ -53,7 +53,7 @@ $$;
 
 INSERT INTO tasks_partitioned SELECT * FROM tasks;
 
--- The other indexes as they are, on the new table.
+-- Create the other indexes on the new table, with the same definitions.
 DO $$
 DECLARE
     old record;
@@ -80,6 +80,6 @@ BEGIN
 END
 $$;
 
--- From here on reading waits too; it is the matter of a moment.
+-- From here on reads wait too, for a moment.
 DROP TABLE tasks;
 ALTER TABLE tasks_partitioned RENAME TO tasks;

@@ -1,4 +1,4 @@
-"""What a migration says at its end, in a sentence."""
+"""The sentence that a migration prints when it ends."""
 
 import traceback
 from collections.abc import Iterable

@@ -1,15 +1,15 @@
--- Creates an index for searches (`q`), for users with more than some 10,000 tasks; docs/performance.md
--- says from where on it pays, because each change of a task then takes several times the CPU time of
--- Postgres. The service uses it as soon as it is there, and works without it.
+-- Creates an index for searches (`q`), for users with more than some 10,000 tasks. With the index, each
+-- change of a task takes several times the CPU time in Postgres; docs/performance.md says when it pays
+-- off. The service uses the index as soon as it exists, and works without it.
 --   psql "$MIGRATION_DATABASE_URL" --set ON_ERROR_STOP=1 --file migrations/search.sql
--- Writing waits while it is made. On a large table that is not partitioned, write CREATE INDEX
--- CONCURRENTLY. DROP INDEX tasks_search takes it away again.
+-- Writes wait while the index is created. On a large table that is not partitioned, use CREATE INDEX
+-- CONCURRENTLY instead. DROP INDEX tasks_search removes it.
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS btree_gin;
 
--- With the user first, a search reads no other user's tasks. Without fastupdate, a search never reads
--- a list of what others have written since.
+-- The user comes first, so that a search reads no other user's tasks. fastupdate is off, so that a
+-- search never reads a list of recent writes of other users.
 CREATE INDEX IF NOT EXISTS tasks_search ON tasks USING gin (
     user_id, upper(lower(title)) gin_trgm_ops, upper(lower(description)) gin_trgm_ops
 ) WITH (fastupdate = off);

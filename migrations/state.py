@@ -1,8 +1,8 @@
-"""What a database lacks of the schema that this release needs.
+"""Find what a database lacks of the schema that this release needs.
 
-The service reads this itself, because Alembic would stay in its memory. A revision that this
-release does not know is newer, because migrations are only ever added: such a database was migrated
-by a release that was rolled back since.
+The service does this without Alembic, which would stay in its memory. A revision that this release
+does not know is newer, because migrations are only ever added. It means that the database was
+migrated by a later release, which was rolled back.
 """
 
 from functools import cache
@@ -47,15 +47,15 @@ async def find_obstacle(connection: Connection) -> Obstacle | None:
 def judgement(versions: list[str], missing: list[str]) -> str | None:
     """Return what a database at `versions` lacks if `missing` is missing.
 
-    Without a known version, that alone decides: tables and columns may have been made by hand,
-    by a newer release, or with `alembic_version` out of reach.
+    If no version is known, only `missing` decides. The tables and columns may have been made by
+    hand or by a newer release, or `alembic_version` may be unreadable.
     """
     head, version = REVISIONS[-1], ", ".join(versions)
     if head not in versions and not set(versions).isdisjoint(REVISIONS):
         return f"it is at {version} and this release needs {head}; {UPGRADE}"
     if not missing:
         return None
-    # A missing default or function is not worth a word where its table is missing too.
+    # If tables or columns are missing, leave out missing defaults and functions.
     relations = [name for name in missing if " " not in name]
     what = ", ".join((relations or missing)[:5]).replace('"', "")
     if not versions:
@@ -73,10 +73,10 @@ def judgement(versions: list[str], missing: list[str]) -> str | None:
 
 @cache
 def _missing() -> str:
-    """Return SQL for the array of what the models need and the database lacks.
+    """Return SQL for an array of what the models need and the database lacks.
 
-    These are tables, columns, the defaults that fill in what no statement sends, and the function.
-    It takes no lock on the tables, so it waits behind no statement on them.
+    These are tables, columns, the function, and the defaults of columns that no statement sends.
+    The query takes no lock on the tables, so it never waits for a statement on them.
     """
     columns = ", ".join(
         f"('{_quoted(table.fullname)}', '{column.name}', {_is_filled_in(column)})"
@@ -99,7 +99,10 @@ def _missing() -> str:
 
 
 def _is_filled_in(column: Column[Any]) -> bool:
-    """Whether no statement sends it. A default of the model is what a body that lacks it means."""
+    """Return whether the database must fill in the column, because no statement sends it.
+
+    A statement sends a column that has a default in the model.
+    """
     return column.identity is not None or (
         column.server_default is not None and column.default is None
     )

@@ -1,4 +1,4 @@
-"""Warnings about connections to the database that work, and should not be as they are."""
+"""Warnings about database connections that work, but are not set up as they should be."""
 
 import mmap
 import os
@@ -24,9 +24,9 @@ DEVELOPMENT = (
 
 
 class ConnectionWarnings:
-    """Looks at each new connection, and logs a warning when it begins to apply.
+    """A check of each new connection, which logs a warning when it begins to apply.
 
-    Workers share what was said, so that a service says it once.
+    Workers share a record of the logged warnings, so that only one of them logs each warning.
     """
 
     def __init__(self, environment: str) -> None:
@@ -34,7 +34,7 @@ class ConnectionWarnings:
         self._said = mmap.mmap(-1, 2)  # a byte for each kind; forked workers share it
 
     def __call__(self, connection: Connection) -> None:
-        """Log the warnings about `connection` that the connection before did not cause."""
+        """Log the warnings that apply to `connection`, and did not apply to the one before."""
         encoding = connection.get_parameter_status("server_encoding")
         self._warn(0, encoding not in ("UTF8", None), ENCODING, encoding)
         remote = is_remote(connection)
@@ -50,9 +50,9 @@ class ConnectionWarnings:
 
 
 def is_remote(connection: Connection) -> bool:
-    """Return whether the peer is neither a socket's folder nor a loopback address.
+    """Return whether the peer is neither a Unix socket nor a loopback address.
 
-    The address tells it, and not the name of the host: any name may lead to either.
+    The address is checked, because a host name does not tell which machine it leads to.
     """
     try:
         with socket.socket(fileno=os.dup(connection.socket)) as copy:

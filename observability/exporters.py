@@ -1,8 +1,8 @@
-"""OpenTelemetry's SDK. It collects telemetry, and sends it by OTLP over HTTP.
+"""OpenTelemetry's SDK, which collects telemetry and sends it by OTLP over HTTP.
 
-Its own settings OTEL_* configure it. Each signal has a bounded queue and a thread that sends. A
-collector that is slow or absent therefore costs the requests nothing, and signals that do not fit
-in the queue are dropped.
+The variables OTEL_* configure it. Each signal has a bounded queue, and a thread that sends the
+queue. So a slow or missing collector does not delay requests, and data that does not fit in the
+queue is dropped.
 """
 
 import logging
@@ -36,7 +36,7 @@ from observability.logs import logger
 from observability.redaction import redact, shown_path
 
 NAME = "task-management-api"
-STOP_LIMIT = 2.0  # seconds to send the rest when the service stops
+STOP_LIMIT = 2.0  # seconds to send what is queued when the service stops
 MAX_ATTRIBUTE = 4096  # characters, of a span's path for example
 
 
@@ -73,7 +73,7 @@ class Provider(Protocol):
     """The common interface of the three providers of the SDK."""
 
     def shutdown(self) -> None:
-        """Send the rest, which takes as long as the collector takes."""
+        """Send what is queued, however long the collector takes."""
 
 
 class Redaction(SpanProcessor):
@@ -99,7 +99,7 @@ class Exporting:
         parts = {signal: PARTS[signal]() for signal in signals}  # raises before anything is changed
         self._providers: list[Provider] = []
         self._handler: logging.Handler | None = None
-        # The environment's own names take precedence. Each process is an instance.
+        # Names from the environment take precedence. Each process is a separate instance.
         defaults = {
             "service.name": NAME,
             "service.version": app.version,
@@ -138,7 +138,7 @@ class Exporting:
         self._providers.append(provider)
 
     def stop(self) -> None:
-        """Send the rest, in STOP_LIMIT seconds at most.
+        """Send what is queued, in STOP_LIMIT seconds at most.
 
         The SDK's own limit applies to each of its requests, so the total grows with their number.
         Its threads do not keep the process running.

@@ -18,7 +18,8 @@ from postgres.pool import Pool
 
 CHANGE = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")
 POOL = {"db.client.connection.pool.name": "tasks"}
-# The log lines of these are about sending telemetry. To send those lines too would never end.
+# These loggers report on the sending of telemetry. Exporting their lines would cause new ones
+# without end.
 NOT_EXPORTED = ("opentelemetry", "urllib3", "requests")
 SEVERITIES = {
     logging.DEBUG: SeverityNumber.DEBUG,
@@ -65,7 +66,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
         async def execute(
             self, cursor: Any, statement: Any, parameters: Any, elapsed: float = 0.0
         ) -> None:
-            sql = str(statement)  # also if it is sent as an EXECUTE, or several times
+            sql = str(statement)  # the same if it is sent as an EXECUTE, or several times
             change = CHANGE.search(sql)  # within a WITH
             operation = change[0] if change else sql.split(maxsplit=1)[0].upper()
             attributes = {
@@ -145,7 +146,7 @@ def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
         f"{name}.timeouts",
         [observe(lambda: pool.timeouts + admission.timeouts)],
         "{timeout}",
-        "Requests that waited for a connection in vain.",
+        "Requests that timed out while they waited for a connection.",
     )
     meter.create_observable_counter(
         "tasks.requests.refused",
@@ -156,10 +157,10 @@ def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
 
 
 class LogExporter(logging.Handler):
-    """A handler that exports log lines as parts instead of as a text, by the rules of logs.py.
+    """A handler that exports log records with separate attributes, redacted as in logs.py.
 
-    The SDK's handler would export the texts of exceptions. The ids of trace and span come from the
-    request that logs.
+    The SDK's own handler would export the texts of exceptions. The ids of the trace and the span
+    are those of the request that logs the record.
     """
 
     def __init__(self, provider: LoggerProvider) -> None:

@@ -44,15 +44,15 @@ class LogWriter:
         self._has_thread = False
         self._is_idle = False  # the thread waits for lines
         self._is_failing = False  # the last write failed
-        self._is_mid_line = False  # and left a line incomplete
+        self._is_mid_line = False  # the last write left a line incomplete
 
     def _start_over_in_child(self) -> None:
-        """Forget the parent's lines, which the parent writes, and its thread."""
+        """Discard the parent's thread and its lines, which the parent writes."""
         self._start_over()
         self._share()
 
     def _share(self) -> None:
-        """Write at most PIPE_BUF bytes at once, which stay together in a shared pipe."""
+        """Limit writes to PIPE_BUF bytes, which stay together in a shared pipe."""
         self._batch = select.PIPE_BUF
 
     def write(self, line: bytes) -> None:

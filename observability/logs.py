@@ -73,7 +73,7 @@ def _loss(count: int) -> bytes:
 
 
 def _stdout() -> int:
-    """Return a descriptor for stdout. Nothing else can close it and let a file reuse it."""
+    """Return a descriptor for stdout that nothing else can close, so that no file can reuse it."""
     if sys.__stdout__ is None:  # it was closed when the process started
         return os.open(os.devnull, os.O_WRONLY)
     return os.dup(sys.__stdout__.fileno())

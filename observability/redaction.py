@@ -17,7 +17,7 @@ MIN_LENGTH = 66  # characters of three such parts
 ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 MAX_ROUNDS = 4  # of percent-encoding; some clients encode twice by mistake
 MAX_EXCERPT = 200  # characters
-UNUSUAL = re.compile(r"[^!-~]")  # all but visible ASCII
+UNUSUAL = re.compile(r"[^!-~]")  # everything except visible ASCII
 MAX_PATH = 4096  # bytes; room for a user id of 255 characters in UTF-8 and percent signs
 
 
@@ -54,7 +54,7 @@ def _decoded(text: str) -> str | None:
 def excerpt(text: str) -> str:
     """Return the beginning of `text`, which a client chose, as one word that the log may show.
 
-    Everything except visible ASCII becomes an escape: no space can look like the end of the text.
+    Everything except visible ASCII is escaped, so that no space can look like the end of the text.
     """
     cut = text[:MAX_EXCERPT] + "..." if len(text) > MAX_EXCERPT else text
     return UNUSUAL.sub(lambda match: ascii(match[0])[1:-1].replace(" ", "\\x20"), cut)

@@ -1,4 +1,4 @@
-"""The id of a request, which is on its response and in each of its log lines."""
+"""The id of a request, which is in its response and in each of its log lines."""
 
 import re
 from random import getrandbits
@@ -14,7 +14,7 @@ VALID_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 def request_id(scope: Scope) -> str:
     """Return the client's own `X-Request-ID` if it is valid, else 32 random hexadecimal digits.
 
-    It is made when it is first needed: a request that waits has no id yet.
+    The id is generated when it is first needed, so a waiting request has none yet.
     """
     if "request_id" not in scope:
         scope["request_id"] = _given(scope) or new_id()

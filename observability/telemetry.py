@@ -1,8 +1,7 @@
 """Traces, metrics and logs by OpenTelemetry, if the environment requests them.
 
-FastAPI makes the spans and metrics of requests; instruments.py makes the rest. The SDK is not
-imported, and does nothing for a request, unless a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is
-set
+FastAPI creates the spans and metrics of requests. instruments.py creates the others. The SDK is
+imported only if a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is set
 (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 
@@ -33,9 +32,9 @@ FASTAPI: TelemetryConfig = {"logs": False, "operation_spans": False, "auto_confi
 
 @contextmanager
 def exported(app: Application) -> Iterator[None]:
-    """Export the signals that the environment requests, for as long as the context.
+    """Export the signals that the environment requests, until the context ends.
 
-    An error in telemetry is logged. It never keeps the service from serving.
+    An error in telemetry is logged, and does not keep the service from serving requests.
     """
     exporting = _started(app)
     try:

@@ -1,4 +1,4 @@
-"""The times that a request takes, and the log line of a slow request."""
+"""How long a request waited and for what, and the log line of a slow request."""
 
 import asyncio
 from time import perf_counter
@@ -11,14 +11,14 @@ MAX_LINES = 10  # a second
 
 
 class RequestTiming:
-    """The times that one request waited. It exists as long as the request, so it is small."""
+    """How long one request waited, and for what. Every request has one, so it is small."""
 
     __slots__ = ("admitted_at", "connection", "database", "queued_at", "unspent")
 
     def __init__(self) -> None:
         self.queued_at = perf_counter()
         self.admitted_at: float | None = None  # when it got its slot
-        self.unspent = True  # whether no statement was sent yet
+        self.unspent = True  # whether `first_wait` has not returned the wait yet
         self.connection = 0.0  # seconds until the pool had a connection
         self.database = 0.0  # seconds until the statements had their responses
 
@@ -28,7 +28,7 @@ class RequestTiming:
         return (self.admitted_at or perf_counter()) - self.queued_at
 
     def first_wait(self) -> float:
-        """Return the seconds that the request waited for its slot, the first time; then 0."""
+        """Return how many seconds the request waited for its slot. Later calls return 0."""
         if self.admitted_at is None or not self.unspent:
             return 0.0
         self.unspent = False

@@ -2,9 +2,9 @@
 
 When a client abandons a statement, the server keeps running it and holding its locks. Since version
 17 libpq can send a cancel request without blocking, over the same address and TLS as the connection
-(https://www.postgresql.org/docs/current/libpq-cancel.html). psycopg2 has only the older call. That
-call does not support TLS. It also blocks a thread, and the exit of the process, for as long as the
-server is frozen.
+(https://www.postgresql.org/docs/current/libpq-cancel.html). psycopg2 has only the older call, which
+does not support TLS. While the server is frozen, that call also blocks a thread and keeps the
+process from exiting.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from psycopg2.extensions import connection as Connection
 from postgres.libpq import libpq
 
 CANCEL_TIMEOUT = 1.0  # seconds
-# PgBouncer itself ends a request after cancel_wait_timeout, 10 s. If its client leaves earlier,
-# PgBouncer may crash (https://github.com/pgbouncer/pgbouncer/pull/846).
+# PgBouncer ends a cancel request after cancel_wait_timeout, 10 s. If the client disconnects
+# earlier, PgBouncer may crash (https://github.com/pgbouncer/pgbouncer/pull/846).
 REQUEST_TIMEOUT = 12.0  # seconds
-# Requests at a time, and the seconds that another waits for its turn. Each that a frozen server
-# leaves in PgBouncer takes PgBouncer 0.3 s afterwards, when the server responds again.
+# The number of concurrent requests, and the seconds that another one waits for its turn. When a
+# frozen server responds again, PgBouncer takes 0.3 s for each request that is left in it.
 MAX_REQUESTS = 4
 TURN_TIMEOUT = 1.0
 READING, WRITING = 1, 2  # PostgresPollingStatusType
 
-# The event loop itself keeps only weak references to tasks.
+# Keeps the requests from being garbage collected: the event loop has only weak references to tasks.
 _requests: set[asyncio.Task[None]] = set()
 _turns = threading.local()
 
@@ -32,10 +32,10 @@ _turns = threading.local()
 async def cancel(connection: Connection) -> None:
     """Ask the server to cancel the statement of `connection`, which must still be open.
 
-    The request may have no effect: the server may have finished the statement, or may not be there.
-    PgBouncer drops the request while the statement still waits for a server
-    (https://github.com/pgbouncer/pgbouncer/issues/1222). Takes TURN_TIMEOUT and CANCEL_TIMEOUT at
-    most; after that the request goes on by itself.
+    The request may have no effect: the server may have finished the statement, or may be
+    unreachable. PgBouncer drops the request if the statement is still waiting for a server
+    (https://github.com/pgbouncer/pgbouncer/issues/1222). This function returns after TURN_TIMEOUT
+    and CANCEL_TIMEOUT at most. The request then continues in the background.
     """
     turns = _turns_of_loop()
     try:

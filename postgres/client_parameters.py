@@ -1,6 +1,7 @@
-"""Parameters that other clients put into the URL of a database, and what to write instead.
+"""Parameters of other clients' database URLs, and what to write instead.
 
-libpq refuses them. A provider's page often shows the URL for Prisma, JDBC or node-postgres.
+libpq refuses these parameters. Users copy them from providers' pages, which often show the URL for
+Prisma, JDBC or node-postgres.
 """
 
 _REMOVE = "remove it"
@@ -12,7 +13,7 @@ _SCHEMA = "remove it, and set the schema of the role: ALTER ROLE … SET search_
 _TLS = "write sslmode=require, or sslmode=verify-full with sslrootcert=system"
 _ENCODING = "remove it: the connection always uses UTF-8"
 
-# In lower case, because Npgsql and JDBC ignore the case, or have capitals.
+# The names are in lower case, because Npgsql and JDBC ignore case or use capitals.
 _REMEDIES = {
     "pgbouncer": _POOLER,
     "supa": _POOLER,
@@ -71,7 +72,7 @@ _REMEDIES = {
 
 
 def remedy(name: str) -> str | None:
-    """Return a sentence's predicate on the parameter `name` of another client, or None."""
+    """Return what is wrong with the parameter `name` if it is another client's, or None."""
     lower = name.lower()
     if lower not in _REMEDIES or name in ("sslmode", "sslrootcert"):
         return None

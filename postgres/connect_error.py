@@ -1,7 +1,7 @@
-"""Why a connection could not be opened, by the SQLSTATE that the server sent, or by libpq's words.
+"""Find out why a connection could not be opened, from its SQLSTATE or from libpq's message.
 
-psycopg2 has no SQLSTATE for an error of connecting, and the text of the server is in the language
-of the server. But libpq writes the SQLSTATE into the text if its verbosity is set so
+psycopg2 has no SQLSTATE for a connection error, and the server's message is in the server's
+language. But libpq includes the SQLSTATE in its message if its verbosity is set to VERBOSE
 (https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQSETERRORVERBOSITY).
 """
 
@@ -14,17 +14,18 @@ from postgres.libpq import libpq
 
 DEFAULT, VERBOSE = 1, 2  # PGVerbosity
 
-# Classes of SQLSTATE that the same attempt meets again: a wrong password or user (28), no such
+# Classes of SQLSTATE that another attempt would get again: a wrong password or user (28), no such
 # database (3D), no right to connect (42), a setting that the server refuses (22, 0A)
-# (https://www.postgresql.org/docs/current/errcodes-appendix.html). Every other class may pass:
+# (https://www.postgresql.org/docs/current/errcodes-appendix.html). Other errors may be temporary:
 # too many connections (53), a server that starts or stops (57), a pooler without a server (08).
 PERMANENT = ("0A", "22", "28", "3D", "42")
 
-# It follows the severity, which is a word or two of any language. Later, a line may quote names.
+# The SQLSTATE follows the severity, which is one or two words in any language. Nothing further on
+# in the line is searched, because it may quote names.
 _SQLSTATE = re.compile(r'^(?:.*? failed: )?[^":\n]+:  ([0-9A-Z]{5}): ', re.MULTILINE)
 
 
-# The classes of trouble, each with the SQLSTATEs, or their beginnings, that stand for it.
+# The kinds of problems, each with its SQLSTATEs or their first characters.
 _KINDS = {
     "authentication": ("28",),
     "no such database": ("3D",),
@@ -37,8 +38,9 @@ _KINDS = {
     "starting or stopping": ("57",),
     "not accepting connections": ("55000",),
 }
-# The same by the words of libpq, which are English, and of PgBouncer, which sends 08P01 for all.
-# The order matters: libpq's words for TLS name other causes too.
+# The same kinds, by words in the messages of libpq, which are in English, and of PgBouncer, which
+# sends 08P01 for every error. The order matters, because libpq's TLS messages mention other causes
+# too.
 _WORDS = {
     "DNS": "has no address|could not translate host name",
     "refused parameter": "startup parameter|invalid connection option|invalid value for",
@@ -55,22 +57,22 @@ MAX_SENTENCE = 500  # characters; a host may have many addresses
 
 
 class ConnectError(psycopg2.OperationalError):
-    """Connecting failed; `sqlstate` is what the server sent, or None if it sent no error."""
+    """An error of connecting. Its `sqlstate` is None if the server sent no error."""
 
     def __init__(self, error: Exception) -> None:
         message = _message(error)
         super().__init__(message)
-        # libpq has one text for all attempts: over TLS and without, and at each address.
+        # libpq returns one message for all attempts: with and without TLS, and at each address.
         found = _SQLSTATE.findall(message)
         self.sqlstate: str | None = found[-1] if found else None
 
 
 def kind(error: BaseException) -> str:
-    """Return the class of the trouble that `error` shows, in a word or a few."""
+    """Return the kind of problem that caused `error`, in a few words."""
     if isinstance(error, TimeoutError):
         return "timeout"
     sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
-    words = re.sub('"[^"]*"', "", str(error))  # without names, which may be any word
+    words = re.sub('"[^"]*"', "", str(error))  # without names, which may contain any word
     by_words = (name for name, pattern in _WORDS.items() if re.search(pattern, words))
     by_sqlstate = (name for name, states in _KINDS.items() if sqlstate.startswith(states))
     if sqlstate == "28000" and "no encryption" in words and "SSL encryption" not in words:
@@ -79,10 +81,10 @@ def kind(error: BaseException) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """Return what libpq or the server says about `error`, on one line.
+    """Return the message of libpq or the server for `error`, on one line.
 
-    It has hosts, ports and users in it, and never a password. SQLSTATEs, hints, and the place in
-    the server's source are left out.
+    It may contain hosts, ports and users, but never a password. SQLSTATEs, hints and positions in
+    the server's source code are left out.
     """
     if isinstance(error, TimeoutError):
         return "it does not respond in time"
@@ -97,24 +99,24 @@ def sentence(error: BaseException) -> str:
 def is_transient(error: BaseException) -> bool:
     """Return whether it is worth trying to connect again at once.
 
-    It is, unless the server sent an error of a PERMANENT class, or the time is up. Without an error
-    of the server (refused, reset, closed, no address, a failure of TLS) nothing is known except
-    that there is no connection, and it is worth it. So a certificate that is not trusted counts as
-    transient too.
+    It is not if the server sent an error of a PERMANENT class, or if connecting timed out. If the
+    server sent no error (connection refused, reset or closed, no address, TLS failure), the cause
+    is not known, and another attempt may succeed. So an untrusted certificate counts as transient
+    too.
     """
     return isinstance(error, ConnectError) and not (error.sqlstate or "").startswith(PERMANENT)
 
 
 def show_sqlstates(connection: Connection, *, show: bool) -> None:
-    """Make libpq write SQLSTATEs into its error messages, or no longer."""
+    """Make libpq include SQLSTATEs in its error messages, or leave them out."""
     libpq.PQsetErrorVerbosity(connection.pgconn_ptr, VERBOSE if show else DEFAULT)
 
 
 def _message(error: Exception) -> str:
-    """Return the text of `error`; libpq's own if psycopg2 could not decode it.
+    """Return the message of `error`, even if psycopg2 could not decode it.
 
-    While connecting, the text is in the encoding of the server, and may be anything if what
-    responded is not a Postgres.
+    While connecting, the message is in the server's encoding. If the peer is not a Postgres, it may
+    be any bytes.
     """
     if isinstance(error, UnicodeDecodeError):
         return error.object.decode(errors="replace")

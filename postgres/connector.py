@@ -1,7 +1,8 @@
-"""Opens the connections of a pool, in the background.
+"""Open the connections of a pool in the background.
 
-A suspended database refuses, resets or holds connections while it wakes. Nothing has been sent
-then, so connecting is retried, for writes too. One connector retries for all waiting requests.
+A suspended database refuses, resets or holds connections while it wakes up. No statement has been
+sent at that point, so connecting is retried, for writes too. One connector retries for all waiting
+requests.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from typing import Any, Protocol
 from postgres.connect_error import is_transient
 from postgres.driver import Connection
 
-# Attempts at once. Connecting takes four to eight round trips, and a process of the server.
+# Concurrent attempts. Each takes four to eight round trips, and a process on the server.
 MAX_CONNECTING = 4
-# Seconds between attempts while the database doesn't accept; the last one repeats.
+# Seconds between attempts while the database does not accept connections. The last value repeats.
 PAUSES = (0.1, 0.15, 0.2, 0.25)
 
 Connect = Callable[[], Coroutine[Any, Any, Connection]]
@@ -30,11 +31,12 @@ class Pool(Protocol):
 
 
 class Connector:
-    """Connects while `pool` wants connections.
+    """The attempts to open connections while `pool` wants them.
 
-    While the database accepts, up to MAX_CONNECTING attempts run at once. While nothing is
-    connected, and after a failure, a fresh attempt starts after each pause, whether the last one
-    failed or hangs: a provider may hold a connection for good that came while its database slept.
+    While the database accepts connections, up to MAX_CONNECTING attempts run at once. While there
+    is no connection, and after a failure, a new attempt starts after each pause, even if the last
+    one is still pending. The reason is that some providers never complete a connection that was
+    made while the database was suspended.
     """
 
     def __init__(self, connect: Connect, pool: Pool) -> None:
@@ -43,14 +45,14 @@ class Connector:
         self._attempts: list[asyncio.Task[Connection]] = []  # the oldest first
         self._pauses = 0  # since the last success
         self._timer: asyncio.TimerHandle | None = None  # while attempts are paced
-        # The error of an attempt that failed a moment ago, if a retry can't mend it.
+        # The error of a recent attempt, if another attempt would fail in the same way.
         self.refusal: BaseException | None = None
         self.error: BaseException | None = None  # of the last attempt, unless it succeeded
 
     def start(self) -> None:
         """Start the attempts that are wanted now.
 
-        If an attempt failed a moment ago and a retry can't mend its error, raise that error.
+        Raises the error of a recent attempt if another attempt would fail in the same way.
         """
         if self.refusal is not None:
             raise self.refusal.with_traceback(None)
@@ -64,7 +66,7 @@ class Connector:
             self._pause()
 
     def close(self) -> None:
-        """End the attempts."""
+        """Cancel the attempts."""
         self._stop_pacing()
         for attempt in self._attempts:
             attempt.cancel()
@@ -72,7 +74,7 @@ class Connector:
 
     def _start_fresh_attempt(self) -> None:
         if len(self._attempts) >= MAX_CONNECTING:
-            # The oldest stays, because it may be near its end on a slow network.
+            # Keep the oldest attempt, because on a slow network it may be about to succeed.
             self._attempts.pop(1).cancel()
         self._start_attempt()
 
@@ -82,12 +84,12 @@ class Connector:
         attempt.add_done_callback(self._ended)
 
     def _ended(self, attempt: asyncio.Task[Connection]) -> None:
-        if attempt not in self._attempts:  # it was cancelled, perhaps too late
+        if attempt not in self._attempts:  # it was cancelled, perhaps after it had succeeded
             if not attempt.cancelled() and attempt.exception() is None:
                 attempt.result().close()
             return
         self._attempts.remove(attempt)
-        if attempt.cancelled():  # by the end of the event loop
+        if attempt.cancelled():  # because the event loop ended
             return
         if (error := attempt.exception()) is None:
             self._succeeded(attempt.result())

@@ -1,6 +1,6 @@
-"""Host names, resolved without blocking the event loop.
+"""Resolve host names without blocking the event loop.
 
-libpq calls the resolver itself, and blocks, unless `hostaddr` is set too
+Unless `hostaddr` is set, libpq resolves the host itself, which blocks
 (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PQCONNECTSTARTPARAMS).
 """
 
@@ -15,8 +15,8 @@ import psycopg2
 async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return libpq's `host`, `hostaddr` and `port` for all addresses of the hosts in `parameters`.
 
-    Each address keeps its `host`, because TLS needs it. Raises psycopg2.OperationalError if there
-    is no address.
+    Each address is paired with its host name, which TLS verifies. Raises psycopg2.OperationalError
+    if no host has an address.
     """
     hosts = str(parameters.get("host") or "").split(",")
     if "hostaddr" in parameters or not any(_is_name(host) for host in hosts):
@@ -34,13 +34,13 @@ async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_name(host: str) -> bool:
-    """Return whether `host` has addresses; a folder of sockets has none."""
+    """Return whether `host` has addresses, unlike a folder of Unix sockets."""
     return host != "" and not host.startswith(("/", "@"))
 
 
 async def _resolved(host: str) -> list[str]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # another of the hosts may resolve
+    except (OSError, UnicodeError):  # another host may still resolve
         return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -1,10 +1,9 @@
-"""psycopg2 on the event loop: its connections, and the SQLAlchemy dialect that uses them.
+"""psycopg2 connections on the event loop.
 
-psycopg2 has no coroutines, but libpq can be polled. In asynchronous mode every call returns at once
-and `poll()` says what to wait for
-(https://www.psycopg.org/docs/advanced.html#asynchronous-support). So a thousand waiting
-requests need no threads. Such a connection is always in autocommit. This service needs no other
-mode, because each of its operations is one statement.
+psycopg2 has no coroutines, but it has an asynchronous mode, in which every call returns at once and
+`poll()` says what to wait for (https://www.psycopg.org/docs/advanced.html#asynchronous-support). So
+a thousand waiting requests need no threads. An asynchronous connection is always in autocommit
+mode. This service needs no other mode, because each of its operations is one statement.
 """
 
 import asyncio
@@ -15,9 +14,6 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions
 from psycopg2.errors import SerializationFailure
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from postgres.cancellation import abandon_requests, cancel
@@ -32,13 +28,13 @@ from postgres.prepared import (
 )
 
 CONNECT_TIMEOUT = 5.0  # seconds
-STATEMENT_TIMEOUT = 5.0  # seconds; the client's own, because a pooler forwards no server setting
+STATEMENT_TIMEOUT = 5.0  # seconds; measured here, because poolers forward no server setting
 EXPIRED = "the database did not answer in time"
-# A parameter of the connection comes before what the role, the server, PGCLIENTENCODING or a pooler
-# has, in whose encoding a title might be neither stored nor read.
+# This parameter overrides the encoding that the role, the server, PGCLIENTENCODING or a pooler
+# sets. In another encoding than UTF-8, some titles could be neither stored nor read.
 ENCODING = {"client_encoding": "UTF8"}
 
-# Bytes. Libpq has sent so many at once, because the kernel's buffer of the socket was empty before.
+# Bytes. A message up to this size is sent in one call, because the kernel's socket buffer is empty.
 SENT_AT_ONCE = 4096
 
 Row = tuple[Any, ...]
@@ -50,19 +46,20 @@ TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 class Connection(extensions.connection):
     """A connection that waits on the running event loop instead of blocking it.
 
-    The event loop watches its socket all the time. Data that arrives while no statement is running
-    means that the server ends the connection. (It may also report a setting, which is treated the
-    same.) A dead connection is therefore known before it is used. This replaces a liveness check.
+    The event loop always watches the socket. Data that arrives while no statement is running means
+    that the server is closing the connection. (The server may also be reporting a changed setting,
+    which is treated the same.) So a dead connection is detected before it is used, without a query
+    to check it.
     """
 
     loop: asyncio.AbstractEventLoop
     socket: int
     statements = PreparedStatements(enabled=False)  # until its Database sets its own
-    busy = True  # while it is opened, too
+    busy = True  # also while it is being opened
     dead = False
     expired = False
     generation = 0  # of its pool
-    used = False  # since its pool last looked for a surplus
+    used = False  # since its pool last looked for surplus connections
     waiter: asyncio.Future[None] | None = None
     cancellation: asyncio.Task[None] | None = None
     _deadline = 0.0  # of the statement, on the loop's clock
@@ -73,17 +70,18 @@ class Connection(extensions.connection):
         self.loop = asyncio.get_running_loop()
         show_sqlstates(self, show=True)
         while (state := self.poll()) != extensions.POLL_OK:
-            # libpq may switch to another socket (the next address, TLS) between any two polls.
+            # Between two polls libpq may switch to another socket, for the next address or for TLS.
             watch, forget = self._watchers(state)
             await self._wait(watch, forget, self.fileno())
         show_sqlstates(self, show=False)
         self.socket, self.busy = self.fileno(), False
         self.loop.add_reader(self.socket, self._readable)
-        self._socket_state = select.poll()  # select.select accepts no socket from 1024 up
+        self._socket_state = select.poll()  # select.select accepts no descriptor above 1023
         self._socket_state.register(self.socket, select.POLLIN)
         self._names: Names = {}
         self._cursor = super().cursor(cursor_factory=extensions.cursor)
-        # Its times stay text: making them datetimes takes as long as all else of a row.
+        # Keep times as text: converting them to datetimes would take as long as the rest of the
+        # row.
         extensions.register_type(extensions.UNICODE, self._cursor)
         assert self._cursor.string_types is not None
         self._cursor.string_types[TIMESTAMPTZ] = extensions.UNICODE
@@ -94,15 +92,15 @@ class Connection(extensions.connection):
         parameters: Mapping[str, Any] | None = None,
         elapsed: float = 0.0,
     ) -> list[Row]:
-        """Return the rows of one statement, in one round trip.
+        """Execute one statement in one round trip, and return its rows.
 
-        A `timestamptz` is text, as Postgres writes it.
+        A `timestamptz` is returned as the text that Postgres sends.
         """
         cursor = self._cursor
         await self.execute(cursor, statement, parameters, elapsed)
         try:
             return cursor.fetchall() if cursor.description else []
-        except ValueError as error:  # what arrived is not what its types say
+        except ValueError as error:  # the values do not match their types
             self.close()
             raise psycopg2.OperationalError("the response is malformed") from error
 
@@ -113,12 +111,12 @@ class Connection(extensions.connection):
         parameters: Any,
         elapsed: float = 0.0,
     ) -> None:
-        """Execute `statement`; the rows are then in `cursor`.
+        """Execute `statement` on `cursor`, which then has the rows.
 
-        `elapsed` is the number of seconds of STATEMENT_TIMEOUT that it took to get the connection.
-        Raises psycopg2.Error and TimeoutError. If the time-out or a cancellation interrupts the
-        wait, the statement and the connection end. The reason is that the response is still to
-        come, and would be taken for the response to the next statement.
+        `elapsed` is how many seconds of STATEMENT_TIMEOUT were spent on getting the connection.
+        Raises psycopg2.Error and TimeoutError. A timeout or a cancellation ends the statement and
+        closes the connection, because the late response would be taken for the response to the next
+        statement.
         """
         self._set_deadline(STATEMENT_TIMEOUT - elapsed)
         if not isinstance(statement, Statement):
@@ -158,10 +156,10 @@ class Connection(extensions.connection):
         parameters: Any,
         error: psycopg2.Error,
     ) -> None:
-        """Execute a statement that the server has not prepared as expected.
+        """Execute a statement again after an error about its name or its prepared form.
 
-        The error undid the message as a whole, so nothing is executed twice. Behind a pooler the
-        second message may meet yet another server connection. So the third prepares nothing.
+        The error rolled back the whole message, so nothing is executed twice. Behind a pooler the
+        second message may reach yet another server connection, so the third message uses plain SQL.
         """
         try:
             await self._run(
@@ -177,15 +175,16 @@ class Connection(extensions.connection):
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             waited = len(cursor.query or b"") <= SENT_AT_ONCE
-            if waited:  # there is nothing yet to poll for
+            if waited:  # wait for the response before the first poll
                 self.waiter = self.loop.create_future()
                 await self.waiter
             while (state := self.poll()) != extensions.POLL_OK:
-                if self.expired:  # while it was not waiting, just before a poll
+                if self.expired:  # between a wait and a poll
                     raise TimeoutError(EXPIRED)
                 if state == extensions.POLL_READ:
                     if waited and self._has_something_to_read():
-                        # uvloop reports an error of the socket once, and watches it no longer.
+                        # uvloop reports a socket error only once, and then stops watching the
+                        # socket.
                         await asyncio.sleep(0)
                         continue
                     self.waiter = self.loop.create_future()
@@ -209,15 +208,15 @@ class Connection(extensions.connection):
 
     @property
     def began_at(self) -> float:
-        """When the last statement began, on the loop's clock; 0.0 before the first one."""
+        """When the last statement began, on the loop's clock, or 0.0."""
         return max(self._deadline - STATEMENT_TIMEOUT, 0.0)
 
     def is_alive(self) -> bool:
-        """Return whether a statement can be sent, as far as is known without sending it."""
+        """Return whether the connection is open, as far as is known without sending anything."""
         return not self.dead and not self._has_something_to_read()
 
     def close(self) -> None:
-        """Close at once, without waiting for the server, unless a cancellation will close it."""
+        """Close immediately, or let the cancellation do so if one is running."""
         self._mark_dead()
         if self.cancellation is None:
             super().close()
@@ -251,11 +250,14 @@ class Connection(extensions.connection):
             self._mark_dead()
 
     def _has_something_to_read(self) -> bool:
-        """Ask the kernel: the event loop may report data late, after it was read."""
+        """Ask the kernel, because the event loop may report data after it was read."""
         return bool(self._socket_state.poll(0))
 
     def _set_deadline(self, seconds: float) -> None:
-        """Let the statement expire then. One timer serves all statements, and is seldom set."""
+        """Let the statement time out after `seconds`.
+
+        One timer serves all statements, so it rarely has to be set again.
+        """
         self.expired = False
         self._deadline = self.loop.time() + seconds
         if self._timer is not None:
@@ -286,12 +288,13 @@ class Connection(extensions.connection):
                 self._timer.cancel()
 
 
-# Statements that are being cancelled. The event loop itself keeps only weak references to tasks.
+# Keeps the tasks that cancel statements from being garbage collected: the event loop has only weak
+# references to tasks.
 _cancellations: set[asyncio.Task[None]] = set()
 
 
 async def wait_for_cancellations() -> None:
-    """Wait until every abandoned statement is cancelled, CANCEL_TIMEOUT at most."""
+    """Wait until every abandoned statement is cancelled, or until `cancel` has given up."""
     await asyncio.gather(*_cancellations, return_exceptions=True)
     await abandon_requests()
 
@@ -305,21 +308,21 @@ class Cursor(extensions.cursor):
         await_only(self.connection.execute(self, query, vars))
 
     async def _async_soft_close(self) -> None:
-        """Do nothing for SQLAlchemy's asyncio layer: the rows are in memory, nothing is open."""
+        """Do nothing, because the rows are already in memory."""
 
 
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:
-    """Return a new connection of the class `kind`; `parameters` are libpq's.
+    """Open a connection of the class `kind` with libpq's `parameters`.
 
-    Text is UTF-8, whatever they say. Raises ConnectError, and TimeoutError after CONNECT_TIMEOUT.
-    `is_transient` tells which ConnectError is worth another attempt.
+    The encoding is UTF-8, whatever the parameters say. Raises ConnectError, or TimeoutError after
+    CONNECT_TIMEOUT. `is_transient` returns whether a ConnectError is worth another attempt.
     """
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await _connect(kind, parameters | await addresses(parameters) | ENCODING)
     except TimeoutError:
         raise
-    except Exception as error:  # psycopg2 raises almost anything for a peer that is not a Postgres
+    except Exception as error:  # psycopg2 may raise any error if the peer is not a Postgres
         raise ConnectError(error) from error
 
 
@@ -333,38 +336,3 @@ async def _connect(kind: type[Connection], parameters: Mapping[str, Any]) -> Con
         extensions.connection.close(connection)
         raise
     return connection
-
-
-class Dialect(PGDialect_psycopg2):
-    """SQLAlchemy's psycopg2 dialect over these connections."""
-
-    driver = "psycopg2_asyncio"
-    is_async = True
-    supports_statement_cache = True
-
-    release: Callable[[Connection], None] = staticmethod(Connection.close)
-
-    def do_close(self, dbapi_connection: Any) -> None:
-        """Return a connection to the pool from which SQLAlchemy took it."""
-        self.release(dbapi_connection)
-
-    def do_terminate(self, dbapi_connection: Any) -> None:
-        """Close a connection whose state SQLAlchemy does not know."""
-        dbapi_connection.close()
-        self.release(dbapi_connection)
-
-    # Autocommit is the only mode.
-    def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None: ...
-    def do_commit(self, dbapi_connection: Any) -> None: ...
-    def do_rollback(self, dbapi_connection: Any) -> None: ...
-
-
-registry.register("postgresql.psycopg2_asyncio", __name__, "Dialect")
-
-DIALECT: PGDialect_psycopg2 = Dialect()  # type: ignore[no-untyped-call]
-
-
-def libpq_parameters(url: URL) -> dict[str, Any]:
-    """Return `url` as the keywords of libpq."""
-    parameters: dict[str, Any] = DIALECT.create_connect_args(url)[1]  # type: ignore[no-untyped-call]
-    return parameters

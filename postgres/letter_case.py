@@ -1,4 +1,4 @@
-"""Whether the database's locale knows upper and lower case beyond ASCII."""
+"""Check whether the database's locale has upper and lower case beyond ASCII."""
 
 import asyncio
 import logging
@@ -19,17 +19,17 @@ logger = logging.getLogger("tasks")
 
 
 class LetterCase:
-    """Logs a warning, once, if searches and the order of titles can't ignore case."""
+    """A check that logs one warning if searches and the order of titles can't ignore case."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._is_known = False
 
     async def check(self) -> None:
-        """Ask the database, unless it has said so before.
+        """Ask the database, unless an earlier check has done so.
 
-        It is only a warning: do without if the connection is lost, or if the encoding of the
-        database has no such letter.
+        Errors are ignored, because the result is only a warning. The connection may be lost, or the
+        database's encoding may have no such letters.
         """
         if self._is_known:
             return

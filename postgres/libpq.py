@@ -1,6 +1,6 @@
-"""Functions of libpq that psycopg2 does not offer, called through ctypes, and a fault to avoid.
+"""libpq functions that psycopg2 does not offer, called through ctypes, and a workaround for a bug.
 
-psycopg2 exposes its raw connection for such a use
+psycopg2 exposes its raw connection for this purpose
 (https://www.psycopg.org/docs/connection.html#connection.pgconn_ptr).
 """
 
@@ -32,9 +32,10 @@ TOO_OLD = (
 
 
 def load_libpq(path: str) -> ctypes.CDLL:
-    """Return the libpq that the module at `path` is linked to, with its functions declared.
+    """Return the libpq that the module at `path` is linked to, with the types of its functions.
 
-    Its symbols are found through the module. Raises SystemExit with a sentence if they are missing.
+    The symbols are looked up through that module. Raises SystemExit with a message if one is
+    missing.
     """
     library = ctypes.CDLL(path)
     try:
@@ -62,10 +63,10 @@ class Option(ctypes.Structure):
 
 
 def resolved_options(dsn: str) -> dict[str, str]:
-    """Return the options that libpq would connect with: of `dsn`, its service, the environment.
+    """Return the options that libpq would use, from `dsn`, its service file and the environment.
 
-    libpq tells that only about a connection. This one has an address that libpq refuses, so that it
-    is never opened and no name is looked up.
+    libpq returns them only for a connection. The one made here has an address that libpq refuses,
+    so it is never opened and no host name is resolved.
     """
     connection = libpq.PQconnectStart(make_dsn(dsn, hostaddr="/").encode())
     options = libpq.PQconninfo(connection)
@@ -79,15 +80,15 @@ def resolved_options(dsn: str) -> dict[str, str]:
 
 
 def iter_options(address: int | None) -> Iterator[Option]:
-    """Yield the options of the array at `address`, whose last one has no keyword."""
+    """Yield the options of the array at `address`, which ends with an option without a keyword."""
     while address and (option := Option.from_address(address)).keyword is not None:
         yield option
         address += ctypes.sizeof(Option)
 
 
-# Without the setting `sslrootcert`, libpq 16 and later end the process with a segmentation fault
-# when a TLS handshake is cut off after the certificate of the server, and an authority that is not
-# known here has signed it: `open_client_SSL` in fe-secure-openssl.c then compares that setting, a
-# null pointer, with "system". Empty, it means the same default and is not null. A URL, a service
-# file and the environment come before it.
+# Without the setting `sslrootcert`, libpq 16 and later crash with a segmentation fault if a TLS
+# handshake is cut off after the server's certificate, and that certificate is signed by an unknown
+# authority: `open_client_SSL` in fe-secure-openssl.c then compares the setting, a null pointer,
+# with "system". An empty string means the same default, and is not null. A URL, a service file and
+# the environment override it.
 os.environ.setdefault("PGSSLROOTCERT", "")

@@ -1,7 +1,7 @@
 """The pool of the process's connections.
 
-SQLAlchemy's own pool starts a greenlet for every checkout, and waits through a task of its own.
-That took 30 of the 75 microseconds of a statement. Here a checkout is a few list operations.
+SQLAlchemy's own pool starts a greenlet for every checkout, and waits in a separate task. That took
+30 of the 75 microseconds of a statement. In this pool, a checkout is a few list operations.
 SQLAlchemy's engine takes its connections from this pool (database.py).
 """
 
@@ -14,7 +14,7 @@ from postgres.connector import Connect, Connector
 from postgres.driver import Connection
 
 IDLE_PERIOD = 30.0  # seconds
-WAKE_TIMEOUT = 4.0  # seconds to wait for a connection while the process has none
+WAKE_TIMEOUT = 4.0  # seconds to wait for a connection while none is open
 
 Waiter = asyncio.Future[Connection]
 
@@ -22,9 +22,9 @@ Waiter = asyncio.Future[Connection]
 class Pool:
     """A pool of up to `size + overflow` connections.
 
-    A connection that was opened is kept. What is above `size` closes after one to two IDLE_PERIODs
-    without use. The connection that was returned last is used first, so that a surplus is not used.
-    A request that finds none waits for the next that is returned or opened.
+    Connections are kept open. Those above `size` are closed after one to two IDLE_PERIODs without
+    use. The connection that was returned last is used first, so that surplus connections stay
+    unused. If none is idle, a request waits for the next one that is returned or opened.
     """
 
     def __init__(self, connect: Connect, size: int, overflow: int, timeout: float) -> None:
@@ -32,7 +32,7 @@ class Pool:
         self.limit = size + overflow
         self.in_use = 0
         self.timeouts = 0
-        self._timeout = timeout  # seconds to wait while the process has connections
+        self._timeout = timeout  # seconds to wait while connections are open
         self._idle: list[Connection] = []
         self._waiters: deque[Waiter] = deque()
         self._warming = False
@@ -47,22 +47,22 @@ class Pool:
         return len(self._idle)
 
     def is_connected(self) -> bool:
-        """Return whether the process has any connection, as far as is known."""
+        """Return whether the pool has an open connection, as far as is known."""
         return self.in_use > 0 or not all(connection.dead for connection in self._idle)
 
     @property
     def unconnected_at(self) -> float:
-        """The last moment without any connection, on the event loop's clock."""
+        """The last time at which there was no open connection, on the event loop's clock."""
         return self._connected_at if self.is_connected() else asyncio.get_running_loop().time()
 
     def checkout(self) -> Connection | None:
         """Return the idle connection that was used last, or None if there is none."""
         while self._idle:
             connection = self._idle.pop()
-            # A write must not be repeated once it may have reached the server. A connection that
-            # the server has closed is detected here, before a byte of the statement is sent, and
-            # the statement goes to another connection. Later it is impossible to know: the kernel
-            # may accept bytes that the server never reads.
+            # A write must not be repeated once it may have reached the server. So a connection that
+            # the server has closed is detected here, before anything is sent, and another one is
+            # used. After sending, nobody can know, because the kernel may accept bytes that the
+            # server never reads.
             if connection.is_alive():
                 self.in_use += 1
                 return connection
@@ -74,9 +74,9 @@ class Pool:
     ) -> Connection:
         """Return a live connection, which must be released.
 
-        A `fresh` one was opened, or has served a statement, after this call. While the process has
-        no connection, wait up to `wake_timeout` seconds. Raises TimeoutError, or the error of
-        connecting.
+        A `fresh` connection was opened, or has completed a statement, after this call. While there
+        is no open connection, wait up to `wake_timeout` seconds. Raises TimeoutError, or the error
+        of connecting.
         """
         if fresh:
             self._close_idle()
@@ -110,8 +110,8 @@ class Pool:
     def close_unused_since(self, moment: float) -> None:
         """Close the idle connections whose last statement began before `moment`.
 
-        If a network forgets its connections without a word, each would cost another request the
-        time-out of its statement.
+        If the network has silently dropped its connections, each of them would make another request
+        time out.
         """
         for connection in self._idle[:]:
             if connection.began_at < moment:
@@ -135,11 +135,11 @@ class Pool:
         return min(max(len(self._waiters), missing), self.limit - open_)
 
     def accept(self, connection: Connection) -> None:
-        """Take a connection that was just opened."""
+        """Add a connection that was just opened."""
         if not self.is_connected():
             self._connected_at = asyncio.get_running_loop().time()
         open_ = self.in_use + len(self._idle)
-        if open_ >= self.limit:  # the attempts that hung succeeded all at once
+        if open_ >= self.limit:  # several pending attempts succeeded at once
             connection.close()
             return
         connection.generation = self._generation
@@ -150,7 +150,7 @@ class Pool:
             self._trimmer = asyncio.get_running_loop().call_later(IDLE_PERIOD, self._trim)
 
     def failed(self, error: BaseException, *, is_final: bool) -> None:
-        """Take the error of an attempt to connect; a final one fails every waiting request."""
+        """Handle the error of an attempt to connect. A final error fails every waiting request."""
         self._warming = False
         while is_final and self._waiters:
             _end(self._waiters.popleft(), error.with_traceback(None))
@@ -179,7 +179,7 @@ class Pool:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             elif not waiter.cancelled() and waiter.exception() is None:
-                self.release(waiter.result())  # it came at the same moment
+                self.release(waiter.result())  # it arrived at the same moment
             raise
         finally:
             timer.cancel()

@@ -1,10 +1,10 @@
-"""Prepared statements that survive a pooler.
+"""Prepared statements that work through a pooler.
 
-A pooler in transaction mode may send each message to another server connection, which has not
-prepared what the one before has, or has it already. So each statement's name is a digest of its
-text: a name stands for the same statement on every server connection, whichever process prepared
-it. If the server says that a name is unknown or taken, it executed nothing, and the statement is
-sent again (docs/decisions/021-prepared-statements.md).
+A pooler in transaction mode may send each message to a different server connection, on which the
+statement may or may not be prepared. So each statement's name is a digest of its text. A name then
+means the same statement on every server connection, whichever process prepared it. If the server
+says that a name is unknown or taken, it has executed nothing, and the statement is sent again
+(docs/decisions/021-prepared-statements.md).
 """
 
 import logging
@@ -20,22 +20,22 @@ from sqlalchemy.types import NullType, TypeEngine
 
 logger = logging.getLogger("tasks")
 
-# The server says that the name is unknown, that it is taken, or, after a migration, that the result
-# would have other types than when the statement was prepared. Each undoes the whole message.
+# These errors say that the name is unknown, that it is taken, or that a migration changed the types
+# of the result after the statement was prepared. Each of them rolls back the whole message.
 RECOVERABLE = (
     errors.InvalidSqlStatementName,
     errors.DuplicatePreparedStatement,
     errors.FeatureNotSupported,
 )
 
-# Sent before a statement if the role or the database has a stricter default, which fails if another
-# statement changed a row meanwhile. It is part of the message, so it costs no round trip, and ends
-# with it, so a pooler has nothing to keep.
+# Sent before each statement if the role or the database has a stricter default, under which a
+# statement fails if another one changes its row at the same time. It is part of the statement's
+# message, so it costs no round trip. Its effect ends with the message, so a pooler keeps no state.
 READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
 
-# After so many recoveries, each of which sends a statement again, check whether they are rare.
-# While a pooler's server connections are new, a process sees fewer: at most one for each of its
-# connections and each statement.
+# After this many recoveries, each of which sends a statement again, check whether they are rare.
+# New server connections of a pooler cause fewer: at most one for each connection and each
+# statement.
 RECOVERIES = 1000
 RARE = 4  # executions for each recovery
 LOST = (
@@ -43,13 +43,14 @@ LOST = (
     "most of them. DB_PREPARED_STATEMENTS=false turns them off from the start."
 )
 
-# The names that one connection has sent, and whether the statement is surely prepared. It is not
-# sure after an error in the message that prepares and executes, because PREPARE is never undone.
+# The names that one connection has sent, each with whether the statement is certainly prepared.
+# That is uncertain after an error in a message that prepares and executes, because PREPARE is never
+# rolled back.
 Names = dict[str, bool]
 
 
 class _Placeholders(dict[str, str]):
-    """The number of each parameter, in the order in which they first occur."""
+    """The numbers of parameters, in the order in which they first occur."""
 
     def __missing__(self, name: str) -> str:
         self[name] = f"${len(self) + 1}"
@@ -59,14 +60,14 @@ class _Placeholders(dict[str, str]):
 class Statement:
     """A statement with parameters, as plain SQL and as the commands that prepare and execute it.
 
-    Each is a format for psycopg2, which must be called with parameters, if only with none in a
-    dictionary: without them it leaves `%%` as it is.
+    Each of these is a psycopg2 query string. Always pass it with a dictionary of parameters, even
+    an empty one, because without parameters psycopg2 leaves `%%` as it is.
     """
 
     __slots__ = ("execute", "name", "prepare", "replace", "sql")
 
     def __init__(self, sql: str, types: Mapping[str, str]) -> None:
-        """Take `sql` with its parameters as `%(name)s`, and their `types` in Postgres."""
+        """Build a statement from `sql`, whose parameters `%(name)s` have these `types`."""
         numbers = _Placeholders()
         body = f"AS {sql % numbers}"
         arguments = ""
@@ -84,7 +85,7 @@ class Statement:
 
 
 def statement(clause: ClauseElement, dialect: Dialect) -> Statement:
-    """Return `clause` as a Statement: its parameters have the types that SQLAlchemy gives them."""
+    """Return `clause` as a Statement, whose parameters have the types that SQLAlchemy chose."""
     compiled = clause.compile(dialect=dialect)
     binds = compiled.binds  # type: ignore[attr-defined]
     types = {name: _type(parameter.type, dialect) for name, parameter in binds.items()}
@@ -92,18 +93,19 @@ def statement(clause: ClauseElement, dialect: Dialect) -> Statement:
 
 
 def _type(kind: TypeEngine[Any], dialect: Dialect) -> str:
-    """Return the name of a type in Postgres, which infers the type of an `unknown` parameter."""
+    """Return the name of a type in Postgres, or `unknown` to let Postgres infer it."""
     return "unknown" if isinstance(kind, NullType) else kind.compile(dialect)
 
 
 class PreparedStatements:
-    """How one database and its pooler take prepared statements. Its connections share this."""
+    """The state of prepared statements on one database, which all connections to it share."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
-        # Whether connections share server connections, where others have prepared statements.
+        # Whether a pooler shares its server connections, so that other clients may have prepared
+        # statements.
         self.is_pooled = False
-        self.prefix = ""  # READ_COMMITTED, once the default turned out to be another
+        self.prefix = ""  # READ_COMMITTED, once the default has proved to be stricter
         self.executions = 0
         self.recoveries = 0
 
@@ -112,7 +114,7 @@ class PreparedStatements:
         return f"{self.prefix}{statement.sql}"
 
     def message(self, statement: Statement, names: Names) -> str:
-        """Return the message that most likely executes `statement` on the connection of `names`."""
+        """Return the message most likely to succeed on the connection that has sent `names`."""
         self.executions += 1
         is_prepared = self.is_pooled or names.get(statement.name)
         return f"{self.prefix}{statement.execute if is_prepared else statement.prepare}"

@@ -7,8 +7,8 @@ from postgres.driver import Connection
 class Probe:
     """One connection outside the pool, for one user at a time.
 
-    It is opened when it is needed. A failed attempt is not retried, because the health check must
-    say at once that the database is away.
+    It is opened when it is first needed. A failed attempt is not retried, because the health check
+    must report at once that the database is unavailable.
     """
 
     def __init__(self, connect: Connect) -> None:
@@ -29,14 +29,14 @@ class Probe:
         return connection
 
     def release(self, connection: Connection) -> None:
-        """Keep the connection for the next check, unless it broke or was to be closed."""
+        """Keep the connection for the next check, unless it is dead or `close` was called."""
         if connection.dead or connection.generation != self._generation:
             connection.close()
         else:
             self._idle = connection
 
     def close(self) -> None:
-        """Close the connection; if it is in use, it closes when it is released."""
+        """Close the connection, or if it is in use, let `release` close it."""
         self._generation += 1
         if self._idle is not None:
             self._idle.close()

@@ -1,4 +1,4 @@
-"""The URL of a Postgres database, in the form that the settings use."""
+"""Parse and check the URL of a Postgres database."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,9 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from sqlalchemy.engine import URL, make_url
 
 from postgres.client_parameters import remedy
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from postgres.libpq import resolved_options
-from postgres.tls_files import home_files
+from postgres.tls_files import home_files, system_file
 
 FORM = "must look like postgresql://user:password@host/database"
 ESCAPES = "in a user and a password write @ as %40, : as %3A, / as %2F, ? as %3F and % as %25"
@@ -20,22 +20,22 @@ QUOTES = "\"'`“”"
 
 
 def postgres_url(value: str) -> URL:
-    """Return `value` as a URL for SQLAlchemy, without a choice of driver.
+    """Return `value` as a SQLAlchemy URL that names no driver.
 
-    It has every form that libpq has, because libpq parses it
+    Every form that libpq accepts is accepted, because libpq parses it
     (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS). Raises
-    ValueError. Its text never contains any part of `value`, except for a known parameter's name.
+    ValueError, whose text never contains a part of `value`, except the name of a known parameter.
     """
     _check_form(value)
     parameters = _parsed(value)
-    if "@" in parameters.get("host", "")[1:]:  # in front it is that of an abstract socket
+    if "@" in parameters.get("host", "")[1:]:  # a leading @ marks an abstract socket
         raise ValueError(f"has two @ before its host: {ESCAPES}")
-    if not parameters.get("host"):  # of PGHOST, or of a service
+    if not parameters.get("host"):  # PGHOST or a service file may have it
         options = resolved_options(make_dsn(**parameters))
         if options.get("host"):
             parameters |= {"host": options["host"], "port": options.get("port", "")}
     _check_values(parameters)
-    return _url(parameters | home_files(parameters))
+    return _url(parameters | home_files(parameters) | system_file(parameters))
 
 
 def _check_form(value: str) -> None:
@@ -48,7 +48,7 @@ def _check_form(value: str) -> None:
     if re.search(r"\s", value):
         raise ValueError("has a space or a line break inside it")
     authority = re.split("[/?]", value.partition("://")[2])[0]
-    # libpq takes what is between the first @ and the last one for a host, and would look it up.
+    # libpq would take the text between the first and the last @ for a host name, and look it up.
     if authority.count("@") > 1:
         raise ValueError(f"has two @ before its host: {ESCAPES}")
     if value.partition("?")[0].count("@") > authority.count("@"):
@@ -56,7 +56,7 @@ def _check_form(value: str) -> None:
 
 
 def _parsed(value: str) -> dict[str, Any]:
-    """Return the keywords of libpq that `value` has."""
+    """Return the libpq parameters in `value`."""
     names = [name for name, _ in parse_qsl(value.partition("?")[2], keep_blank_values=True)]
     try:
         if names.count("host") > 1:  # SQLAlchemy's form of several hosts
@@ -71,14 +71,14 @@ def _parsed(value: str) -> dict[str, Any]:
         if names:
             raise ValueError("has a parameter that Postgres's client does not know") from None
         raise ValueError(f"{FORM}; {ESCAPES}") from None
-    except Exception:  # any message of a parser would quote the password
+    except Exception:  # the parser's message may quote the password
         raise ValueError(f"{FORM}; {ESCAPES}") from None
 
 
 def _check_values(parameters: dict[str, Any]) -> None:
-    """Let libpq check the values as it does before it connects, here to a socket that can't exist.
+    """Let libpq check the values by connecting to a socket that can't exist.
 
-    Raises ValueError, which names a parameter but quotes no value.
+    Raises ValueError, whose text names the parameter but does not quote its value.
     """
     ports = str(parameters.get("port", "")).split(",")
     if not all(not port or (port.isdecimal() and 0 < int(port) < 65536) for port in ports):
@@ -88,7 +88,7 @@ def _check_values(parameters: dict[str, Any]) -> None:
     try:
         psycopg2.connect(**nowhere, async_=1).close()
     except psycopg2.OperationalError as error:
-        if "/dev/null" not in str(error):  # in any language: libpq did not try to connect
+        if "/dev/null" not in str(error):  # libpq did not try to connect
             raise ValueError(_complaint(str(error), parameters)) from None
     certificate = str(parameters.get("sslrootcert", "system"))
     if certificate != "system" and not Path(certificate).is_file():
@@ -104,11 +104,11 @@ def _complaint(message: str, parameters: dict[str, Any]) -> str:
 
 
 def _url(parameters: dict[str, Any]) -> URL:
-    """Return the URL that has these keywords; several hosts are libpq's lists in its query."""
+    """Return the URL with these parameters. Several hosts become libpq's lists in its query."""
     rest = dict(parameters)
     user, password, database = (rest.pop(name, None) for name in ("user", "password", "dbname"))
     host, port = rest.get("host", ""), rest.get("port", "")
-    if "," in host and port and "," not in port:  # SQLAlchemy wants one for each host
+    if "," in host and port and "," not in port:  # SQLAlchemy needs one for each host
         rest["port"] = port = ",".join([port] * len(host.split(",")))
     single = host and not host.startswith(("/", "@")) and "," not in f"{host}{port}"
     if single:

@@ -1,7 +1,7 @@
-"""Swagger UI and ReDoc, without any outside host.
+"""Swagger UI and ReDoc, which need no other host.
 
-The files come from the package fastapi-offline, which follows the releases of both. Its app factory
-is not used, because it would lose FastAPI's own signature.
+Their files come from the package fastapi-offline, which follows the releases of both. The service
+does not use that package's app factory, because it would lose FastAPI's own signature.
 """
 
 import re
@@ -23,12 +23,12 @@ STATIC = FilePath(fastapi_offline.__file__).parent / "static"
 ADDITIONS = FilePath(__file__).with_name("swagger_ui.js")
 ASSETS = "/docs/assets"
 DOCUMENT = "/docs/openapi.json"
-# Even if a served file refers to another host, the browser does not contact it.
+# The browser contacts no other host, even if one of the files refers to one.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
-# The files are large, and change only with a new release.
+# The files are large, and change only with a new release of the service.
 CACHED = {"Cache-Control": "public, max-age=3600"}
 TRANSPARENT_PIXEL = (
     b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -38,9 +38,9 @@ router = APIRouter(include_in_schema=False, route_class=Route)
 
 
 def lead_from_root(app: FastAPI) -> None:
-    """Redirect `GET /` to the page for trying it out, unless a route of the application serves it.
+    """Redirect `GET /` to Swagger UI, unless the application has a route for it.
 
-    A route for it would come before one that a developer adds.
+    This is not a route itself, because it would take precedence over one that a developer adds.
     """
     otherwise = app.router.default
 
@@ -58,7 +58,7 @@ def lead_from_root(app: FastAPI) -> None:
 @router.head("/docs")
 @router.get("/docs")
 async def swagger_ui(request: Request) -> HTMLResponse:
-    """Return the OpenAPI document as a page for trying it out."""
+    """Return Swagger UI, the page for trying out the API."""
     page = get_swagger_ui_html(
         openapi_url=_with_root_path(request, DOCUMENT),
         title=request.app.title,
@@ -74,7 +74,7 @@ async def swagger_ui(request: Request) -> HTMLResponse:
 @router.head("/redoc")
 @router.get("/redoc")
 async def redoc(request: Request) -> HTMLResponse:
-    """Return the OpenAPI document as a page for reading."""
+    """Return ReDoc, the page for reading about the API."""
     page = get_redoc_html(
         openapi_url=_with_root_path(request, DOCUMENT),
         title=request.app.title,
@@ -93,7 +93,7 @@ router.get(DOCUMENT)(openapi_json_of_pages)
 @router.head(ASSETS + "/swagger-ui-bundle.js")
 @router.get(ASSETS + "/swagger-ui-bundle.js")
 async def swagger_ui_script() -> Response:
-    """Return Swagger UI's script with our additions, which need it to be loaded."""
+    """Return Swagger UI's script followed by our additions, which need it to be loaded first."""
     script = (STATIC / "swagger-ui-bundle.js").read_bytes() + b"\n" + ADDITIONS.read_bytes()
     return Response(script, headers=CACHED, media_type="text/javascript")
 
@@ -101,7 +101,7 @@ async def swagger_ui_script() -> Response:
 @router.head(ASSETS + "/redoc.standalone.js")
 @router.get(ASSETS + "/redoc.standalone.js")
 async def redoc_script() -> Response:
-    """Return ReDoc's script without the address of the logo, which is on its vendor's host."""
+    """Return ReDoc's script without the URL of the logo, which is on its vendor's host."""
     return Response(_redoc_without_logo(), headers=CACHED, media_type="text/javascript")
 
 

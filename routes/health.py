@@ -44,8 +44,8 @@ STATES = {
 async def health(request: Request) -> Response:
     """Query the database on a separate connection, and respond within 2 seconds.
 
-    A database that lacks a migration or rights, or that takes no changes, is unhealthy; one that a
-    newer release has migrated is not.
+    A database is unhealthy if it lacks a migration or rights, or if it is read-only. A database
+    that a newer release has migrated is healthy.
     """
     database: Database = request.app.state.database
     body: dict[str, Any] = {"status": "healthy", "database": "connected"}

@@ -58,7 +58,7 @@ ALWAYS = (
     errors.Overloaded,
     errors.AuthUnavailable,
 )
-# Those of the operations that take a body.
+# Operations that take a body can also return these.
 BODY = error_responses(errors.UnsupportedMediaType)
 COLLECTION = error_responses(*ALWAYS)
 ONE_TASK = error_responses(*ALWAYS, errors.TaskNotFound)
@@ -74,7 +74,7 @@ ETAG = {
 CREATED_HEADERS = {
     "Location": {"schema": {"type": "string"}},
     "Idempotency-Replayed": {
-        "description": "There if an earlier request with this key had created the task.",
+        "description": "Sent if an earlier request with this key created the task.",
         "schema": {"type": "string", "const": "true"},
     },
 }
@@ -85,7 +85,7 @@ router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=Ta
 
 
 class BodyResponse(Response):
-    """A response whose body is JSON already. Starlette's takes several times as long to make."""
+    """A response whose body is already JSON. Starlette's takes several times as long to make."""
 
     media_type = "application/json"
     background = None
@@ -165,7 +165,7 @@ async def create_task(
 
     With an `Idempotency-Key`, the client may send the request again until it gets a response. The
     first request creates the task. The others return the same task in its current state, or 404
-    if it was deleted since.
+    if the task has been deleted since then.
     """
     headers: list[RawHeader] = []
     if idempotency_key is None:
@@ -195,11 +195,11 @@ async def clear_tasks(
     session: SessionDep,
     query: Annotated[DeletionQuery, Query()],
 ) -> Response:
-    """Delete the completed tasks of the user permanently, or everything of the user.
+    """Permanently delete the user's completed tasks, or all data of the user.
 
-    A deletion of more than 10,000 tasks is not of one moment: if it fails halfway, the error says
-    how many tasks are deleted, and the same request deletes the rest. It goes on if the client
-    disconnects.
+    More than 10,000 tasks are deleted in several steps. If one of them fails, the error says how
+    many tasks were deleted, and the same request deletes the rest. The deletion continues if the
+    client disconnects.
     """
     check_query_string(request, query, user_id)
     check_bare(request)
@@ -211,7 +211,7 @@ async def clear_tasks(
 
 @router.delete("/", include_in_schema=False)
 async def refuse_empty_task_id(user_id: CurrentUser) -> Response:
-    """Refuse the path of one task whose id is empty: it must not delete several."""
+    """Refuse the path of one task with an empty id, because it must not delete several tasks."""
     raise InvalidInput(Fault("path.task_id", "is missing: the path ends with a slash"))
 
 
@@ -320,10 +320,10 @@ async def toggle_task(
     completion: TaskCompletion = TOGGLE,
     if_match: IfMatch = None,
 ) -> Response:
-    """Set `completed` to the value that is sent, which can be repeated safely.
+    """Set `completed` to the value in the body, which is safe to repeat.
 
     Without a body, or without `completed` in it, complete a pending task, or make a completed task
-    pending. A task that already has the value that is sent stays unchanged, `updated_at` too.
+    pending. If the task already has the value in the body, nothing changes, not even `updated_at`.
     """
     if completion.completed is MISSING:
         toggled = await modify_task(queries.TOGGLE, user_id, task_id, session, if_match)

@@ -16,13 +16,14 @@ MEASURED = 1.0  # seconds of continuous waiting before the rate of slots is used
 
 
 class Admission:
-    """Run `concurrent` requests at once, as many as there are connections.
+    """A limit of `concurrent` requests that run at once, as many as there are connections.
 
-    The others wait, before they use much memory, and users take turns (fair_queue.py). A request
-    that can't get a slot in time, at the rate of the last seconds, is refused at once (Overloaded).
-    At most `max_waiting` requests wait. If they are of several users, those with more than an equal
-    share of the places lose them (TooManyRequests). A semaphore with a time-out does less and takes
-    a kilobyte more for each waiting request: here one timer serves all.
+    The others wait before they use much memory, and users take turns (fair_queue.py). If the rate
+    of the last seconds shows that a request can't get a slot in time, it is refused at once
+    (Overloaded). At most `max_waiting` requests wait. When that many wait, and they belong to
+    several users, requests of users with more than an equal share are refused (TooManyRequests). A
+    semaphore with a timeout would do less, and would take a kilobyte more for each waiting request.
+    Here, one timer serves all of them.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Admission:
         self._running: dict[str, int] = {}  # by user; a user with nothing running is not in it
         self._queue = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
-        # The slots granted since requests began to wait; None if the last one did not wait.
+        # When requests began to wait, or None if the last one did not wait, and how many slots were
+        # granted since then.
         self._since: float | None = None
         self._granted = 0.0
         self._shared_until = -inf  # some time after several users last waited at once
@@ -52,15 +54,15 @@ class Admission:
         return self._refusals.total
 
     def count_refusal(self, kind: type[APIError], user: str) -> None:
-        """Count a refusal for want of memory (serving/memory_budget.py)."""
+        """Count a refusal for lack of memory (serving/memory_budget.py)."""
         self._refusals.count(kind, user)
 
     async def acquire(self, user: str, *, is_read: bool = False, has_begun: bool = False) -> bool:
         """Get a slot, and return whether the request had to wait. `release` must follow.
 
-        A request whose response `has_begun` is not refused, because the part already sent would be
-        lost. It only times out. Raises Overloaded, TooManyRequests, or DatabaseUnavailable after
-        MAX_WAIT, or MAX_WAIT_TO_WAKE if the database wakes.
+        A request whose response `has_begun` can time out but is not refused, because the part that
+        was already sent would be lost. Raises Overloaded or TooManyRequests, or DatabaseUnavailable
+        after MAX_WAIT, which is MAX_WAIT_TO_WAKE while the database wakes.
         """
         if self.acquire_free(user):
             return False
@@ -81,7 +83,7 @@ class Admission:
         return True
 
     def acquire_free(self, user: str) -> bool:
-        """Get a slot if one is free, and return whether that was so."""
+        """Get a slot if one is free, and return whether there was one."""
         if not self._free:
             return False
         self._free -= 1
@@ -90,7 +92,7 @@ class Admission:
         return True
 
     def release(self, user: str) -> None:
-        """Pass the slot of a request of `user` on to the next request."""
+        """Release the slot of a request of `user`, which passes to the next waiting request."""
         self._granted += 1
         if self._running[user] > 1:
             self._running[user] -= 1
@@ -113,7 +115,7 @@ class Admission:
         return waiter
 
     def _check(self, user: str) -> None:
-        """Raise if there is no place for one more request of `user`."""
+        """Raise an error if one more request of `user` can't wait."""
         slots = self._slots_in_time(asyncio.get_running_loop().time())
         mine = len(self._queue.users.get(user, ()))
         users = len(self._queue.users) + (not mine)
@@ -122,16 +124,16 @@ class Admission:
         elif (
             self._queue.size >= slots
             and mine >= slots // users
-            # A user with many requests waits even if they may time out, while other users wait too.
-            # A client that is refused at once sends again at once, and 60 such clients left a
-            # service no time for anything else.
+            # While several users wait, a user with many requests is not refused here, even if the
+            # requests may time out. A client that is refused at once sends its request again at
+            # once, and 60 such clients left the service no time for anything else.
             and not (mine >= FEW and self._is_shared())
         ):
             self._refusals.count(Overloaded)
             raise Overloaded
 
     def _make_room(self, user: str, mine: int, share: int) -> None:
-        """Refuse a waiting request of a user with more than `share`, or raise."""
+        """Refuse a waiting request of a user with more than `share`, or raise an error."""
         if mine >= share and self._is_shared():
             self._refusals.count(TooManyRequests, user)
             raise TooManyRequests
@@ -143,11 +145,11 @@ class Admission:
         waiter.slot.set_exception(TooManyRequests())
 
     def _is_shared(self) -> bool:
-        """Return whether requests of several users have just waited at once."""
+        """Return whether requests of several users waited at once in the last MEASURED seconds."""
         return asyncio.get_running_loop().time() < self._shared_until
 
     def _slots_in_time(self, now: float) -> float:
-        """Estimate how many slots come free in MAX_WAIT, from those that were granted."""
+        """Estimate how many slots will become free within MAX_WAIT, from the recent rate."""
         start = now if self._since is None else max(self._since, self._unconnected_at())
         if start != self._since:
             self._since, self._granted = start, 0.0
@@ -159,11 +161,11 @@ class Admission:
         return max(self._concurrent, MAX_WAIT * self._granted / (now - self._since))
 
     def _expire_waiters(self) -> None:
-        """Refuse the requests whose time is over, and set the timer for the next one."""
+        """Refuse the requests that have waited too long, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
         now = loop.time()
-        # Those that waited while nothing was connected have MAX_WAIT from then on, too.
+        # The longer limits apply while there is no connection, and for MAX_WAIT after that.
         is_waking = now < self._unconnected_at() + MAX_WAIT
         limits = MAX_WAIT_TO_WAKE if is_waking else (MAX_WAIT, MAX_WAIT)
         for waiter in self._queue.take_expired(now, limits):
@@ -175,9 +177,9 @@ class Admission:
             self._timer = loop.call_at(due, self._expire_waiters)
 
     def _expired(self, user: str, is_waking: bool) -> APIError:
-        """Return the error for a request of `user` that waited in vain.
+        """Return the error for a request of `user` that got no slot in time.
 
-        If FEW others of the same user wait while several users do, the user caused the delay.
+        The user caused the delay if FEW or more of their other requests wait, and several users do.
         """
         left = len(self._queue.users.get(user, ()))
         if left < FEW or is_waking or not self._is_shared():

@@ -1,4 +1,4 @@
-"""FastAPI with the project's layers around the routes."""
+"""FastAPI with the project's own middleware around the routes."""
 
 from collections.abc import Callable, Iterable
 from math import inf
@@ -40,7 +40,7 @@ NO_WEBSOCKETS = (
 
 
 class Application(FastAPI):
-    """FastAPI with other layers around the routes: CORS stands on every response, errors included.
+    """FastAPI with our own middleware: every response has the CORS headers, errors included.
 
     `state.settings` must be set before the first request.
     """
@@ -49,7 +49,7 @@ class Application(FastAPI):
     _telemetry_expires = -inf  # when to ask again
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The layers, from the innermost outwards. The middleware that was added is in between."""
+        """Return the middleware, built from the inside out. Added middleware is in between."""
         refuse_websockets(self.routes)
         settings: Settings = self.state.settings
         handlers, handler = self._added_handlers()
@@ -72,7 +72,7 @@ class Application(FastAPI):
         return CORSMiddleware(app, settings.allowed_origins, settings.origin_pattern)
 
     def _added_handlers(self) -> tuple[dict[Any, ExceptionHandler], ExceptionHandler | None]:
-        """The exception handlers that are not FastAPI's own, and of these the one for Exception."""
+        """Return the exception handlers that were added, and separately the one for Exception."""
         added: dict[Any, Any] = {
             key: handler
             for key, handler in self.exception_handlers.items()
@@ -82,7 +82,7 @@ class Application(FastAPI):
         return added, any_error[1] or any_error[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Do what FastAPI does; without telemetry, in fewer steps."""
+        """Do what FastAPI does, in fewer steps if telemetry is off."""
         if scope["type"] == "http" and self.middleware_stack and not self._is_traced(scope):
             if self.root_path:
                 scope["root_path"] = self.root_path
@@ -92,7 +92,7 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
     def _is_traced(self, scope: Scope) -> bool:
-        """Return whether telemetry is on. That takes FastAPI 5 µs, so it is asked once a second."""
+        """Return whether telemetry is on, checked once a second: FastAPI's check takes 5 µs."""
         now = monotonic()
         if now >= self._telemetry_expires:
             self._telemetry_expires = now + 1
@@ -103,12 +103,12 @@ class Application(FastAPI):
         return openapi.document(self)
 
     def setup(self) -> None:
-        """Add the path of the document before FastAPI's own, which is then never reached."""
+        """Add our route for the OpenAPI document before FastAPI's, which then gets no requests."""
         if self.openapi_url:
             self.add_route(self.openapi_url, openapi_json, include_in_schema=False)
         super().setup()
 
-    # Where routes are added, WebSocket routes are refused at once.
+    # These methods refuse a WebSocket route when it is added.
 
     def include_router(self, router: APIRouter, *arguments: Any, **options: Any) -> None:
         refuse_websockets(router.routes)
@@ -135,5 +135,5 @@ def refuse_websockets(routes: Iterable[BaseRoute]) -> None:
 
 
 async def _leave(request: Request, error: Exception) -> Response:
-    """Leave an exception without a handler to ErrorsMiddleware."""
+    """Raise an exception that has no handler again, for ErrorsMiddleware."""
     raise error

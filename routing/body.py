@@ -1,4 +1,4 @@
-"""Limits on the body of a request, in size and in time."""
+"""Limits on the size of a request's body, and on the time in which it must arrive."""
 
 import asyncio
 from typing import Any
@@ -13,14 +13,14 @@ from serving.exchange import Exchange
 
 MAX_BODY = 64 * 1024  # bytes
 BODY_TIMEOUT = 10.0  # seconds
-FRAMING = (b"content-length", b"transfer-encoding")
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class BodyLimit:
-    """Limits the bodies of FastAPI's own routes to MAX_BODY.
+    """Middleware that limits the bodies of requests that FastAPI serves to MAX_BODY.
 
-    A route's own `max_body_size`, larger or smaller, takes its place. Counting and this
-    precedence are Starlette's; only the response is ours.
+    A route's own `max_body_size`, larger or smaller, takes precedence. Starlette counts the bytes
+    and applies the precedence. Only the response is ours.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,7 +30,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # What a middleware hands on in its place can't be polled (middleware/errors.py).
+        # Keep the server's own `receive`, because has_hung_up (middleware/errors.py) can't poll one
+        # that a middleware puts in its place.
         is_outermost = scope.setdefault("server_receive", receive) is receive
         try:
             await _Limiter(self._app, MAX_BODY)(scope, receive, send)
@@ -40,7 +41,7 @@ class BodyLimit:
 
 
 class _Limiter(RequestBodyLimitResponder):
-    """Starlette's counter. Its plain-text 413 would also replace a 401."""
+    """Starlette's counter, without its plain-text 413, which would also replace a 401."""
 
     async def receive_with_limit(self) -> Message:
         try:
@@ -54,10 +55,13 @@ class _Limiter(RequestBodyLimitResponder):
 
 
 class BoundedRequest(Request):
-    """A request whose body is bounded, in size and in time."""
+    """A request whose body is limited in size, and must arrive in time."""
 
     async def body(self) -> bytes:
-        """The whole body. Raises PayloadTooLarge without reading on, and RequestTimeout."""
+        """Return the whole body.
+
+        Raises PayloadTooLarge, without reading the rest, or RequestTimeout.
+        """
         if not hasattr(self, "_body"):
             if (body := self._arrived()) is not None:
                 self._body = body
@@ -70,7 +74,7 @@ class BoundedRequest(Request):
         return self._body
 
     def _arrived(self) -> bytes | None:
-        """Return the body if it arrived with its head, which saves setting a timer and waiting."""
+        """Return the body if it arrived with the head. That saves setting a timer and waiting."""
         exchange = getattr(self._receive, "__self__", None)
         if type(exchange) is not Exchange or self._stream_consumed:
             return None
@@ -81,7 +85,7 @@ class BoundedRequest(Request):
     @property
     def declares_body(self) -> bool:
         """Whether the headers say that there is a body."""
-        return any(name in FRAMING for name, _ in self.scope["headers"])
+        return not FRAMING.isdisjoint({name for name, _ in self.scope["headers"]})
 
     @property
     def _limit(self) -> int:
@@ -89,7 +93,7 @@ class BoundedRequest(Request):
         return limit
 
     def check_length(self) -> None:
-        """Raises PayloadTooLarge if a longer body is declared, whether anybody reads it or not."""
+        """Raise PayloadTooLarge if the declared length is too large, even for an unread body."""
         declared = ""
         for name, value in self.scope["headers"]:
             if name == b"content-length":
@@ -119,7 +123,8 @@ def _too_large(limit: int) -> PayloadTooLarge:
 class LateBody(dict[str, Any]):
     """The JSON object of a body, empty until a dependency of TaskRoute has received it.
 
-    FastAPI reads the body before it solves the first dependency, and the token must come first.
+    FastAPI reads the body before it solves the first dependency, but the token must be checked
+    first.
     """
 
     def __bool__(self) -> bool:
@@ -127,7 +132,7 @@ class LateBody(dict[str, Any]):
 
 
 class LateRequest(BoundedRequest):
-    """A request of which FastAPI gets a LateBody where it asks for the body first."""
+    """A request that returns a LateBody when FastAPI reads the body, before the dependencies."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
@@ -142,7 +147,7 @@ class LateRequest(BoundedRequest):
         return self.late if self._is_first("json") else await super().json()
 
     def _is_first(self, what: str) -> bool:
-        """Whether it is FastAPI that asks: a dependency that wants to read the body comes later."""
+        """Return whether this is the first read, which is FastAPI's. Dependencies read later."""
         is_first = what not in self._asked_for
         self._asked_for.add(what)
         return is_first

@@ -1,4 +1,4 @@
-"""Waiting requests, in a queue for each user, so that users take turns."""
+"""The waiting requests in one queue for each user, so that users take turns."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -7,13 +7,13 @@ from contextlib import suppress
 from math import inf
 from typing import NamedTuple
 
-# A user with no more waiting requests than this never has too many, because a browser opens six
+# This number of waiting requests is never too many for a user, because a browser opens six
 # connections to a host.
 FEW = 6
 
 
 class Waiter(NamedTuple):
-    """A request of `user` that waits for `slot` since the event loop's clock said `since`."""
+    """A request of `user` that has waited for `slot` since `since`, by the event loop's clock."""
 
     user: str
     slot: asyncio.Future[None]
@@ -32,7 +32,7 @@ class FairQueue:
     def __init__(self) -> None:
         self.users: OrderedDict[str, deque[Waiter]] = OrderedDict()  # the next in turn first
         self._long: dict[str, deque[Waiter]] = {}  # the queues with more than FEW
-        # Every waiter, and some that no longer wait: writes and reads.
+        # The writes and the reads in the order of their arrival. Some may no longer wait.
         self._arrivals: tuple[deque[Waiter], deque[Waiter]] = (deque(), deque())
         self.size = 0
 
@@ -52,9 +52,9 @@ class FairQueue:
     def take(self, running: Mapping[str, int]) -> Waiter | None:
         """Remove and return the request that is next.
 
-        It is the oldest request of the user with the fewest `running`. Among several such users,
-        the one whose last turn was longest ago is next. The search ends at a user with nothing
-        running, so it visits at most one user more than there are slots.
+        It is the oldest request of the user with the fewest requests in `running`. Among several
+        such users, the one whose last turn was longest ago is next. The search ends at a user with
+        nothing running, so it visits at most one user more than there are slots.
         """
         while self.users:
             user, fewest = "", inf
@@ -71,9 +71,10 @@ class FairQueue:
         return None
 
     def take_from_longest(self, share: int) -> Waiter | None:
-        """Remove and return the newest request of the user with the most, if that is over `share`.
+        """Remove and return the newest request of the user with the most, if over `share`.
 
-        A request whose response has begun stays: the client could not tell why it ended.
+        A request whose response has begun stays, because its client could not tell why the response
+        ended.
         """
         user = max(self._long, key=lambda user: len(self._long[user]), default=None)
         if user is None or len(self._long[user]) <= share:
@@ -99,7 +100,7 @@ class FairQueue:
 
     @property
     def oldest(self) -> float | None:
-        """The time at which the oldest request came."""
+        """The time at which the oldest request arrived."""
         return min((arrivals[0].since for arrivals in self._arrivals if arrivals), default=None)
 
     def discard(self, waiter: Waiter) -> None:

@@ -1,4 +1,4 @@
-"""Finds the fast routes in front of FastAPI's own routing, in the same order."""
+"""Find the fast route for a request before FastAPI's own routing, in the same order of routes."""
 
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -31,16 +31,16 @@ class Candidate(NamedTuple):
 
 
 class FastRoutes:
-    """Serves a request by the fast path of the route that FastAPI would choose, if that has one.
+    """An ASGI application that uses the fast path if the route that FastAPI would choose has one.
 
-    `otherwise` gets every other request: those for other routes, and all of them while
-    `app.dependency_overrides` has entries or the application has its own form of validation errors.
+    `otherwise` serves every other request. It serves all requests while `app.dependency_overrides`
+    has entries, or if the application has its own handler for validation errors.
     """
 
     def __init__(self, app: FastAPI, otherwise: ASGIApp) -> None:
         self._app = app
         self._otherwise = otherwise
-        # A handler of somebody's own wants FastAPI's exception, which the fast path doesn't raise.
+        # A developer's own handler expects FastAPI's exception, which the fast path doesn't raise.
         self._enabled = (
             app.exception_handlers.get(RequestValidationError)
             is request_validation_exception_handler
@@ -61,9 +61,10 @@ class FastRoutes:
         return route.serve(scope, receive, send)
 
     def response(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Response] | None:
-        """Return the response of a fast route, to be awaited. None: `__call__` serves the request.
+        """Return a coroutine for the response of a fast route, or None if there is no such route.
 
-        For middleware that has nothing between itself and this object (middleware/errors.py).
+        After None, call the object itself, which serves every request. This method is for a
+        middleware with no other layer between it and this object (middleware/errors.py).
         """
         if "fastapi.telemetry" in scope:
             return None
@@ -95,7 +96,7 @@ class FastRoutes:
         return None
 
     def _describe(self, scope: Scope, route: Route, parts: dict[str, Any]) -> None:
-        """Put into `scope` what FastAPI's routing does."""
+        """Put into `scope` what FastAPI's routing would put there."""
         if outer := scope.get("path_params"):  # of a mount
             parts = {**outer, **parts}
         scope["path_params"] = parts
@@ -104,9 +105,10 @@ class FastRoutes:
         scope.setdefault("router", self._app.router)
 
     def _refuse_method(self, scope: Scope, route_path: str) -> None:
-        """Raise MethodNotAllowed if the path has routes, with other methods.
+        """Raise MethodNotAllowed if routes match the path, but not the method.
 
-        FastAPI would come to the same, and ask every route for every method.
+        Without this the response would be the same, but only after every route was matched with
+        every method (errors/handlers.py).
         """
         others: set[str] = set()
         for candidate in self._every:
@@ -116,7 +118,7 @@ class FastRoutes:
             raise MethodNotAllowed(others)
 
     def _refresh(self) -> None:
-        """Look at the routes again if there are others since."""
+        """Collect the candidates again if the routes have changed."""
         versions = [router._routes_version for router in self._routers]
         if versions == self._versions and self._app.routes == self._routes:
             return
@@ -134,7 +136,7 @@ class FastRoutes:
 def _parts(
     match: re.Match[str], convertors: dict[str, Convertor[Any]], scope: Scope, path: str
 ) -> dict[str, Any]:
-    """Return the parameters of the path. `convertors` are those that change their part."""
+    """Return the path parameters. `convertors` are those that change a value."""
     parts: dict[str, Any] = match.groupdict()
     for name in convertors:
         parts[name] = convertors[name].convert(parts[name])

@@ -1,4 +1,4 @@
-"""The JSON of a body: its headers, its text, and what is said about one that is not JSON."""
+"""Parse the JSON of a body: check its headers and its text, and describe what is wrong."""
 
 import json
 import re
@@ -17,7 +17,7 @@ NEEDED = "must be sent with Content-Type: application/json"
 
 
 def parse_json(request: Request, body: bytes) -> object:
-    """Return the value of a body, which is JSON in the strict sense: no NaN (RFC 8259).
+    """Return the value of a body, which must be JSON in the strict sense, without NaN (RFC 8259).
 
     Raises InvalidInput, and UnsupportedMediaType for a compressed body.
     """
@@ -58,7 +58,7 @@ def _check_media_type(value: bytes | None) -> None:
 
 
 def _malformed(body: bytes, error: ValueError) -> InvalidInput:
-    """Return what is wrong with `body`, by the names of its fields if only their text is wrong."""
+    """Return the error for `body`. It names the fields if only the text in them is wrong."""
     try:
         fields = _fields_of_broken_text(body)
     except (ValueError, RecursionError):

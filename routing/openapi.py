@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own with our errors, without responses that are never sent."""
+"""The OpenAPI document: FastAPI's, with our errors and without responses that are never sent."""
 
 import json
 import re
@@ -23,14 +23,14 @@ TAGS = [
     {"name": "tasks", "description": "The tasks of one user."},
     {"name": "health", "description": "For platforms and people who watch the service."},
 ]
-# Every response has this header, so it is defined here and not with each operation.
+# Every response has this header, so it is defined here rather than with each operation.
 REQUEST_ID = {
     "description": "The id of the request: the client's own, if it sent one of 1 to 128 "
     "characters of A-Z, a-z, 0-9, `.`, `_` and `-`. Quote it to support.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
 }
 REQUEST_ID_REFERENCE = {"$ref": "#/components/headers/X-Request-ID"}
-# The response that FastAPI documents for every route with input, and the one sent instead.
+# The response that FastAPI documents for every route with input, and the one that is sent instead.
 _FASTAPIS_422 = {
     "description": "Validation Error",
     "content": {
@@ -102,9 +102,9 @@ def _amend(paths: dict[str, Any], models: dict[str, Any]) -> None:
 
 
 def _sort_as_in_path(template: str, parameters: list[dict[str, Any]]) -> None:
-    """Put the parts of the path first, in its order, which generated functions keep.
+    """Put path parameters first, in the order of the path, because generated functions keep it.
 
-    FastAPI puts those of a dependency, such as `user_id`, after the endpoint's own.
+    FastAPI puts a dependency's parameters, such as `user_id`, after those of the endpoint.
     """
     places = {name: place for place, name in enumerate(re.findall(r"{(\w+)}", template))}
     parameters.sort(
@@ -120,9 +120,10 @@ def _references(part: Any) -> set[str]:
 
 
 def _describe_defaults(body: dict[str, Any], models: dict[str, Any]) -> None:
-    """Move the defaults of a request's fields into words, unless `models` lacks its model.
+    """Move the defaults of a request's fields into their descriptions, if `models` has its model.
 
-    openapi-typescript makes a field with a default required, so that adding one breaks clients.
+    openapi-typescript makes a field with a default required, so adding such a field would break
+    clients.
     """
     schema = body.get("content", {}).get("application/json", {}).get("schema", {})
     model = models.get(schema.get("$ref", "").rpartition("/")[2], {})
@@ -133,7 +134,7 @@ def _describe_defaults(body: dict[str, Any], models: dict[str, Any]) -> None:
 
 
 def _without_null(parameter: dict[str, Any]) -> None:
-    """Remove null from the schema: a parameter may be absent, but a URL can't contain null."""
+    """Remove null from the schema. A parameter may be absent, but a URL can't contain null."""
     schema = parameter.get("schema", {})
     values = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(values) == 1:
@@ -144,7 +145,7 @@ def _without_null(parameter: dict[str, Any]) -> None:
 
 
 def _codes(model: type[ErrorResponse]) -> list[str]:
-    """Return every `code` that is sent with `model`, so that a client can tell them apart."""
+    """Return every `code` that is sent with `model`, by which clients can tell errors apart."""
     kinds = [kind for kind in _kinds(APIError) if hasattr(kind, "code")]
     return sorted({kind.code for kind in kinds if kind.model is model})
 

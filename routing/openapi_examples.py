@@ -1,13 +1,13 @@
-"""One example for each body in the OpenAPI document, made of the examples of its fields.
+"""Add an example to each body in the OpenAPI document, made from the examples of its fields.
 
-Swagger UI does that by itself. Postman's converter invents random values instead.
+Swagger UI makes such examples itself, but Postman's converter invents random values.
 """
 
 from typing import Any
 
 
 class NoExample(Exception):
-    """A field names no value."""
+    """A field has no example."""
 
 
 def add_example(body: dict[str, Any], models: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ def _example_of(schema: Any, models: dict[str, Any]) -> Any:
         name = schema["$ref"].rpartition("/")[2]
         if name not in models:
             raise NoExample
-        # Without this model, because a model may contain itself.
+        # Leave out this model, because a model may contain itself.
         others = {other: models[other] for other in models if other != name}
         return _example_of(models[name], others)
     for name in ("examples", "enum"):

@@ -1,4 +1,4 @@
-"""The arguments of an operation, out of a request and the operation's signature."""
+"""Make the arguments of an operation from a request, as the operation's signature declares them."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
@@ -12,7 +12,7 @@ from errors.faults import Fault
 from errors.wording import faults_of
 from routing.json_body import is_empty, parse_json
 
-# Of a query. To parse thousands, and to say what is wrong with each, takes 150 ms.
+# Of a query. Parsing thousands of them, and saying what is wrong with each, takes 150 ms.
 MAX_PARAMETERS = 200
 TOO_MANY = f"must have at most {MAX_PARAMETERS} parameters"
 
@@ -20,16 +20,16 @@ Dependency = Callable[[Request], Awaitable[Any]]
 
 
 class Unsupported(Exception):
-    """The signature asks for something that only FastAPI itself knows how to make."""
+    """The signature has something that only FastAPI itself can provide."""
 
 
 class Parameter(Protocol):
-    """One argument that is taken from the request. `location` is where, for errors about it."""
+    """One argument that comes from the request. Errors about it name its `location`."""
 
     location: tuple[str, ...]
 
     def value(self, request: Request, body: bytes) -> Any:
-        """The valid value. Raises pydantic's ValidationError."""
+        """Return the validated value. Raises pydantic's ValidationError."""
 
 
 class PathParameter:
@@ -81,7 +81,7 @@ class BodyParameter:
 
 
 class HeaderParameter:
-    """A header, which may be absent: its value is None then."""
+    """An optional header. Its value is None if it is absent."""
 
     def __init__(self, alias: str, annotation: Any) -> None:
         self.location: tuple[str, ...] = ("header", alias)
@@ -96,12 +96,12 @@ class HeaderParameter:
 
 
 class ParameterSolver:
-    """Makes the arguments of `operation` as FastAPI would, except for one kind of signature.
+    """A solver that makes the arguments of `operation` as FastAPI would, for some signatures.
 
-    FastAPI's general solver of dependencies takes as long as the whole statement. Known here are
-    the request, parts of the path, one model for the query, one for the body (which may have a
-    frozen model without any field as its default), optional headers, and dependencies on the
-    request and on parts of the path. Raises Unsupported for anything else.
+    FastAPI's general solver of dependencies takes as long as the whole statement. This one supports
+    the request, parts of the path, one model for the query, one for the body (whose default may be
+    a frozen model with no field set), optional headers, and dependencies on the request and on
+    parts of the path. Raises Unsupported for anything else.
     """
 
     def __init__(self, operation: Callable[..., Any], parts: Collection[str]) -> None:
@@ -155,10 +155,10 @@ class ParameterSolver:
     async def solve(
         self, request: Request, solved: Mapping[Callable[..., Any], Any] | None = None
     ) -> dict[str, Any]:
-        """The arguments, by name. Raises InvalidInput with everything that is wrong.
+        """Return the arguments by name. Raises InvalidInput with everything that is wrong.
 
-        Dependencies come first, as FastAPI has it: one that refuses says so, whatever else is
-        wrong. `solved` are the values of those that were called already.
+        Dependencies are called first, as in FastAPI. If one raises an error, the client gets that
+        error, whatever else is wrong. `solved` has the values of those that were already called.
         """
         values: dict[str, Any] = {}
         for name, (function, dependency) in self._dependencies.items():
@@ -198,7 +198,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _marker(annotation: Any) -> Any:
-    """What of `annotation` says where the value is, if anything does."""
+    """Return the part of `annotation` that says where the value comes from, or None."""
     metadata = getattr(annotation, "__metadata__", ())
     kinds = (params.Depends, params.Param, params.Body)
     markers = [part for part in metadata if isinstance(part, kinds)]
@@ -216,13 +216,13 @@ def _is_model(annotation: Any) -> bool:
 
 
 def _is_empty(default: BaseModel, annotation: Any) -> bool:
-    """Whether `default` is what an empty object is validated to, and can be shared by requests."""
+    """Return whether `default` is what `{}` would be validated to, and requests can share it."""
     is_frozen = bool(default.model_config.get("frozen"))
     return type(default) is _plain(annotation) and is_frozen and not default.model_fields_set
 
 
 def _has_lists(annotation: Any) -> bool:
-    """Whether a field of a model is made of several values: FastAPI collects those."""
+    """Return whether a field of a model has several values, which FastAPI would collect."""
     return any(_is_plural(field.annotation) for field in _plain(annotation).model_fields.values())
 
 
@@ -248,7 +248,10 @@ def _dependency_of(marker: params.Depends) -> Callable[..., Any]:
 
 
 def _dependency(function: Callable[..., Any], parts: Collection[str]) -> Dependency:
-    """`function` as one of the request alone; what else it asks for are parts of the path."""
+    """Return `function` with the request as its only parameter.
+
+    Its other parameters must be parts of the path.
+    """
     called = function if inspect.isfunction(function) else type(function).__call__
     _require(inspect.iscoroutinefunction(called))
     hints = _hints(called)
@@ -270,7 +273,7 @@ def _dependency(function: Callable[..., Any], parts: Collection[str]) -> Depende
 
 
 def _is_text(annotation: Any) -> bool:
-    """Whether a part of the path is valid as it is: any text, without a rule of its own."""
+    """Return whether any text is valid for a part of the path, because it has no rules."""
     rules = getattr(annotation, "__metadata__", ())
     return _plain(annotation) is str and all(
         isinstance(rule, params.Path) and not rule.metadata and rule.alias is None for rule in rules

@@ -1,4 +1,4 @@
-"""The path of a request as our routes match it, computed once for all of them."""
+"""The path of a request in the form that our routes match, computed once for all of them."""
 
 import re
 from urllib.parse import unquote
@@ -10,17 +10,17 @@ from starlette.types import Scope
 # characters, each may take four bytes, and each byte is written as `%` and two digits.
 MAX_PATH = 8 * 1024
 
-# Characters that would have another meaning in a pattern once they are decoded: a slash separates
-# two parts, and `$` also matches before a newline at the end.
+# Characters that would change what a pattern matches if they were decoded: a slash separates two
+# parts, and `$` also matches before a newline at the end.
 _SPECIAL = re.compile(r"%(2F|0A)", re.IGNORECASE)
 _KEY = "path_to_match"
 
 
 class TaskIdConvertor(StringConvertor):
-    """A part of the path that names a task: any text, because the operation says what is wrong.
+    """The part of a path that is a task id: any text, because the operation reports a wrong id.
 
-    `stats` is the path of another operation. Otherwise a DELETE of it would be one of a task, and
-    not a 405.
+    `stats` is excluded, because it is the path of another operation. Otherwise a DELETE of it would
+    be a deletion of a task instead of a 405.
     """
 
     regex = "(?!stats/?$)[^/]+"
@@ -32,8 +32,8 @@ register_url_convertor("task", TaskIdConvertor())
 def path_to_match(scope: Scope) -> str | None:
     """Return the decoded path, or None if it is longer than the path of any route.
 
-    `%2F` and `%0A` are decoded to a lone surrogate, which `restored` converts back. A user id may
-    contain a slash, and a server decodes it to the same character as a separator (RFC 3986,
+    `%2F` and `%0A` are each decoded to a lone surrogate, which `restored` converts back. A user id
+    may contain a slash, and a server decodes it to the same character as a separator (RFC 3986,
     section 2.2).
     """
     path: str = scope["path"]
@@ -50,7 +50,7 @@ def path_to_match(scope: Scope) -> str | None:
 
 
 def restored(value: str) -> str:
-    """Return `value`, a part of what `path_to_match` returned, with its slashes and newlines."""
+    """Return `value`, a part of a path from `path_to_match`, with its own slashes and newlines."""
     return value.translate(_CHARACTERS)
 
 
@@ -62,6 +62,6 @@ def _escaped(path: str, raw: str) -> str:
     return escaped if restored(escaped) == path else path
 
 
-# UTF-8 can't encode them, so a decoded path never holds one by itself.
+# UTF-8 can't encode surrogates, so a decoded path never contains them otherwise.
 _SURROGATES = {"2F": "\udc2f", "0A": "\udc0a"}
 _CHARACTERS = {0xDC2F: "/", 0xDC0A: "\n"}

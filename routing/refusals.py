@@ -1,4 +1,4 @@
-"""Counts refused requests, and logs them once a second."""
+"""Count refused requests, and log them once a second."""
 
 import asyncio
 from collections import Counter
@@ -30,11 +30,11 @@ class Refusals:
         self.total += 1
 
     async def delay(self, user: str) -> None:
-        """Wait for a second or two if `user` was refused more than AT_ONCE times within a second.
+        """Wait for one to two seconds if `user` was refused over AT_ONCE times within a second.
 
-        Otherwise a client with thousands of connections that sends again at once would leave no
-        time for anything except refusals. The delays differ, so that these requests don't all
-        come back at the same moment.
+        Otherwise a client that repeats refused requests at once, on thousands of connections, would
+        leave the service no time for anything except refusals. The delays differ, so that these
+        requests don't all come back at the same moment.
         """
         refused = self._recent[TooManyRequests, user]
         if refused > AT_ONCE:

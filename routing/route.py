@@ -1,4 +1,4 @@
-"""From a request to its operation: FastAPI's routes, documented as ever, on a shorter way."""
+"""FastAPI's routes with a shorter path from a request to its operation: the fast path."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -33,13 +33,13 @@ FAST = "fast_route"  # in the scope: the route that FastRoutes found
 
 
 class Route(APIRoute):
-    """Calls its operation with the arguments that its signature asks for (routing/parameters.py).
+    """A route that calls its operation with arguments from ParameterSolver (routing/parameters.py).
 
-    That is the fast path. It is taken only where FastAPI would do the same: `is_fast` says when.
-    FastAPI serves everything else.
+    That is the fast path. The route uses it only if FastAPI would do the same (`is_fast`). FastAPI
+    serves everything else.
     """
 
-    # Dependencies that the fast path does the work of.
+    # Dependencies whose work the fast path does itself.
     own_dependencies: ClassVar[Sequence[params.Depends]] = ()
 
     def __init__(
@@ -57,7 +57,10 @@ class Route(APIRoute):
             self.arguments = ParameterSolver(endpoint, self.param_convertors)
 
     def is_fast(self, context: RouteContext) -> bool:
-        """Whether the fast path does all that FastAPI would do for this route as it is included."""
+        """Return whether the fast path does everything that FastAPI would do for this route.
+
+        `context` says how the route is included.
+        """
         strict = context.strict_content_type
         return (
             self.arguments is not None
@@ -72,7 +75,7 @@ class Route(APIRoute):
         return False
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match the path as it was sent, where `%2F` is a character of a part, not a separator."""
+        """Match the path as it was sent, where `%2F` belongs to a part and is not a separator."""
         path = path_to_match(scope)
         if path is None:
             return Match.NONE, {}
@@ -86,7 +89,7 @@ class Route(APIRoute):
         return match, found
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the response, or raises what middleware/errors.py makes one of."""
+        """Send the response, or raise an exception that middleware/errors.py converts to one."""
         if scope.pop(FAST, None) is self:
             await self.serve(scope, receive, send)
         else:
@@ -107,7 +110,7 @@ class Route(APIRoute):
         return response
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's own handler, with a body that is bounded in time too."""
+        """Return FastAPI's own handler, with a limit on the time in which the body must arrive."""
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
@@ -117,30 +120,31 @@ class Route(APIRoute):
 
 
 class TaskRoute(Route):
-    """Asks for the token first of all, then takes in the body, then waits for its turn.
+    """A route that checks the token first, then receives the body, and then waits for a slot.
 
-    FastAPI by itself reads and parses a body before it asks a dependency anything, and would tell
-    an anonymous caller what is wrong with it. The requests that wait here, perhaps a thousand,
-    have none of the objects yet that an operation needs.
+    FastAPI alone reads and parses a body before it calls a dependency, and would tell an anonymous
+    client what is wrong with the body. A thousand requests may wait for a slot. They stay small,
+    because the objects that an operation needs are made only after that.
     """
 
     @property
     def slash_is_optional(self) -> bool:
         """True, except for the DELETE of a collection.
 
-        A client that sends an empty id means to delete one task, and must not delete all.
+        A client that sends an empty id wants to delete one task, and must not delete all of them.
         """
         return "DELETE" not in (self.methods or ()) or self.path.endswith("}")
 
     @cached_property
     def returns_list(self) -> bool:
-        """Whether the response has as many tasks as the client asks for."""
+        """Whether the response is a list, which has as many tasks as the client asks for."""
         return self.response_model is TaskListResponse
 
     async def respond(self, request: BoundedRequest) -> Response:
         """Call the operation, on the fast path.
 
-        The turn is over before the response is sent: a slow reader keeps nobody waiting.
+        The slot is released before the response is sent, so that no request waits for a client that
+        reads slowly.
         """
         assert self.arguments is not None
         user_id = await get_current_user(request, request.scope["path_params"]["user_id"])
@@ -151,7 +155,7 @@ class TaskRoute(Route):
         admission: Admission = request.app.state.admission
         await _enter(admission, request, user_id)
         if self.returns_list and _is_short_of_memory(request, user_id):
-            # The list may be large. The slot is for others meanwhile.
+            # The list may be large. Others can use the slot while this request waits for memory.
             admission.release(user_id)
             with await _memory(request).acquire(user_id, RESPONSE_PART):
                 await _enter(admission, request, user_id)
@@ -167,7 +171,7 @@ class TaskRoute(Route):
             admission.release(user_id)
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's own handler, for which `own_dependencies` keep the order of the fast path."""
+        """Return FastAPI's own handler. `own_dependencies` give it the order of the fast path."""
         handle = APIRoute.get_route_handler(self)
 
         async def handle_in_order(request: Request) -> Response:
@@ -178,7 +182,7 @@ class TaskRoute(Route):
                     late.body_is_optional = self.arguments.body_is_optional
                     return await handle(late)
             elif self.body_field and get_current_user not in request.app.dependency_overrides:
-                # FastAPI reads a body of this kind before it asks the same dependency again.
+                # FastAPI reads a body of this kind before it calls this dependency itself.
                 await get_current_user(request, request.path_params["user_id"])
             return await handle(BoundedRequest(request.scope, request.receive))
 
@@ -186,14 +190,14 @@ class TaskRoute(Route):
 
 
 def restored_parts(parts: dict[str, Any]) -> dict[str, Any]:
-    """Return path parameters with the slashes that `path_to_match` has hidden."""
+    """Return path parameters with the slashes and newlines that `path_to_match` replaced."""
     return {
         name: restored(value) if isinstance(value, str) else value for name, value in parts.items()
     }
 
 
 def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
-    """Make one line of several of a header that is a list (RFC 9110, section 5.3)."""
+    """Join the lines of each header in `names`, which are lists (RFC 9110, section 5.3)."""
     for name in names:
         lines = [value for header, value in scope["headers"] if header == name]
         if len(lines) > 1:
@@ -202,7 +206,7 @@ def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
 
 
 async def _enter(admission: Admission, request: Request, user_id: str) -> None:
-    """Wait for a slot, which must be released. Raises what Admission does, and ClientDisconnect."""
+    """Wait for a slot, which must be released. Raises Admission's errors and ClientDisconnect."""
     timing = request.scope["timing"] = RequestTiming()
     if admission.acquire_free(user_id):
         timing.admitted_at = timing.queued_at
@@ -215,8 +219,8 @@ async def _wait(admission: Admission, request: Request, user_id: str) -> None:
     is_read = request.method in ("GET", "HEAD")
     had_to_wait = await admission.acquire(user_id, is_read=is_read)
     if had_to_wait and has_hung_up(request.scope.get("server_receive", request.receive)):
-        # Nothing was done yet, and nobody would hear of it. A client that sends its request
-        # again and again would otherwise have each of them executed before the last.
+        # The client has left, and nothing was executed yet. Without this check, a client that
+        # disconnects and repeats its request many times would have each of them executed.
         admission.release(user_id)
         raise ClientDisconnect
 
@@ -227,15 +231,15 @@ def _memory(request: Request) -> MemoryBudget:
 
 
 def _is_short_of_memory(request: Request, user_id: str) -> bool:
-    """Return whether responses that their clients do not read take all memory."""
-    # A TestClient without `with` has no lifespan, and so no budget.
+    """Return whether responses that clients have not read leave no memory for a part of a list."""
+    # A TestClient without `with` starts no lifespan, so there is no budget.
     return "memory" in request.scope.get("state", ()) and not _memory(request).has_room(
         user_id, RESPONSE_PART
     )
 
 
 async def _receive_unused(request: BoundedRequest) -> None:
-    """Receive a body that the operation does not take, or check the length that it declares."""
+    """Receive a body that the operation does not use, or check its declared length."""
     if "transfer-encoding" in request.headers:
         await request.body()
     else:
@@ -262,7 +266,7 @@ async def _body(request: Request) -> None:
 
 
 def _as_fastapi_would(*faults: Fault) -> RequestValidationError:
-    """Return the exception that a handler for it expects, with the same faults."""
+    """Return `faults` as FastAPI's exception, for which the application may have a handler."""
     return RequestValidationError(
         [
             {"type": "body", "loc": tuple(field.split(".")), "msg": text, "input": None}

@@ -1,4 +1,4 @@
-"""The OpenAPI document as it is served: its server, and what the pages leave empty."""
+"""The OpenAPI document as it is served: with its server, and with examples for the pages."""
 
 from copy import deepcopy
 from typing import Any
@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse, Response
 
 
 async def openapi_json(request: Request) -> Response:
-    """Respond with the document for programs: its server is the address that they used.
+    """Respond with the document for programs. Its server is the URL that the program used.
 
-    Generators write that address into a client. Most of them can't resolve a relative one.
+    Generators write that URL into a client, and most of them can't resolve a relative one.
     """
     return JSONResponse(_with_server(request, _address(request)))
 
@@ -26,9 +26,9 @@ async def openapi_json_of_pages(request: Request) -> Response:
 
 
 def _with_server(request: Request, url: str) -> dict[str, Any]:
-    """Return the document with `url` as its server, or with those that the application set.
+    """Return the document with `url` as its server, unless the application has set servers.
 
-    To the latter FastAPI adds the path of a proxy, and so does this.
+    To those servers this adds the path of a proxy, as FastAPI does.
     """
     app: FastAPI = request.app
     document = app.openapi()
@@ -41,10 +41,10 @@ def _with_server(request: Request, url: str) -> dict[str, Any]:
 
 
 def _address(request: Request) -> str:
-    """Return the URL that the client used, or its path if a proxy hides the rest of it.
+    """Return the URL that the client used, or only its path if a proxy hides the rest of it.
 
-    A proxy that is not in FORWARDED_ALLOW_IPS is not believed, but it shows that the scheme of the
-    request is not the client's.
+    X-Forwarded-Proto is not trusted if its proxy is not in FORWARDED_ALLOW_IPS. But if it differs
+    from the scheme of the request, that is not the scheme that the client used.
     """
     path = _root_path(request)
     scheme = request.url.scheme

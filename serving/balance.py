@@ -1,14 +1,15 @@
 """An even share of the connections for each worker.
 
-The kernel gives a new connection to any worker, and a connection stays where it is. So the clients
-of a worker that died stay with the others when it is replaced. A worker that holds more than its
-share therefore closes some connections after their next response, and their clients connect again.
+The kernel assigns a new connection to any worker, and the connection stays with that worker. When a
+worker dies, its clients connect to the others, and stay there after it is replaced. So a worker
+that holds more than its share closes some connections after their next response, and those clients
+connect again.
 """
 
 import mmap
 
 ABSENT = -1
-# A share is exceeded by chance too, by more in proportion the smaller it is.
+# A worker may exceed its share by chance. The smaller the share, the larger the relative excess.
 TOLERANCE = 1.1
 SLACK = 8  # connections
 
@@ -23,7 +24,7 @@ class Balance:
 
 
 class Share:
-    """One worker's place in a Balance. It is absent until it first reports."""
+    """One worker's place in a Balance. The worker is absent until its first report."""
 
     def __init__(self, balance: Balance, number: int) -> None:
         self._balance = balance
@@ -31,11 +32,11 @@ class Share:
         self.leave()
 
     def leave(self) -> None:
-        """Take the worker out of the balance, because it has ended."""
+        """Remove a worker that has ended from the balance."""
         self._balance.held[self._number] = ABSENT
 
     def report(self, connections: int) -> int:
-        """Note that the worker holds so many connections. Return how many of them are too many."""
+        """Record how many connections the worker holds. Return how many are too many."""
         self._balance.held[self._number] = connections
         present = [held for held in self._balance.held if held != ABSENT]
         share = sum(present) / len(present)

@@ -1,7 +1,7 @@
 """The framing of a request's body (RFC 9112, sections 6 and 7).
 
-httptools parses bodies too, but it treats trailers as headers: a `Content-Length` or `Connection`
-among them changes what it makes of the next request. docs/decisions/003-http-protocol.md has more.
+httptools parses bodies too, but it treats trailers as headers. A `Content-Length` or `Connection`
+trailer then changes how it parses the next request (docs/decisions/003-http-protocol.md).
 """
 
 import re
@@ -18,17 +18,17 @@ TRAILER = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)?\r\n")
 
 
 class MalformedBody(Exception):
-    """The body breaks the rules of its framing. Nothing after it can be trusted."""
+    """The framing of the body is invalid, so nothing after the body can be trusted."""
 
 
 class Body(Protocol):
     """A body that arrives in parts."""
 
     complete: bool
-    missing: int  # bytes that will arrive, as far as they were declared
+    missing: int  # bytes that were declared and have not arrived
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return the content in `data`, and the bytes after the body's end.
+        """Return the content in `data`, and the bytes after the end of the body.
 
         Raises MalformedBody.
         """
@@ -60,7 +60,7 @@ class ChunkedBody:
         self.missing = 0  # bytes of the current chunk
         self._framing = 0  # bytes so far that are not content
         self._line = bytearray()  # the current line, until it is complete
-        # Not a bound method, which would be a reference cycle.
+        # A function, because a bound method would be a reference cycle.
         self._read_line = ChunkedBody._read_size
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
@@ -77,7 +77,7 @@ class ChunkedBody:
         return b"".join(content), data[position:]
 
     def _collect_line(self, data: bytes, position: int) -> int:
-        """Take the rest of a line, or as much as there is of it; return where it ends."""
+        """Read the rest of a line, or as much of it as has arrived, and return where it ends."""
         end = data.find(b"\n", position) + 1 or len(data)
         self._framing += end - position
         if self._framing > MAX_FRAMING:

@@ -1,4 +1,4 @@
-"""What arrived and does not belong to a body: a head, complete or not, and requests sent ahead."""
+"""Bytes that have arrived and are not part of a body: a head, or pipelined requests."""
 
 import re
 
@@ -8,21 +8,21 @@ from errors import HeadersTooLarge
 from serving.head import Head, parse_head, parse_request_line
 from serving.headers import TOO_MANY_LINES, feed, first_lines, header_parser, malformed
 
-MAX_HEAD = 64 * 1024  # bytes, the empty lines before it included
+MAX_HEAD = 64 * 1024  # bytes, including the empty lines before it
 
 EMPTY_LINES = re.compile(rb"(?:\r\n)*")
-# A method of at most 32 characters; what follows it is checked when the line is complete.
+# A method of at most 32 characters. The rest of the line is checked when the line is complete.
 METHOD_BEGIN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{0,32}(?: .*)?", re.DOTALL)
 
 
 class RequestBuffer:
-    """Bytes that wait to be parsed as the head of a request. The cost is linear in them."""
+    """Bytes that wait to be parsed as the head of a request. The cost is linear in their number."""
 
     __slots__ = ("_data", "_probe", "_searched", "_skipped")
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self._searched = 0  # bytes of a head that were looked at and don't complete it
+        self._searched = 0  # bytes of an incomplete head that were checked already
         self._skipped = 0  # bytes of empty lines before it, which RFC 9112, section 2.2, allows
         self._probe: HeadProbe | None = None
 
@@ -33,13 +33,13 @@ class RequestBuffer:
         self._data += data
 
     def take_all(self) -> bytes:
-        """Return the bytes, and forget them."""
+        """Return the bytes, and empty the buffer."""
         data = bytes(self._data)
         self._data.clear()
         return data
 
     def take_head(self) -> Head | None:
-        """Return the next head and forget its bytes; None if it is not complete.
+        """Return the next head and remove it from the buffer, or return None if it is incomplete.
 
         Raises what `parse_head` raises.
         """
@@ -58,7 +58,7 @@ class RequestBuffer:
         return head
 
     def peek(self) -> bytes:
-        """Return the bytes of the head that can't be taken, as far as they arrived."""
+        """Return the bytes that have arrived of an invalid or incomplete head."""
         return bytes(self._data[:MAX_HEAD])
 
     def _skip_empty_lines(self) -> None:
@@ -78,7 +78,7 @@ class RequestBuffer:
 
 
 class HeadProbe:
-    """Finds the faults of a head that is still arriving, so that the client need not wait."""
+    """A check of a head that is still arriving, so that an error can be sent without delay."""
 
     def __init__(self) -> None:
         self._lines = 0
@@ -104,7 +104,8 @@ class HeadProbe:
         allowed = TOO_MANY_LINES - self._lines
         lines = data.count(b"\n")
         if lines >= allowed:
-            # What is wrong with the lines before comes first, however the head is segmented.
+            # Report an error in the lines before this limit first, however the head is split into
+            # segments.
             feed(self._parser, first_lines(data + b" ", allowed))
             raise HeadersTooLarge
         feed(self._parser, data)

@@ -1,4 +1,4 @@
-"""A connection as such: its transport, flow control in both directions, and its deadline."""
+"""The base of a connection: its transport, flow control in both directions, and its deadline."""
 
 import asyncio
 import math
@@ -11,9 +11,9 @@ _buffers = threading.local()  # of the event loop of this thread
 
 
 def _read_buffers() -> tuple[memoryview, memoryview]:
-    """Return the buffers for reading FREE bytes at once, and LARGE_READ.
+    """Return two buffers: one to read FREE bytes at once, and one to read LARGE_READ bytes.
 
-    All connections of an event loop share them, because their content is copied at once.
+    All connections of an event loop share them, because their content is copied immediately.
     """
     if not hasattr(_buffers, "views"):
         whole = memoryview(bytearray(LARGE_READ))
@@ -23,13 +23,13 @@ def _read_buffers() -> tuple[memoryview, memoryview]:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """What protocol.py builds on.
+    """The base class of the protocol in protocol.py.
 
-    It is a BufferedProtocol because that says how much to read at once. asyncio.Protocol gets up to
-    250 KB, which are in memory before anybody can refuse them.
+    It is a BufferedProtocol, which decides how much to read at once. An asyncio.Protocol receives
+    up to 250 KB at once, which are in memory before they can be refused.
 
-    One timer serves every deadline: it fires when the earliest one would have been, looks at the
-    deadline as it is by then, and is set again.
+    One timer serves every deadline. It fires at the earliest deadline that was set, checks the
+    current one, and is set again if that has not been reached.
     """
 
     __slots__ = (
@@ -63,7 +63,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        # `writing_paused` then says whether anything much is unread.
+        # So `writing_paused` is true from when more than FREE bytes are unread until all are read.
         transport.set_write_buffer_limits(high=FREE, low=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -73,7 +73,7 @@ class Connection(asyncio.BufferedProtocol):
         self.data_received(bytes(self._buffers[self.reserved][:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the client."""
+        """Process bytes from the client."""
         raise NotImplementedError
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -125,11 +125,11 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def abort(self) -> None:
-        """Reset the connection: the response can't be completed."""
+        """Reset the connection, because the response can't be completed."""
         self._transport.abort()
 
     def _set_deadline(self, seconds: float) -> None:
-        """Let `_expire` be called then. The timer stays where it is if it is early enough."""
+        """Call `_expire` after `seconds`. A timer that fires earlier is left as it is."""
         self._deadline = self._loop.time() + seconds
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._check_deadline)
@@ -149,5 +149,5 @@ class Connection(asyncio.BufferedProtocol):
         self._deadline = math.inf
 
     def _expire(self) -> None:
-        """End what took too long."""
+        """Handle a deadline that has passed."""
         raise NotImplementedError

@@ -18,16 +18,17 @@ from serving.head import Head
 from serving.memory_budget import FREE, Hold, MemoryBudget
 from serving.response import ResponseWriter
 
-# Bytes of a body that are read after the response; a fast sender is past 2 MiB before it looks up.
+# Bytes of a body that are read after the response. A fast client sends more than 2 MiB before it
+# reads the response.
 MAX_UNREAD_BODY = 4 * 1024 * 1024
-STREAM = 64 * 1024  # bytes that a response in parts takes besides the part that is sent
-MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has not received, until reading pauses
+STREAM = 64 * 1024  # bytes that a streamed response takes besides the part that is being sent
+MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has yet to receive when reading pauses
 
 logger = logging.getLogger("uvicorn.error")
 
 
 class Connection(Protocol):
-    """What an exchange needs of its connection (protocol.py)."""
+    """The parts of a connection (protocol.py) that an exchange needs."""
 
     memory: MemoryBudget
     reserved: bool
@@ -80,15 +81,15 @@ class Exchange:
         self._received = head.body is None  # whether the whole body has arrived
         self._delivered = False  # whether the application has received it
         self._taken = 0  # bytes of the body that the application has received
-        self.head_memory: Hold | None = None  # of the head, if that is not small
-        self._hold: Hold | None = None  # the memory of the body, if that is not small
+        self.head_memory: Hold | None = None  # the memory of the head, unless it is small
+        self._hold: Hold | None = None  # the memory of the body, unless it is small
         self._error: APIError | None = None  # what `receive` raises
         self._event: asyncio.Event | None = None  # set when `receive` has something to return
         self._response = ResponseWriter(head.method, head.version)
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application. If it fails, refuse the request or cut the response off."""
-        if self.disconnected:  # the body was malformed, in the same segment
+        if self.disconnected:  # the body, in the same segment, was malformed
             return
         try:
             await app(self.scope, self.receive, self.send)
@@ -99,7 +100,7 @@ class Exchange:
         if self.complete or self.disconnected:
             return
         if self.started:
-            self._connection.abort()  # a part must not pass for the whole
+            self._connection.abort()  # the client must not take a part for the whole
         else:
             self._connection.refuse(InternalError())
 
@@ -115,7 +116,7 @@ class Exchange:
             self._connection.reserved = False
 
     def feed(self, content: bytes, received: bool) -> None:
-        """Take the next part of the body. `received` says that it is the last."""
+        """Add the next part of the body. `received` says whether it is the last part."""
         self._content += content
         self._received = received
         self._expects_continue = False
@@ -126,7 +127,7 @@ class Exchange:
         self._wake()
 
     def disconnect(self) -> None:
-        """Tell the application that the client has left."""
+        """Tell the application that the client has disconnected."""
         self.disconnected = True
         self._wake()
 
@@ -157,9 +158,9 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": not self._received}
 
     def take_body(self, limit: int) -> bytes | None:
-        """Return the body if all of it is here, and is not longer than `limit`.
+        """Return the body if it has arrived completely and is not longer than `limit`.
 
-        It does in one step what `receive` does for a body that arrived with its head.
+        For a body that arrived with its head, this replaces calls of `receive`.
         """
         is_new = self._received and not self._delivered and not self._taken
         if not is_new or self._error is not None or self.disconnected or self.complete:
@@ -174,18 +175,18 @@ class Exchange:
     async def _reserve(self) -> None:
         """Wait for the memory of the body, unless it is small.
 
-        Raises Overloaded or TooManyRequests if there is none in time.
+        Raises Overloaded or TooManyRequests if there is no memory in time.
         """
         assert self._body is not None
         expected = self._taken + len(self._content) + self._body.missing
-        if expected <= FREE:  # of a body in chunks, so far
+        if expected <= FREE:  # for a chunked body: so far
             return
         is_sized = isinstance(self._body, SizedBody)
         size = min(expected, MAX_BUFFERED_BODY) if is_sized else MAX_BUFFERED_BODY
         try:
             self._hold = await self._connection.memory.acquire(self._user(), size)
         except APIError:
-            self.keep_alive = False  # or the connection would keep the request until its body came
+            self.keep_alive = False  # otherwise the connection would wait for the rest of the body
             raise
         self._connection.reserved = True
         if not self._received:
@@ -197,7 +198,7 @@ class Exchange:
         return self._hold.size - self._taken - len(self._content)
 
     def _cut_off(self) -> None:
-        """Refuse the request: its body arrives too slowly while others wait for memory."""
+        """Refuse the request, because its body arrives too slowly while others wait for memory."""
         self._error = RequestTimeout()
         self._wake()
 
@@ -211,7 +212,7 @@ class Exchange:
         )
 
     async def send(self, message: Message) -> None:
-        """Write the response. Raises RuntimeError if the message does not fit."""
+        """Write a part of the response. Raises RuntimeError if the message is out of order."""
         if self._connection.writing_paused:
             await self._wait_for_reader()
         if self.disconnected:
@@ -235,7 +236,7 @@ class Exchange:
         if message["type"] != "http.response.start":
             raise RuntimeError("The response must begin with http.response.start.")
         if self._expects_continue:
-            # The client may send its body or not: what follows can't be told from it.
+            # The client may or may not send the body, so the next request can't be told from it.
             self.keep_alive = False
         if self._body is not None and self._body.missing > MAX_UNREAD_BODY:
             self.keep_alive = False
@@ -252,13 +253,13 @@ class Exchange:
             self._hold = self._connection.memory.take(self._user(), STREAM)
         if not more:
             self.complete = True
-            self._content.clear()  # the rest of the body may take its time
+            self._content.clear()  # the rest of the body may arrive much later
             self._wake()
             self._connection.response_complete()
 
     async def _wait_for_reader(self) -> None:
-        """Wait until the client has read the last part, and there is memory for the next one."""
+        """Wait until the client has read the last part and there is memory for the next one."""
         await self._connection.drain()
         if self.started and not self.disconnected:
-            with suppress(Overloaded, TooManyRequests):  # what was sent would be lost
+            with suppress(Overloaded, TooManyRequests):  # an error would cut off the response
                 await self._connection.memory.wait(self._user(), RESPONSE_PART)

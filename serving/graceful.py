@@ -1,9 +1,9 @@
-"""uvicorn's server, which loses no request when it stops.
+"""uvicorn's server, changed so that it loses no request when it stops.
 
-A client may send a request on a connection that it knows as open, at the very moment at which the
-service is told to stop. Closing that connection would reset it, and the client could not tell
-whether its request was done. So responses announce the end of their connection first, and
-connections close when they have been quiet for a while (RFC 9112, section 9.6).
+A client may send a request on an open connection at the moment when the service is told to stop.
+Closing the connection would then reset it, and the client could not know whether the request was
+executed. So responses first announce that the connection will close, and connections are closed
+after they have been idle for a while (RFC 9112, section 9.6).
 """
 
 import asyncio
@@ -26,20 +26,20 @@ from serving.balance import Share
 from serving.orphans import Orphans
 from serving.protocol import Protocol
 
-DRAIN_TIME = 1.0  # seconds for which an idle connection may still bring a request
+DRAIN_TIME = 1.0  # seconds in which a request may still arrive on an idle connection
 HANDSHAKE_TIME = 0.3  # seconds that the handshake of a connection may take
-MAX_WAITING = 8192  # connections that are accepted at the end, because more may come all the time
+MAX_WAITING = 8192  # connections to accept at the end, because more may keep arriving
 TICK = 0.05  # seconds
 
 SO_ATTACH_FILTER = 26  # socket(7); Linux
-# A classic BPF program: drop a segment with the flag SYN (in byte 13 of TCP's header), keep others.
+# A classic BPF program that drops segments with the SYN flag (in byte 13 of the TCP header).
 DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 
 
 class Server(uvicorn.Server):
-    """A server that announces its stop to clients. `share` is its part if there are workers.
+    """A server that tells its clients when it stops. `share` is for one of several workers.
 
-    It calls `on_start` when clients can reach it.
+    It calls `on_start` once clients can reach it.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Server(uvicorn.Server):
         self._orphans = Orphans()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and report it unless the application failed to start."""
+        """Start, and call `on_start` unless the application failed to start."""
         await super().startup(sockets)
         if self.started:
             self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop once: a second signal must not interrupt the stop."""
+        """Stop. A second signal must not interrupt the stop."""
         if not self.should_exit:
             super().handle_exit(sig, frame)
 
@@ -84,10 +84,10 @@ class Server(uvicorn.Server):
         return cast(list[Protocol], list(self.server_state.connections))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve the requests that were sent before clients knew of the stop, then stop."""
+        """Serve the requests that clients sent before they knew of the stop, then stop."""
         began = time.monotonic()
         listeners = sockets or []
-        self.config.timeout_keep_alive = 1  # of the connections that become idle from now on
+        self.config.timeout_keep_alive = 1  # for connections that become idle from now on
         if any(shares_port(listener) for listener in listeners):
             await self._hand_over(listeners)
         else:
@@ -99,11 +99,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _hand_over(self, listeners: list[socket.socket]) -> None:
-        """Go on accepting until clients have found the next release, which shares the port.
+        """Keep accepting until clients have reached the next release, which shares the port.
 
-        The kernel resets what has not been accepted when a listener closes. So it starts no
-        handshake here for a moment before that; a client repeats its own after one second, and
-        reaches the other release.
+        When a listener closes, the kernel resets the connections that have not been accepted. So
+        for a moment before that, the kernel ignores new handshakes on this listener. The client
+        repeats the handshake after one second, and reaches the other release.
         """
         await self._drain(DRAIN_TIME)
         ignore_handshakes(listeners)
@@ -116,13 +116,13 @@ class Server(uvicorn.Server):
         for _ in range(MAX_WAITING):
             if not has_waiting(listeners):
                 break
-            await asyncio.sleep(0)  # the event loop accepts at least one
+            await asyncio.sleep(0)  # the event loop accepts at least one connection
         for server in self.servers:
             server.close()
-        await asyncio.sleep(0)  # the last connection becomes known
+        await asyncio.sleep(0)  # the event loop registers the last connection
 
     async def _drain(self, seconds: float) -> None:
-        """Announce the end on every connection, until there is none or the time is over."""
+        """Announce the close on every connection, until none is open or the time is over."""
         if connections := self._connections:
             logger.info("Waiting for %d connection(s) to end", len(connections))
         deadline = time.monotonic() + seconds
@@ -138,7 +138,7 @@ def shares_port(listener: socket.socket) -> bool:
 
 
 def has_waiting(listeners: Iterable[socket.socket]) -> bool:
-    """Return whether a connection waits to be accepted."""
+    """Return whether a connection is waiting to be accepted."""
     waiting = select.poll()
     for listener in listeners:
         waiting.register(listener, select.POLLIN)
@@ -146,7 +146,7 @@ def has_waiting(listeners: Iterable[socket.socket]) -> bool:
 
 
 def ignore_handshakes(listeners: Iterable[socket.socket]) -> None:
-    """Let the kernel drop new handshakes, and finish those that have begun (Linux only)."""
+    """Make the kernel drop new handshakes, and finish those that have begun (Linux only)."""
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in DROP_SYN))
     option = struct.pack("HL", len(DROP_SYN), ctypes.addressof(program))
     for listener in listeners if sys.platform == "linux" else ():

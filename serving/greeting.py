@@ -1,4 +1,4 @@
-"""The lines that say which mode it is, where the documentation is, and how to get a token."""
+"""Log lines at the start: the mode, the URL of the documentation, and how to get a token."""
 
 import os
 
@@ -16,16 +16,16 @@ PUBLIC_DEVELOPMENT = (
 
 
 def log_mode(settings: Settings) -> None:
-    """Log which mode the service starts in, and a warning if that does not fit its address."""
+    """Log the mode of the service, and a warning if the address does not suit it."""
     logger.info(MODE, settings.environment)
     if settings.environment == "development" and settings.is_public:
         logger.warning(PUBLIC_DEVELOPMENT, settings.listen_host)
 
 
 class Greeting:
-    """What the service says once clients can reach it. Of several workers, the first one says it.
+    """The log lines for when clients can reach the service. Only the first worker writes them.
 
-    A restarted worker doesn't repeat it.
+    A restarted worker does not repeat them.
     """
 
     def __init__(self, settings: Settings, port: int) -> None:
@@ -36,7 +36,7 @@ class Greeting:
         os.close(turn)
 
     def __call__(self) -> None:
-        """Log the lines, unless that has been done."""
+        """Log the lines, unless another worker has done so."""
         if not os.read(self._turn, 1):
             return
         url = f"http://{self._address()}:{self._port}"

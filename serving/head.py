@@ -13,7 +13,7 @@ METHODS = (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS")
 
 
 class Head(NamedTuple):
-    """A well-formed head, and what it says about the connection and the body."""
+    """A well-formed head, and what it means for the connection and the body."""
 
     method: str
     path: bytes  # as sent
@@ -52,7 +52,7 @@ def parse_head(data: bytes) -> Head:
 
 
 def parse_request_line(data: bytes) -> tuple[bytes, bytes, str, int]:
-    """Return method, target and version of the request line in `data`, and where it ends."""
+    """Return the method, target and version in the request line of `data`, and where it ends."""
     match = REQUEST_LINE.match(data)
     if match is None:
         raise malformed("must be HTTP/1.1")
@@ -70,12 +70,12 @@ class _Ignored:
 
 
 def _check_line(line: bytes) -> None:
-    """Let httptools check an unusual request line: it knows the methods that there are."""
+    """Let httptools check an unusual request line, because it knows all methods."""
     feed(header_parser(_Ignored()), line + b"\r\n")
 
 
 def _split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:
-    """Return path and query of a request target (RFC 9112, section 3.2)."""
+    """Return the path and the query of a request target (RFC 9112, section 3.2)."""
     if method == b"CONNECT":
         raise MethodNotImplemented
     if b"#" in target:

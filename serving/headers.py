@@ -1,8 +1,8 @@
-"""The header lines of a request, and what they say about its body and its connection.
+"""The header lines of a request, and what they mean for its body and its connection.
 
-httptools reads the lines, with a parser of its own for each head: that costs 0.4 µs, and nothing of
-one message can leak into the next. The meaning of the lines for the body is decided here, because
-httptools ends a message at an `Upgrade` that the server does not take
+httptools parses the lines. Each head has its own parser, which costs 0.4 µs, so that nothing of one
+message can leak into the next. This module decides what the lines mean for the body, because
+httptools ends a message at an `Upgrade` even if the server ignores it
 (https://github.com/MagicStack/httptools/issues/124).
 """
 
@@ -25,10 +25,10 @@ MAX_LINES = 100  # of headers
 TOO_MANY_LINES = MAX_LINES + 2  # the request line is one
 
 # A client sends most of its requests with the same lines, so they are parsed once.
-CACHED_LINES = 1024  # of requests
+CACHED_LINES = 1024  # requests whose lines are cached
 CACHED_SIZE = 2048  # bytes of one request's lines; longer ones are rare
 
-# RFC 9110, section 7.2, and RFC 3986, section 3.2.2, with the underscore of container names.
+# RFC 9110, section 7.2, and RFC 3986, section 3.2.2, with the underscore for container names.
 HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::\d*)?")
 
 RawHeader = tuple[bytes, bytes]
@@ -38,14 +38,14 @@ class HeaderLines(NamedTuple):
     """Well-formed header lines, and what they mean."""
 
     headers: tuple[RawHeader, ...]  # names in lower case
-    content_length: int  # 0 without a body, or if that is chunked
+    content_length: int  # 0 if there is no body, or if it is chunked
     is_chunked: bool
     keep_alive: bool
     expects_continue: bool
 
 
 class _Collector:
-    """Collects the header lines that httptools finds."""
+    """A collector of the header lines that httptools finds."""
 
     def __init__(self) -> None:
         self.headers: list[RawHeader] = []
@@ -87,9 +87,9 @@ def malformed(text: str) -> InvalidInput:
 
 
 def header_parser(lines: object) -> httptools.HttpRequestParser:
-    """Return a parser that tells `lines` of the header lines it reads."""
+    """Return a parser that calls the methods of `lines` for the header lines that it reads."""
     parser = httptools.HttpRequestParser(lines)
-    # _interpret checks these rules, each with a status of its own.
+    # _interpret checks these rules, and has a separate status for each.
     parser.set_dangerous_leniencies(
         lenient_chunked_length=True, lenient_transfer_encoding=True, lenient_version=True
     )
@@ -142,7 +142,7 @@ def _elements(value: bytes) -> list[bytes]:
 
 
 def _check_host(hosts: Sequence[bytes], version: str) -> None:
-    """RFC 9112, section 3.2: exactly one in HTTP/1.1."""
+    """Check that there is one Host header, which only HTTP/1.0 may omit (RFC 9112, section 3.2)."""
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         raise malformed("must have exactly one Host header")
     if hosts and HOST.fullmatch(hosts[0]) is None:
@@ -150,7 +150,7 @@ def _check_host(hosts: Sequence[bytes], version: str) -> None:
 
 
 def _content_length(lengths: Sequence[bytes], codings: Sequence[bytes], version: str) -> int:
-    """Return the declared length of the body (RFC 9112, section 6.3), 0 if there is none."""
+    """Return the declared length of the body (RFC 9112, section 6.3), or 0 if there is none."""
     if codings:
         if lengths:
             raise malformed("must not have both Transfer-Encoding and Content-Length")

@@ -1,4 +1,4 @@
-"""A bound on the bytes that large requests and unread responses take, all connections together."""
+"""A limit on the memory of large requests and unread responses, over all connections."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -7,20 +7,20 @@ from typing import NamedTuple
 
 from errors import APIError, Overloaded, TooManyRequests
 
-# Bytes. Of the 100 MB that the process may take, 1,000 connections that have served a request take
-# 90 MB, and 96 with an issuer's keys.
+# Bytes. The process may use 100 MB. With 1,000 connections that have each served a request it uses
+# 90 MB, or 96 MB with an issuer's keys.
 BUDGET = 3 * 1024 * 1024
 FREE = 2 * 1024  # bytes of a request, or of an unread response, that need no reservation
 MAX_WAIT = 2.0  # seconds
 MAX_WAITING = 200  # requests; each takes some 12 KB while it waits
 LARGEST = 64 * 1024  # bytes that a request may ask for
-CHECK = 0.25  # seconds between two looks at the clients that wait
+CHECK = 0.25  # seconds between checks of the clients
 STALLED = 1.0  # seconds in which a client must send or read PROGRESS while others wait for memory
 PROGRESS = 8 * 1024  # bytes
 
 
 class Hold:
-    """Some bytes that a user holds. They must be released."""
+    """Bytes of the budget that a user holds, and that must be released."""
 
     __slots__ = ("_budget", "_left", "_remaining", "_since", "cut_off", "size", "user")
 
@@ -34,7 +34,7 @@ class Hold:
         self._since = 0.0
 
     def watch(self, remaining: Callable[[], int], cut_off: Callable[[], None]) -> None:
-        """Call `cut_off` if the client stalls while others wait.
+        """Call `cut_off` if the client stalls while others are waiting.
 
         `remaining` returns how many bytes the client has yet to send or to read. `cut_off` must
         lead to the release of the memory.
@@ -71,21 +71,21 @@ def _nothing() -> None: ...
 
 
 class Waiter(NamedTuple):
-    """A request of `user` that waits for `size` bytes until `deadline` on the loop's clock."""
+    """A request of `user` that waits for `size` bytes, until `deadline` on the loop's clock."""
 
     user: str
     size: int
     granted: asyncio.Future[None]
     deadline: float
-    holds: bool  # whether the bytes are its own from then on
+    holds: bool  # whether the request then holds the bytes
 
 
 class MemoryBudget:
-    """Grants `total` bytes, at most half of them to one user. The users take turns.
+    """A budget of `total` bytes, of which one user may hold at most half. The users take turns.
 
-    Only what exceeds FREE needs a grant, so small requests never wait here. A request waits
-    MAX_WAIT at most, and MAX_WAITING of them do. Meanwhile clients that have stalled are cut off,
-    those first that have held memory for longest.
+    Only requests of more than FREE bytes need a grant, so small requests never wait. Up to
+    MAX_WAITING requests wait, each for MAX_WAIT at most. Meanwhile, stalled clients are cut off,
+    beginning with the one that has held memory for the longest time.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class MemoryBudget:
         refused: Callable[[type[APIError], str], None] = lambda kind, user: None,
     ) -> None:
         self._total = total
-        self._refused = refused  # is told of each refusal and its user
+        self._refused = refused  # called for each refusal
         self._share = total // 2
         self.used = 0
         self._waiting = 0
@@ -108,13 +108,13 @@ class MemoryBudget:
         return not self._queues and self._fits(user, size)
 
     def take(self, user: str, size: int) -> Hold:
-        """Hold bytes that are in memory already."""
+        """Count bytes that are in memory already."""
         hold = Hold(self, user, size)
         self.change(user, size)
         return hold
 
     async def acquire(self, user: str, size: int) -> Hold:
-        """Hold `size` bytes, as soon as they are free. Raises what `wait` does."""
+        """Wait until `size` bytes are free, and hold them. Raises the same errors as `wait`."""
         if not self.has_room(user, size):
             await self._wait(user, size, holds=True)
             return Hold(self, user, size)
@@ -129,7 +129,7 @@ class MemoryBudget:
             await self._wait(user, size, holds=False)
 
     def change(self, user: str, size: int) -> None:
-        """Count `size` bytes more, or less, as held by `user`."""
+        """Add `size`, which may be negative, to the bytes that `user` holds."""
         self.used += size
         held = self._by_user.get(user, 0) + size
         if held:
@@ -165,10 +165,10 @@ class MemoryBudget:
             self._remove(waiter)
         granted = waiter.granted
         if waiter.holds and granted.done() and not (granted.cancelled() or granted.exception()):
-            self.change(waiter.user, -waiter.size)  # it was granted at the same moment
+            self.change(waiter.user, -waiter.size)  # the bytes were granted at the same moment
 
     def _make_room(self, user: str) -> None:
-        """Refuse the newest request of the user with the most, or raise."""
+        """Refuse the newest request of the user with the most waiting requests, or raise."""
         greedy = max(self._queues, key=lambda each: len(self._queues[each]))
         queue = self._queues[greedy]
         if len(queue) <= len(self._queues.get(user, ())) + 1:
@@ -187,7 +187,7 @@ class MemoryBudget:
             del self._queues[waiter.user]
 
     def _grant(self) -> None:
-        """Grant what is free, to the users who hold the least first."""
+        """Grant free bytes, beginning with the user who holds the fewest."""
         while (waiter := self._next()) and self._fits(waiter.user, waiter.size):
             self._queues.move_to_end(waiter.user)
             self._remove(waiter)
@@ -197,7 +197,7 @@ class MemoryBudget:
                     self.change(waiter.user, waiter.size)
 
     def _next(self) -> Waiter | None:
-        """Return the request that is next; a user with a full share has none."""
+        """Return the request to grant next, skipping users whose share is full."""
         best, fewest = None, self._share + 1
         for user, queue in self._queues.items():
             held = self._by_user.get(user, 0)
@@ -226,7 +226,7 @@ class MemoryBudget:
         return kind()
 
     def _cut_off_stalled(self, now: float) -> None:
-        """Cut off as many stalled clients as it takes, those first that hold memory longest."""
+        """Cut off as many stalled clients as necessary, the oldest first."""
         wanted = sum(waiter.size for queue in self._queues.values() for waiter in queue)
         is_full = self.used + wanted > self._total
         for hold in list(self.watched):

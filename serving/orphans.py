@@ -1,7 +1,8 @@
-"""Reaping as PID 1: the first process of a container gets the orphans of all others.
+"""Reap orphans as PID 1: the first process of a container inherits the orphans of all others.
 
-Nobody else waits for them, so each would stay as a zombie (pid_namespaces(7)). Several workers have
-a parent that waits for every child (workers.py); this is for one process that serves as PID 1.
+No other process waits for them, so each would remain as a zombie (pid_namespaces(7)). Several
+workers have a parent that waits for every child (workers.py). This module is for a single process
+that serves as PID 1.
 """
 
 import os
@@ -9,9 +10,10 @@ from contextlib import suppress
 
 
 class Orphans:
-    """Reaps a zombie that nothing in this process has waited for between two calls of `reap`.
+    """A reaper of zombies that are still there at the second of two calls of `reap`.
 
-    Our own children are waited for at once: uvloop does so before the next tick of the server.
+    The delay leaves this process's own children to uvloop, which waits for them before the next
+    tick of the server.
     """
 
     def __init__(self) -> None:
@@ -19,7 +21,7 @@ class Orphans:
         self._seen: int | None = None
 
     def reap(self) -> None:
-        """Reap at most one, so that a call takes a bounded time."""
+        """Reap at most one zombie, so that a call takes a bounded time."""
         if not self._is_first:
             return
         zombie = self._zombie()
@@ -30,7 +32,7 @@ class Orphans:
         self._seen = zombie
 
     def _zombie(self) -> int | None:
-        """Return the pid of a child that ended, and leave it there."""
+        """Return the pid of a child that has ended, without reaping it."""
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:

@@ -1,10 +1,10 @@
 """One connection of a client, from its first byte to its last.
 
-uvicorn's server makes one for each connection (its option `http`). This class takes the place of
-uvicorn's own, which waits without a limit for a request that was begun and for a client that does
-not read (https://github.com/Kludex/uvicorn/issues/157), and which takes a part of one request for
-another (docs/decisions/003-http-protocol.md). Every limit on what a client may send is here, in
-buffer.py, in head.py or in body.py. connection.py has what any connection needs.
+uvicorn's server creates one Protocol for each connection (its option `http`). This class replaces
+uvicorn's own, which has no time limit for an incomplete request or for a client that does not read
+(https://github.com/Kludex/uvicorn/issues/157), and which can take a part of one request for another
+(docs/decisions/003-http-protocol.md). Every limit on what a client may send is in this module,
+buffer.py, head.py or body.py. connection.py has the base class.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ from serving.headers import malformed
 from serving.memory_budget import FREE, Hold, MemoryBudget
 from serving.refusal import refusal
 
-# Longer than a body may take (routing/body.py), so that its own response comes first.
+# Longer than the time limit of a body (routing/body.py), so that its response is sent first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
-READER_TIMEOUT = 20_000  # milliseconds in which the client reads nothing of a response
+READER_TIMEOUT = 20_000  # milliseconds for which the client may read nothing of a response
 LINGER_TIME = 2.0  # seconds
-SMALL_HEAD = 4 * 1024  # bytes that a complete head may have without memory of its own
-RETRY_AFTER = 1.0  # seconds, as the response OVERLOADED says
+SMALL_HEAD = 4 * 1024  # bytes of a complete head that need no reservation
+RETRY_AFTER = 1.0  # seconds, as in the response OVERLOADED
 
 
 class Protocol(Connection):
     """A connection to the application that uvicorn was given (serving/server.py).
 
-    Requests that were sent ahead wait in the buffer: there is one exchange at a time.
+    Pipelined requests wait in the buffer, because there is one exchange at a time.
     """
 
     __slots__ = (
@@ -70,23 +70,23 @@ class Protocol(Connection):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        # An application that is not main.py's brings no budget: each connection has its own.
+        # An application other than main.py's has no budget, so each connection gets its own.
         memory = app_state.get("memory") or MemoryBudget()
         super().__init__(_loop or asyncio.get_running_loop(), memory)
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._buffer = RequestBuffer()
-        self._head_memory: Hold | None = None  # of a large head that is arriving
-        self._memory_task: asyncio.Task[None] | None = None  # waits for that
+        self._head_memory: Hold | None = None  # the memory of a large head that is arriving
+        self._memory_task: asyncio.Task[None] | None = None  # waits for that memory
         self._exchange: Exchange | None = None  # until request and response are complete
         self._body: Body | None = None  # of the request that is arriving
-        self._unread = 0  # bytes of it that arrived after the response
-        self._receiving = True  # whether a request has begun, or must soon, by the deadline
+        self._unread = 0  # bytes of the body that arrived after the response
+        self._receiving = True  # whether a request is arriving, or must begin before the deadline
         self._lingering = False
-        self.closing = False  # whether the next response is to be the last
+        self.closing = False  # whether the next response is the last one
 
-    # What the server and the transport call.
+    # The methods that the server and the transport call.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -96,7 +96,7 @@ class Protocol(Connection):
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         self._set_deadline(REQUEST_TIMEOUT)
         if hasattr(socket, "TCP_USER_TIMEOUT") and self._client:  # Linux
-            # The kernel then ends the connection, also after we have closed our side of it.
+            # Let the kernel end the connection, even after this side of it was closed.
             transport.get_extra_info("socket").setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READER_TIMEOUT
             )
@@ -120,9 +120,9 @@ class Protocol(Connection):
             self._proceed()
 
     def announce_close(self) -> None:
-        """Let the next response say that the connection closes after it (RFC 9112, section 9.6).
+        """Let the next response announce that the connection will close (RFC 9112, section 9.6).
 
-        A client must not be surprised: the request that it sends meanwhile would be lost.
+        Without the announcement, a request that the client sends meanwhile would be lost.
         """
         self.closing = True
         if self._held:
@@ -131,29 +131,29 @@ class Protocol(Connection):
             self._make_last(self._exchange)
 
     def _make_last(self, exchange: Exchange) -> None:
-        if not self._buffer:  # a request that was sent ahead is served too
+        if not self._buffer:  # pipelined requests are served first
             exchange.keep_alive = False
 
     def resume_reading(self) -> None:
-        # Requests that were sent ahead wait in the kernel while so many bytes of them are here.
+        # If the buffer has FREE bytes of pipelined requests, the others wait in the kernel.
         if len(self._buffer) < FREE or self.reserved:
             super().resume_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        # The client has read the response before, so there is memory for the next one.
+        # The client has read the last response, so there is memory for the next one.
         if self._exchange is None and self._buffer and not self._transport.is_closing():
             self.resume_reading()
             self._proceed()
 
     def shutdown(self) -> None:
-        """Close the connection, after the request that has begun to arrive or is being served."""
+        """Close the connection, after a request that is arriving or being served."""
         self.announce_close()
         if self._exchange is None and not self._buffer and not self._lingering:
             self._close_idle()
 
     def _close_idle(self) -> None:
-        """Close the connection, unless a request waits in the socket: it would be reset."""
+        """Close the connection, unless an unread request in the socket would be lost."""
         waits = select.poll()
         waits.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         if self._reading_paused or not waits.poll(0):
@@ -162,7 +162,7 @@ class Protocol(Connection):
     # The requests.
 
     def _proceed(self) -> None:
-        """Start the next request, if the one before is done and the next one's head is here."""
+        """Start the next request if the last one is complete and the next head has arrived."""
         if self._exchange is not None or self._held or self.writing_paused:
             self._bound_buffer()
             return
@@ -186,7 +186,7 @@ class Protocol(Connection):
     def _reserve_head(self) -> None:
         """Stop reading until there is memory for the rest of a large head.
 
-        Nobody's token is known yet, so the client's address stands for the user.
+        The token has not been read yet, so the client's address stands for the user.
         """
         if self._memory_task is None:
             address = self._client[0] if self._client else ""
@@ -234,7 +234,7 @@ class Protocol(Connection):
             self._request_received()
         elif self._buffer:
             arrived = self._buffer.take_all()
-            self.resume_reading()  # the rest of the body
+            self.resume_reading()  # for the rest of the body
             self._buffer.append(self._receive_body(self._body, arrived))
             self._bound_buffer()
         else:
@@ -262,7 +262,7 @@ class Protocol(Connection):
         }
 
     def _receive_body(self, body: Body, data: bytes) -> bytes:
-        """Pass the content in `data` on, and return the bytes after the body's end."""
+        """Pass the content in `data` on, and return the bytes after the end of the body."""
         assert self._exchange is not None
         try:
             content, rest = body.feed(data)
@@ -285,7 +285,7 @@ class Protocol(Connection):
         return rest
 
     def _give_up_body(self, error: MalformedBody) -> None:
-        """Refuse the request, or, if its response has begun, close the connection after that."""
+        """Refuse the request, or close the connection after its response if that has begun."""
         assert self._exchange is not None
         if not self._exchange.started:
             self.refuse(malformed(str(error)))
@@ -300,7 +300,7 @@ class Protocol(Connection):
         self._clear_deadline()
 
     def response_complete(self) -> None:
-        """Go on with the next request, or close the connection."""
+        """Start the next request, or close the connection."""
         assert self._exchange is not None
         self._server_state.total_requests += 1
         if not self._exchange.keep_alive:
@@ -317,7 +317,8 @@ class Protocol(Connection):
         assert self._exchange is not None
         scope, self._exchange = self._exchange.scope, None
         self._set_deadline(self._config.timeout_keep_alive)
-        # A proxy's connection has requests of many clients: only the client's own is held.
+        # A proxy's connection carries requests of many clients, so hold only a client's own
+        # connection.
         if "overloaded" in scope["state"] and scope["client"] is self._client:
             self._hold()
         elif self._buffer:
@@ -326,7 +327,7 @@ class Protocol(Connection):
     def _hold(self) -> None:
         """Stop reading for RETRY_AFTER from a client that received OVERLOADED.
 
-        A thousand clients that ask again at once would leave no time for those that are served.
+        A thousand clients that retry immediately would leave no time for other requests.
         """
         self._held = True
         self.pause_reading()
@@ -339,7 +340,7 @@ class Protocol(Connection):
             self._proceed()
 
     def _expect_more(self) -> None:
-        """Give a request that has begun REQUEST_TIMEOUT from its first byte to its last."""
+        """Allow a request REQUEST_TIMEOUT from its first byte to its last."""
         if not self._receiving:
             self._receiving = True
             self._set_deadline(REQUEST_TIMEOUT)
@@ -352,7 +353,7 @@ class Protocol(Connection):
         else:
             self._close_idle()
 
-    # The response, and the end.
+    # The response, and the end of the connection.
 
     def user(self) -> str:
         user: str = self._exchange.scope.get("user_id", "") if self._exchange else ""
@@ -364,7 +365,7 @@ class Protocol(Connection):
         return self._server_state.default_headers
 
     def refuse(self, error: APIError) -> None:
-        """Send the response to what never became a request, and close the connection."""
+        """Send `error` instead of calling the application, and close the connection."""
         self.write(refusal(error, self._buffer.peek(), self._app_state.get("cors_headers")))
         if self._exchange is not None:
             self._exchange.disconnect()
@@ -372,9 +373,9 @@ class Protocol(Connection):
         self._linger()
 
     def _linger(self) -> None:
-        """End our side of the connection, and read what the client is still sending.
+        """Close this side of the connection, and read what the client is still sending.
 
-        A connection that is closed with bytes unread is reset, and the client may never see the
+        If a connection is closed with unread bytes, it is reset, and the client may never see the
         response (RFC 9112, section 9.6).
         """
         if self._transport.is_closing():

@@ -1,4 +1,4 @@
-"""The response to what never became a request of the application."""
+"""The response to a request that does not reach the application."""
 
 import json
 import re
@@ -19,8 +19,9 @@ CORSHeaders = Callable[[str], Sequence[RawHeader]]
 def refusal(error: APIError, head: bytes, cors_headers: CORSHeaders | None) -> bytes:
     """Return the response to `error`, after which the connection closes.
 
-    `head` is the request's as far as it arrived: its origin and its id go into the response.
-    `cors_headers` returns the headers for an origin, which may be empty (main.py).
+    `head` is the part of the head that has arrived. The response has its request id, and the CORS
+    headers for its origin. `cors_headers` returns those for an origin, which may be empty
+    (main.py).
     """
     body = json.dumps(error.body()).encode()
     match = ORIGIN.search(head)

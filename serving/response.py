@@ -19,19 +19,20 @@ STATUS_LINES = {
 }
 
 
+@lru_cache(maxsize=512)  # lengths of bodies, and the CORS headers of each origin
 def header_line(name: bytes, value: bytes) -> bytes:
-    """Return the line of a header. Raises RuntimeError if it could be read as something else."""
+    """Return the line of a header. Raises RuntimeError if a character in it is forbidden."""
     if NAME.fullmatch(name) is None or FORBIDDEN_IN_VALUE.search(value):
         raise RuntimeError("A response header has a forbidden character.")
     return b"%b: %b\r\n" % (name.lower(), value)
 
 
-# Most responses have these, so their lines are made once.
+# Most responses have these headers, so their lines are built once.
 FREQUENT_LINES = {
     header: header_line(*header)
     for header in (*DEFAULTS, (b"content-type", b"application/json"), (b"vary", b"Origin"))
 }
-# And they have these, whose values differ.
+# Most responses have these headers too, with varying values.
 FREQUENT_NAMES = frozenset((b"etag", b"location", b"x-request-id"))
 FRAMING = frozenset((b"content-length", b"connection", b"transfer-encoding"))
 
@@ -43,16 +44,16 @@ def default_lines(headers: tuple[RawHeader, ...]) -> bytes:
 
 
 class ResponseWriter:
-    """Makes the bytes of one response.
+    """A builder of the bytes of one response.
 
-    The head goes out with the first part of the body: that is one system call, and one segment.
+    The head is sent with the first part of the body, in one system call and one segment.
     """
 
     __slots__ = ("_chunked", "_has_body", "_head", "_is_1_0", "_missing")
 
     def __init__(self, method: str, version: str) -> None:
         self._has_body = method != "HEAD"
-        self._is_1_0 = version == "1.0"  # it has no chunks: the connection's end ends the body
+        self._is_1_0 = version == "1.0"  # it has no chunks, so closing the connection ends the body
         self._head = b""  # until it is written
         self._chunked = False
         self._missing: int | None = None  # bytes of a body whose length was declared
@@ -60,7 +61,7 @@ class ResponseWriter:
     def start(
         self, message: Message, default_headers: Sequence[RawHeader], keep_alive: bool
     ) -> bool:
-        """Take status and headers. Return whether the connection stays open afterwards."""
+        """Build the head from `message`. Return whether the connection stays open afterwards."""
         status = message["status"]
         lines = [STATUS_LINES[status], default_lines(tuple(default_headers))]
         for header in message.get("headers", ()):
@@ -88,7 +89,7 @@ class ResponseWriter:
     def _take_framing(
         self, name: bytes, value: bytes, line: bytes, keep_alive: bool
     ) -> tuple[bytes, bool]:
-        """Heed a header that is the server's own affair. Return the line that is sent of it."""
+        """Apply a header about the connection or the framing. Return the line to send for it."""
         if name == b"content-length":
             self._missing = int(value)
             return line, keep_alive
@@ -97,7 +98,7 @@ class ResponseWriter:
         return b"", keep_alive
 
     def body(self, content: bytes, more: bool) -> bytes:
-        """Return the bytes of the next part. Raises RuntimeError if its length was not declared."""
+        """Return the bytes of the next part. Raises RuntimeError if the length is wrong."""
         head, self._head = self._head, b""
         if not self._has_body:
             return head

@@ -25,15 +25,15 @@ with block_imports("watchfiles", "yaml"):  # only for uvicorn's reloader and con
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 2048  # connections that may wait to be accepted
-# Seconds. A proxy's own limit, usually 60, must be shorter. Otherwise the proxy sends a request on
-# a connection that is just being closed here, and returns 502.
+# Seconds. A proxy's own limit, usually 60, must be shorter. Otherwise the proxy may send a request
+# on a connection that is being closed here, and return 502.
 KEEP_ALIVE = 75
 
 
 def run(app: FastAPI) -> None:
     """Serve `app` until SIGTERM, SIGINT or SIGHUP.
 
-    Requests in flight get `shutdown_timeout` seconds.
+    Requests in flight have `shutdown_timeout` seconds to finish.
     """
     settings: Settings = app.state.settings
     _allow_many_connections()
@@ -41,7 +41,7 @@ def run(app: FastAPI) -> None:
     # them again when it ends.
     for number in STOPPING:
         signal.signal(number, _stop)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup(1) has it ignored
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup(1) ignores it
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with _listen(settings) as listener:
         log_mode(settings)
@@ -50,7 +50,7 @@ def run(app: FastAPI) -> None:
 
 
 def _stop(*_: object) -> None:
-    """Exit once: a second signal, such as `uv` passes on, must not interrupt the exit."""
+    """Exit. A second signal, such as the one that `uv` passes on, must not interrupt the exit."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(0)
@@ -59,7 +59,7 @@ def _stop(*_: object) -> None:
 def _listen(settings: Settings) -> socket.socket:
     host = settings.listen_host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    serves_both = host == "::"  # IPv4 too, whose addresses protocol.py shows as IPv4
+    serves_both = host == "::"  # IPv4 too; protocol.py shows its addresses as IPv4
     try:
         if settings.reuse_port:
             return _bind(host, settings.port, family)
@@ -78,9 +78,10 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 
 def _bind(host: str, port: int, family: int) -> socket.socket:
-    """Return a socket that shares its port. The server listens once the application has started.
+    """Return a socket that shares its port and does not listen yet.
 
-    Connections would otherwise wait for a release that is still starting, and be lost if it fails.
+    The server listens once the application has started. Otherwise connections would wait for a
+    release that is still starting, and be lost if it failed to start.
     """
     listener = socket.socket(family)
     try:
@@ -106,7 +107,7 @@ def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
     workers = Workers(
         lambda listener, share: Server(serving, share, greeting).run([listener]),
         settings.web_concurrency,
-        settings.shutdown_timeout + 2,  # statements that still run are cancelled then
+        settings.shutdown_timeout + 2,  # for cancelling statements that still run
     )
     workers.run(listener)
 
@@ -135,7 +136,7 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def _allow_many_connections() -> None:
-    """Raise the limit of open files: each connection is one, and the default is 1,024."""
+    """Raise the limit on open files, because each connection is one and the default is 1,024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS allows less than it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

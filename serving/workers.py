@@ -1,8 +1,8 @@
 """Several processes behind one port.
 
-The parent imports the application and forks, so that the workers share its memory pages. It runs
-the development database and the migrations, and restarts a worker that died. uvicorn's own workers
-are spawned and share nothing, so two of them would not fit in 100 MB.
+The parent imports the application and forks, so that the workers share its memory pages. The parent
+also runs the development database and the migrations, and replaces a worker that has died.
+uvicorn's own workers are spawned and share no memory, so two of them would not fit in 100 MB.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ class Workers:
         self._serve = serve
         self._grace = grace  # seconds to finish requests in flight
         self._pids: dict[int, Share] = {}
-        self._free = Balance(count).shares  # of the workers that do not run
+        self._free = Balance(count).shares  # the places of workers that are not running
 
     def run(self, listener: socket.socket) -> None:
         """Keep the workers running until a signal raises SystemExit here, then stop them."""

@@ -1,1 +1,1 @@
-"""Modules that the task endpoints use: SQL, pages, JSON, conditions, idempotency."""
+"""What the task endpoints use for their work: SQL, pages, JSON, conditions and idempotency."""

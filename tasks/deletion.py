@@ -1,4 +1,4 @@
-"""Delete the completed tasks of a user, or everything that the database holds of a user."""
+"""Delete the completed tasks of a user, or everything that the database stores for a user."""
 
 from typing import NamedTuple
 
@@ -13,20 +13,20 @@ from schemas import Cleared
 from tasks.pagination import Slots
 from tasks.serialization import to_json
 
-# Tasks in one statement, which must take much less than its 5 seconds.
+# Tasks to delete in one statement, which must take much less than its limit of 5 seconds.
 BATCH = 10_000
 
 
 def _deleted(condition: str) -> str:
-    """Return the parts of a statement that choose a batch of the user's tasks, and delete it.
+    """Return the parts of a statement that choose a batch of the user's tasks and delete it.
 
-    The condition is there twice. A task that another statement changed after it was chosen is
-    checked again by the DELETE, and stays if it is no longer completed.
+    The DELETE repeats the condition, because another statement may change a task after it was
+    chosen. A task that is no longer completed then stays.
     (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED)
 
-    A batch is the user's first tasks in the order of an index, up to the last one that was chosen.
-    So each plan reads a task once. A list of ids would be compared with each task, which took 12 s
-    for a table that was just filled and has no statistics.
+    A batch has the user's first tasks in the order of an index, up to the last one that was chosen,
+    so every plan reads each task once. With a list of ids, Postgres compared each task with the
+    list. That took 12 s on a table that was just filled and had no statistics.
     """
     own = f"user_id = %(user_id)s{condition}"
     return f"""\
@@ -43,7 +43,7 @@ CLEAR_COMPLETED = f"""\
 WITH {_deleted(" AND completed IS true")}
 SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM chosen) = {BATCH}"""  # noqa: S608
 
-# The records of idempotency keys hold the user's id, so they go too.
+# The records of idempotency keys contain the user's id, so they are deleted too.
 ERASE = f"""\
 WITH {_deleted("")}, known AS (
     SELECT key FROM idempotency_keys WHERE user_id = %(user_id)s ORDER BY key LIMIT {BATCH}
@@ -58,10 +58,10 @@ STATEMENTS: dict[Cleared, str] = {"completed": CLEAR_COMPLETED, "all": ERASE}
 
 
 def check_bare(request: Request) -> None:
-    """Refuse what would make a deletion of many tasks look like one of a few. Raises InvalidInput.
+    """Raise InvalidInput if the request has a body or If-Match.
 
-    A client that sends ids in a body, or the ETag of a task, means these tasks. Ignoring that would
-    delete others.
+    A client that sends ids in a body, or the ETag of a task, wants to delete only those tasks. If
+    the service ignored that, it would delete other tasks.
     """
     headers = request.headers
     faults = []
@@ -83,7 +83,8 @@ class Batch(NamedTuple):
 async def delete_batch(session: Session, user_id: str, status: Cleared) -> Batch:
     """Delete up to BATCH tasks.
 
-    It is not sent again after a lost connection: the number of the first time would be lost.
+    The statement is not retried after a lost connection, because the number of tasks that the first
+    attempt deleted would be lost.
     """
     [batch] = await session.fetch(STATEMENTS[status], {"user_id": user_id}, retry=False)
     return Batch(*batch)
@@ -96,10 +97,10 @@ class Deletion(msgspec.Struct):
 
 
 class LargeDeletion(Response):
-    """Deletes the rest, batch by batch, and then responds.
+    """A response that first deletes the rest of the tasks, batch by batch.
 
-    Like the later parts of a whole list, each batch waits for a slot of its own, so that other
-    users have their turns in between. If the client disconnects, the rest is deleted nevertheless.
+    Each batch waits for a slot of its own, like the later parts of a long list, so that requests of
+    other users run in between. If the client disconnects, the deletion continues.
     """
 
     media_type = "application/json"
@@ -135,7 +136,10 @@ class LargeDeletion(Response):
 
 
 def _interrupted(error: APIError, deleted: int) -> APIError:
-    """Return `error` with what was done before it. The last batch may have been deleted too."""
+    """Return `error` with the number of tasks that were deleted before it.
+
+    The batch that failed may have been deleted too.
+    """
     error.detail = (
         f"{error.detail} At least {deleted} tasks were deleted; send the request again to delete"
         " the rest."

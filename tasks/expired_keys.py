@@ -1,8 +1,8 @@
-"""Delete the records of an `Idempotency-Key` that are older than 24 hours.
+"""Delete the records of idempotency keys that are older than 24 hours.
 
-They are of any user, so no statement of a request may delete them: on Citus it would ask each
-shard. They are deleted while keys arrive, and not by the clock, because only then there are more of
-them, and because a database that suspends when nobody uses it must not be woken.
+The statements of requests don't do that, because the records belong to any user: on Citus, such a
+statement would go to every shard. A deletion starts when a key arrives, not at fixed times. Without
+new keys the table does not grow, and a database that suspends while it is idle must not be woken.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from observability.logs import logger
 INTERVAL = 60.0  # seconds, at least, from one deletion to the next
 PART = 1000  # keys to delete in one statement, which must take much less than its 5 seconds
 
-# The time of the last of the PART oldest that are expired, or NULL.
+# The time of the newest among the PART oldest expired keys, or NULL if there are none.
 OLDEST = f"""\
 SELECT max(created_at) FROM (
     SELECT created_at FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
@@ -28,7 +28,7 @@ DELETE = "DELETE FROM idempotency_keys WHERE created_at <= %(last)s::timestamptz
 
 
 class ExpiredKeys:
-    """Deletes the expired keys of one database, beside the requests."""
+    """A background task that deletes the expired keys of one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,11 +36,11 @@ class ExpiredKeys:
         self._deleting: asyncio.Task[None] | None = None
 
     def key_arrived(self) -> None:
-        """Begin to delete, unless that was begun within the last INTERVAL."""
+        """Start a deletion, unless one was started within the last INTERVAL."""
         if monotonic() < self._due:
             return
         self._due = monotonic() + INTERVAL
-        # In a context of its own: its lines in the log are not the request's.
+        # It has a context of its own, because its log lines don't belong to the request.
         self._deleting = asyncio.create_task(self._delete(), context=Context())
 
     async def _delete(self) -> None:
@@ -51,7 +51,7 @@ class ExpiredKeys:
             logger.warning("expired keys are not deleted yet: %s", reason)
 
     async def _delete_all(self) -> None:
-        """Delete part after part: as many keys may have expired as arrived in a minute."""
+        """Delete in parts, because as many keys may have expired as arrive in a minute."""
         session = self._database.session()
         while True:
             [(last,)] = await session.fetch(OLDEST, {}, retry=True)
@@ -60,7 +60,7 @@ class ExpiredKeys:
             await session.fetch(DELETE, {"last": last}, retry=True)
 
     async def close(self) -> None:
-        """Stop. What is left is deleted by the next process to which a key comes."""
+        """Stop. The next process that receives a key deletes the rest."""
         if self._deleting is not None:
             self._deleting.cancel()
             await asyncio.wait([self._deleting])

@@ -1,4 +1,4 @@
-"""The request headers that the task routes read, except the token's."""
+"""The request headers that the task routes read, except Authorization."""
 
 import re
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from models import IDEMPOTENCY_KEY_LENGTH
 
 # RFC 9110, sections 8.8.3 (an entity tag) and 5.6.1 (a list may have empty elements).
 ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-# What a proxy that compresses makes of an entity tag.
+# An entity tag that a compressing proxy has changed.
 CHANGED_BY_PROXY = r'W/.*|"[^"]*-(?:gzip|br|zstd|deflate)"'
 ENTITY_TAGS = rf"\*|[ \t,]*{ENTITY_TAG}(?:[ \t]*,[ \t,]*{ENTITY_TAG})*[ \t,]*"
 
@@ -27,26 +27,26 @@ def _entity_tags(value: str | list[str]) -> list[str]:
 
 
 def _strong(value: str | list[str]) -> frozenset[str] | None:
-    """Return the tags for a strong comparison (section 8.8.3.2): a weak one never equals ours.
+    """Return the tags for a strong comparison (section 8.8.3.2), in which no weak tag equals ours.
 
-    `*` only requires that the task exists, so it adds no condition to an existing task.
+    Return None for `*`, which only requires that the task exists and so adds no condition.
     """
     tags = _entity_tags(value)
     return None if tags == ["*"] else frozenset(tags)
 
 
 def updated_at_in(if_match: Collection[str]) -> str:
-    """Return the times of these entity tags as an array for Postgres, such as `{…,…}`.
+    """Return the times in these entity tags as an array for Postgres, such as `{…,…}`.
 
-    A tag that the service would write otherwise, or never writes, equals none of its own: a strong
-    comparison is by character. Postgres would read more, or refuse what is not a time.
+    Tags that the service would not write in the same form are left out, because a strong comparison
+    is by character. Postgres would accept other forms of a time, and refuse texts that are not one.
     """
     times = (tag[1:-1] for tag in if_match)
     return f"{{{','.join(time for time in times if _is_as_we_write_it(time))}}}"
 
 
 def _is_as_we_write_it(time: str) -> bool:
-    """Return whether `time` has the one form of serialization.rfc3339."""
+    """Return whether `time` has the form that serialization.rfc3339 writes."""
     try:
         moment = datetime.fromisoformat(time).replace(tzinfo=None)
     except ValueError:
@@ -57,8 +57,8 @@ def _is_as_we_write_it(time: str) -> bool:
 def precondition_failed(if_match: Collection[str]) -> PreconditionFailed:
     """Return the error for a task whose ETag is not in `if_match`.
 
-    A proxy that compresses makes an ETag weak (nginx), or adds to it (Apache's mod_deflate and
-    mod_brotli: https://httpd.apache.org/docs/2.4/mod/mod_brotli.html#brotlialteretag). Then it
+    A compressing proxy makes an ETag weak (nginx) or adds a suffix to it (Apache's mod_deflate and
+    mod_brotli: https://httpd.apache.org/docs/2.4/mod/mod_brotli.html#brotlialteretag). Such an ETag
     never matches, whether the task has changed or not.
     """
     is_changed = all(re.fullmatch(CHANGED_BY_PROXY, tag) for tag in if_match)
@@ -66,12 +66,12 @@ def precondition_failed(if_match: Collection[str]) -> PreconditionFailed:
 
 
 def _weak(value: str | list[str]) -> frozenset[str]:
-    """Return the tags for a weak comparison. `*` stands for itself."""
+    """Return the tags for a weak comparison. `*` stays as it is."""
     return frozenset(tag.removeprefix("W/") for tag in _entity_tags(value))
 
 
 def _schema(example: str) -> WithJsonSchema:
-    """Return the schema of a list of tags. Postman sends `example`, so a request must accept it."""
+    """Return the schema of a list of tags. Postman sends `example`, so it must be a valid value."""
     pattern = f"^(?:{ENTITY_TAGS})$"
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
@@ -80,8 +80,8 @@ IfMatch = Annotated[
     Annotated[frozenset[str], PlainValidator(_strong), _schema("*")] | None,
     Header(
         alias="If-Match",
-        description="Do it only if the task's `ETag` is one of these, which is to say: if nobody "
-        "has changed the task since it was read.",
+        description="Execute the request only if the task's `ETag` is one of these, that is, if "
+        "the task has not changed since the client read it.",
     ),
 ]
 IfNoneMatch = Annotated[
@@ -89,7 +89,7 @@ IfNoneMatch = Annotated[
     | None,
     Header(
         alias="If-None-Match",
-        description="Answer 304 without a body if the task's `ETag` is one of these.",
+        description="Return 304 without a body if the task's `ETag` is one of these.",
     ),
 ]
 
@@ -111,7 +111,7 @@ IdempotencyKey = Annotated[
     Annotated[str, PlainValidator(_key), WithJsonSchema(_KEY_SCHEMA)] | None,
     Header(
         alias="Idempotency-Key",
-        description="A new one, such as a UUID, for every task that is to be created; the same one "
-        "for every retry. It is kept for 24 hours.",
+        description="A new key, such as a UUID, for each task to create, and the same key for each "
+        "retry. The service keeps it for 24 hours.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Create a task once, however often its request is sent.
+"""Create a task once, however often the client sends the request.
 
 The header is specified in https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 """
@@ -8,30 +8,31 @@ from typing import NamedTuple
 
 import errors
 from database import Session, compile_sql
-from postgres import driver
+from postgres.dialect import DIALECT
 from schemas import TaskCreate
 from tasks.queries import FIELDS, GET, NEW
 from tasks.serialization import Task, to_task
 
-# Both times are the database's. The difference of two is IMMUTABLE, as Citus requires; `now()` and
-# a time less an interval are not.
+# Both times come from the database. Citus requires an IMMUTABLE expression. The difference of two
+# times is IMMUTABLE, but `now()` is not, and neither is a time minus an interval.
 _EXPIRED = "excluded.created_at - kept.created_at > interval '24 hours'"
 _FIELDS = ", ".join(compile_sql(field) for field in FIELDS)
-_NEW_COLUMNS = ", ".join(map(driver.DIALECT.identifier_preparer.format_column, NEW))
+_NEW_COLUMNS = ", ".join(map(DIALECT.identifier_preparer.format_column, NEW))
 _NEW_VALUES = ", ".join(map(compile_sql, NEW.values()))
 _AS_NEW_IF_EXPIRED = ", ".join(
     f"{name} = CASE WHEN {_EXPIRED} THEN excluded.{name} ELSE kept.{name} END"
     for name in ("fingerprint", "task_id", "created_at")
 )
 
-# A key stores the id that its task has or would have had. A second request waits for the first and
-# then gets that id instead of its own. DO NOTHING would neither wait nor return the id. Only a
-# request that gets its own id creates the task. Of a body, only the digest is stored.
+# The record of a key stores the id that its task has or would have had. A second request waits for
+# the first and then gets that id instead of its own. DO NOTHING would wait too, but not return the
+# id. Only a request that gets its own id creates the task. Of a body, only the digest is stored.
 #
 # Citus runs the parts of a WITH one after another, and each sees the rows that earlier parts wrote.
-# Without NOT EXISTS it would find a new task as an earlier one too, and return two rows.
+# Without NOT EXISTS, the last part would also find a new task as an earlier one, and the statement
+# would return two rows.
 #
-# In SQL, because SQLAlchemy has no OVERRIDING SYSTEM VALUE.
+# The statement is written in SQL, because SQLAlchemy has no OVERRIDING SYSTEM VALUE.
 CREATE_ONCE = f"""\
 WITH next AS (
     SELECT nextval(pg_get_serial_sequence('tasks', 'id')) AS id
@@ -65,7 +66,7 @@ def fingerprint(task: TaskCreate) -> bytes:
 
 
 class Created(NamedTuple):
-    """A task, and whether an earlier request had created it."""
+    """A task, and whether an earlier request created it."""
 
     task: Task
     replayed: bool
@@ -74,9 +75,9 @@ class Created(NamedTuple):
 async def create_once(session: Session, user_id: str, task: TaskCreate, key: str) -> Created:
     """Create a task, or return the one that was created under this key, in its current state.
 
-    Raises IdempotencyKeyReused if the key was used for another body, TaskNotFound if the task was
-    deleted since. Running the statement again changes nothing, so it is retried after a lost
-    connection.
+    Raises IdempotencyKeyReused if the key was used for another body, and TaskNotFound if the task
+    has been deleted since then. Running the statement again changes nothing, so it is retried after
+    a lost connection.
     """
     values = {"user_id": user_id, "key": key, "fingerprint": fingerprint(task), **task.model_dump()}
     [(task_id, same, replayed, *row)] = await session.fetch(CREATE_ONCE, values, retry=True)
@@ -84,7 +85,8 @@ async def create_once(session: Session, user_id: str, task: TaskCreate, key: str
         raise errors.IdempotencyKeyReused
     if replayed is not None:
         return Created(to_task(row), replayed)
-    # The task was deleted, or it was committed while the statement waited, which can't see it.
+    # The task was deleted, or it was committed while the statement waited. The statement does not
+    # see such a task, but the next one does.
     for earlier in await session.fetch(GET, {**values, "task_id": task_id}, retry=True):
         return Created(to_task(earlier), replayed=True)
     raise errors.TaskNotFound

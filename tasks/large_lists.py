@@ -1,4 +1,4 @@
-"""A bound on the memory of lists of more than CHUNK tasks."""
+"""Limit the memory that lists of more than CHUNK tasks take."""
 
 from weakref import WeakSet
 
@@ -20,23 +20,24 @@ class LargeList:
         self.size = size  # bytes: what is expected, until it was read
 
     def settle(self, size: float) -> None:
-        """Take the size of what was read, in bytes."""
+        """Set the size to that of the tasks that were read, in bytes."""
         self.size = size
         self._lists.expected = max(size, self._lists.expected * DECAY)
 
 
 class LargeLists:
-    """The large lists in memory. How large the next one is, those before it tell."""
+    """The large lists in memory. The sizes of earlier lists predict the size of the next one."""
 
     def __init__(self) -> None:
         self._alive: WeakSet[LargeList] = WeakSet()
         self.expected: float = UNKNOWN  # bytes
 
     def first_chunk(self, limit: int | None) -> tuple[int, LargeList | None]:
-        """Return how many tasks to read for a list, and what to keep until they have been sent.
+        """Return how many tasks to read first, and an object to keep until they have been sent.
 
-        All of a page is read at once, and up to MAX_CHUNK of a whole list. When the lists in memory
-        leave no room, more than CHUNK tasks of one user are read in several statements.
+        A page is read at once, and so are up to MAX_CHUNK tasks of a whole list. But if the lists
+        in memory leave no room, only CHUNK tasks are read first, and later statements read the
+        rest.
         """
         wanted = limit or MAX_CHUNK
         if wanted <= CHUNK:

@@ -92,7 +92,7 @@ async def read_page(
         parameters["q"] = queries.pattern(query.q)
     if after is not None:
         parameters |= after._asdict()
-    # Postgres plans a search for its own words (queries.list_tasks).
+    # A search is not prepared, so that Postgres plans it for its own pattern (queries.list_tasks).
     message = statement if query.q is None else statement.sql
     tasks = to_tasks(await session.fetch(message, parameters, retry=True))
     if len(tasks) <= limit:
@@ -109,9 +109,9 @@ def page_json(page: Page, query: TaskQuery) -> bytes:
 
 
 def json_size(tasks: list[Task]) -> float:
-    """Return about how many bytes the JSON of `tasks` has, judged by the first PART.
+    """Estimate the size of the JSON of `tasks` in bytes from the first PART of them.
 
-    It is 0 for up to CHUNK tasks, which is not worth the measuring.
+    Return 0 for up to CHUNK tasks, because those are not worth measuring.
     """
     return len(to_json(tasks[:PART])) * len(tasks) / PART if len(tasks) > CHUNK else 0.0
 
@@ -124,12 +124,12 @@ async def list_json(
     page: Page,
     large: LargeList | None = None,
 ) -> AsyncIterator[bytes]:
-    """Yield the TaskListResponse of `page` and what follows it, up to the limit of `query`.
+    """Yield the TaskListResponse of `page` and the tasks after it, up to the limit of `query`.
 
-    The other parts are read by their own statements, which wait for a slot like a request. No slot
-    is held while a part is sent, and the next part is made when the client has read the last one,
-    so a slow client costs the other clients nothing. If a statement gets no slot in time, or fails,
-    the response is cut off.
+    Each of the later parts is read by a statement of its own, which waits for a slot like a
+    request. The slot is released before a part is sent, and the next part is made only when the
+    client has read the previous one, so a slow client does not delay others. If a statement fails,
+    or gets no slot in time, the response is cut off.
     """
     tasks, following = page
     del page

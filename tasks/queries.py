@@ -1,12 +1,13 @@
 """Every statement of the task routes, built once.
 
-A row has the fields of TaskResponse, in the same order. The service converts it to JSON, not
-Postgres, because there can be several services but only one Postgres. A client can set the fields
-of TaskCreate and TaskUpdate. A field that is added to the model and to these is in every statement.
+A row has the fields of TaskResponse, in the same order. The service, not Postgres, converts it to
+JSON, because there can be several services but only one Postgres. A client can set the fields of
+TaskCreate and TaskUpdate. If a field is added to the model and to these schemas, every statement
+has it.
 
-Each statement also runs on a table that Citus distributed by `user_id`. There SET, RETURNING and DO
-UPDATE may use IMMUTABLE functions only, and the WHERE of a change no STABLE function of a column:
-docs/scaling.md.
+Each statement also runs on a table that Citus has distributed by `user_id`. There, SET, RETURNING
+and DO UPDATE may use only IMMUTABLE functions, and the WHERE of a change may not apply a STABLE
+function to a column: docs/scaling.md.
 """
 
 from collections.abc import Mapping
@@ -43,8 +44,8 @@ from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
 
 columns = tasks.c
 
-# A field of a body can't have one of these names. Clients must not set those on the first line.
-# Those on the second are the other parameters of the statements.
+# A field of a body can't have one of these names. Clients must not set the columns on the first
+# line. The names on the second line are the other parameters of the statements.
 RESERVED = {
     *("id", "user_id", "created_at", "updated_at"),
     *("task_id", "if_match", "key", "fingerprint"),
@@ -97,8 +98,8 @@ def _returning(change: Insert | Update | Delete) -> Statement:
 def _conditional(statement: Update | Delete) -> ConditionalStatement:
     """Return `statement` without and with the condition on `updated_at`, which is the ETag.
 
-    Postgres checks a condition again on a row that another statement changed meanwhile, so only
-    one can win.
+    If another statement has changed the row meanwhile, Postgres checks the condition again, so only
+    one of several concurrent changes succeeds.
     (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED)
     """
     is_current = columns.updated_at == any_(bindparam("if_match", type_=TIMES))
@@ -107,8 +108,8 @@ def _conditional(statement: Update | Delete) -> ConditionalStatement:
 
 GET = prepare(select(*FIELDS).where(*OWN_TASK))
 
-# The values of a new task that the client sends. The database fills in the others. Otherwise
-# SQLAlchemy would require a value for every column that has a default in the model.
+# NEW has the values of a new task that the client sends. The database fills in the others. Without
+# DEFAULTS, SQLAlchemy would require a value for every column that has a default in the model.
 NEW = {column: _sent(column) for column in _settable(TaskCreate)}
 DEFAULTS: dict[Column[Any], ColumnElement[Any]] = {
     column: literal_column("DEFAULT") for column in columns if column.default is not None
@@ -116,7 +117,8 @@ DEFAULTS: dict[Column[Any], ColumnElement[Any]] = {
 
 CREATE = _returning(insert(tasks).values({columns.user_id: USER_ID, **DEFAULTS, **NEW}))
 
-# If a column can't be NULL, None means that its field was not sent. The others also have a flag.
+# If a column can't be NULL, None means that its field was not sent. For every other column, a flag
+# says whether the field was sent.
 FLAGS = {column.name: f"has_{column.name}" for column in _settable(TaskUpdate) if column.nullable}
 UNCHANGED = {**dict.fromkeys(TaskUpdate.model_fields), **dict.fromkeys(FLAGS.values(), False)}
 
@@ -147,7 +149,8 @@ TOGGLE = _conditional(
     update(tasks).where(*OWN_TASK).values(completed=~columns.completed, updated_at=NEXT_UPDATE)
 )
 
-# A task that is as it should be keeps its `updated_at`, so that setting it again changes nothing.
+# A task that already has the value keeps its `updated_at`, so that a repeated request changes
+# nothing.
 SET_COMPLETED = _conditional(
     update(tasks)
     .where(*OWN_TASK)
@@ -167,9 +170,9 @@ def _count(status: Status) -> ColumnElement[int]:
     return counted.where(columns.user_id == USER_ID, FILTERS[status]).scalar_subquery()
 
 
-# The numbers of pending and of completed tasks. Each is read from a partial index alone. One count
+# The numbers of pending and of completed tasks. Each count reads only a partial index. One count
 # of all tasks by `completed` would have to read every task of the user, because no index of all
-# tasks holds that column.
+# tasks has that column.
 STATS = prepare(select(_count("pending"), _count("completed")))
 
 # Runs only after one of the above found nothing, and checks whether another user has the task.
@@ -179,18 +182,18 @@ TASK_BELONGS_TO_OTHER = prepare(
 
 
 # A condition that is always true, and that Postgres estimates to be expensive. `filter OR ALWAYS`
-# makes a scan of the index of all tasks expensive. It costs nothing where an index has the filter
-# as its predicate, because what that implies is not checked again. Otherwise the two indexes would
-# be estimated as equally good if most tasks of all users have the same status, and Postgres might
-# read and discard the tasks of a user of whom the opposite is true.
+# makes Postgres avoid the index of all tasks. It costs nothing with a partial index whose predicate
+# is the filter, because Postgres does not check a condition that the predicate implies. Without it,
+# the estimates for both indexes would be equal if most tasks of all users have the same status. For
+# a user whose tasks mostly have the other status, Postgres might then read and discard those.
 ALWAYS = func.to_tsvector(literal_column("'simple'"), columns.title).is_not(None)
 
 
 def _folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return `text` in a form that ignores case, as far as the database's locale knows case.
 
-    Either function alone leaves pairs apart: a Greek word ends with a small sigma of its own, which
-    only `upper` unites with the other, and the sign for Kelvin is a K to `lower` only.
+    One function alone is not enough. Only `upper` makes the two small forms of the Greek sigma
+    equal, one of which is used at the end of a word. Only `lower` makes the Kelvin sign equal to K.
     """
     return func.upper(func.lower(text))
 
@@ -207,7 +210,7 @@ _LITERAL = str.maketrans({special: f"\\{special}" for special in "\\%_"})
 
 
 def pattern(q: str) -> str:
-    """Return the pattern of LIKE for a text that contains `q`, in which no character is special."""
+    """Return a LIKE pattern for texts that contain `q`, in which no character of `q` is special."""
     return f"%{q.translate(_LITERAL)}%"
 
 
@@ -217,11 +220,11 @@ def list_tasks(
 ) -> Statement:
     """Return the statement of a page: `limit` tasks from the start, or `after` (`key`, `id`).
 
-    That position is the sort key and the id of the last task of the page before. They are compared
-    as a row, because an index supports that at every depth. With `search`, only tasks that match
-    the pattern `q` are on the page. Its SQL must be executed without being prepared: a plan that
-    has to fit every pattern may read the whole of a trigram index, with the tasks of all users, for
-    a pattern that is too short for one.
+    `key` and `id` are the sort key and the id of the last task of the previous page. They are
+    compared as a row, because an index supports that at every depth. With `search`, the page has
+    only tasks that match the pattern `q`. Execute such a statement without preparing it: a generic
+    plan may use a trigram index for a pattern that is too short for one, and would then read all of
+    the index, with the tasks of all users.
     """
     statement = select(*FIELDS).where(columns.user_id == USER_ID)
     if status != "all":
@@ -236,7 +239,7 @@ def list_tasks(
     ordering = (key.asc(), columns.id.asc()) if order == "asc" else (key.desc(), columns.id.desc())
     if search:
         statement = statement.where(CONTAINS_Q)
-    # Hide the limit from the planner. If Postgres knew that a page is most of a user's tasks, it
-    # would read all of them in any order and sort them, and its estimate of them would be wrong.
+    # Hide the limit from the planner. If Postgres expected a page to have most of a user's tasks,
+    # it would read all of them in any order and sort them, based on a wrong estimate.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
     return prepare(statement.order_by(*ordering).limit(limit))

@@ -1,4 +1,4 @@
-"""Rules for a query that its model can't check, because they need the whole request."""
+"""Check the rules for a query that its model can't check, because they need the whole request."""
 
 from urllib.parse import unquote_to_bytes
 
@@ -12,8 +12,8 @@ from schemas import StrictQuery
 def check_query_string(request: Request, query: StrictQuery, user_id: str) -> None:
     """Refuse a parameter that was sent twice, and a `user_id` that is not that of the path.
 
-    Otherwise the service would choose between two values. Raises InvalidInput. It repeats names
-    that were sent, so `query` must have refused unknown ones.
+    Otherwise the service would have to choose between two values. Raises InvalidInput, which
+    repeats the names of parameters, so `query` must have refused unknown ones.
     """
     text: bytes = request.scope["query_string"]
     if "q" in query.model_fields_set:
@@ -33,7 +33,7 @@ def check_query_string(request: Request, query: StrictQuery, user_id: str) -> No
 def _check_encoding(text: bytes) -> None:
     """Refuse a query that is not percent-encoded UTF-8. Raises InvalidInput.
 
-    Starlette reads other bytes as other characters, and the client would search for those.
+    Starlette replaces invalid bytes with other characters, and would search for those.
     """
     try:
         text.decode("ascii")

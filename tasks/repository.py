@@ -24,8 +24,8 @@ async def fetch_task(
     """Return the user's task that `statement` selects or changes.
 
     `others` are the statement's other parameters, besides the condition `if_match`. Every statement
-    checks the task, its owner and its condition at once. Only if it finds nothing, a second one
-    finds out why. Raises TaskNotFound, Forbidden or PreconditionFailed.
+    checks the task, its owner and its condition at once. A second statement finds out why only if
+    the first one finds nothing. Raises TaskNotFound, Forbidden or PreconditionFailed.
     """
     values = {**(others or {}), "user_id": user_id, "task_id": task_id}
     if if_match is not None:

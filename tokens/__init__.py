@@ -1,1 +1,1 @@
-"""Verify a token: its form and claims (`verifier.py`), and the keys of its issuer."""
+"""Verify tokens: their form and claims (`verifier.py`), with the keys of their issuer."""

@@ -1,9 +1,9 @@
-"""One GET request, bounded in time and size.
+"""One GET request, with limits on its time and size.
 
-It does not use httpx, which takes 4 MB of memory for the one address that this service requests.
-It does not use urllib in a thread either, because its time-out is that of a single read. A response
-that arrives one byte at a time would block the thread, and a service that is stopping, for as long
-as the other side likes. This is uvicorn's parser on an asyncio stream, which can be cancelled.
+It uses httptools, uvicorn's parser, on an asyncio stream, which can be cancelled. httpx would take
+4 MB of memory for the one URL that this service requests. The timeout of urllib applies to each
+read only, so a server that sends one byte at a time could block a thread, and with it the shutdown
+of the service, without limit.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 
 class FetchError(Exception):
-    """There was no usable response. The text says why, in a few words of our own."""
+    """There was no usable response. The text says why, in our own words."""
 
 
 class _Answer:
@@ -35,15 +35,15 @@ class _Answer:
 async def get(url: str, context: ssl.SSLContext | None, seconds: float, max_size: int) -> bytes:
     """Return the body of the 200 response to a GET of `url`. Redirects are not followed.
 
-    `context` is for https. `seconds` limits the whole request. `max_size` is in bytes and includes
-    the headers. Raises FetchError.
+    `context` is the TLS context for https URLs. `seconds` limits the whole request. `max_size` is
+    in bytes and includes the headers. Raises FetchError.
     """
     try:
         async with asyncio.timeout(seconds):
             answer = await _ask(url, context, max_size)
     except TimeoutError:
         raise FetchError(f"no answer within {seconds:g} s") from None
-    # UnicodeError: no resolver accepts the host's name, such as one with an empty label.
+    # UnicodeError: the host name can't be resolved, for example because it has an empty label.
     except (OSError, UnicodeError, HttpParserError, HttpParserUpgrade) as error:
         raise FetchError(type(error).__name__) from error
     status = answer.parser.get_status_code()
@@ -70,4 +70,4 @@ async def _ask(url: str, context: ssl.SSLContext | None, max_size: int) -> _Answ
             answer.parser.feed_data(data)
         return answer
     finally:
-        writer.transport.abort()  # not close(), which waits for the other side to close
+        writer.transport.abort()  # not close(), which waits for the peer to close

@@ -1,4 +1,4 @@
-"""The key set of an issuer (RFC 7517): fetched when a token needs it, and kept after that."""
+"""The key set of an issuer (RFC 7517), which is fetched when a token needs it, and then kept."""
 
 import asyncio
 import math
@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # tokens/verifier.py shows how to import python-jose
 REFRESH_INTERVAL = 30.0  # seconds from one fetch to the next, at least
 FIRST_INTERVAL = 5.0  # the same while there are no keys at all
 # Seconds after which the next token causes the keys to be fetched again. Better Auth's keys may be
-# kept for ever, but a leaked key is removed from the set, and the service should notice that.
+# cached indefinitely, but the service must notice when a leaked key is removed from the set.
 MAX_AGE = 600.0
-TIMEOUT = 5.0  # seconds for a fetch; it ends before the next begins, so there is one at a time
+TIMEOUT = 5.0  # seconds for a fetch, so that it ends before the next one begins
 MAX_SIZE = 512 * 1024  # bytes
 MAX_KEYS = 1000
 # How many keys are tried for one token, if several have the same name and algorithm.
@@ -56,8 +56,8 @@ class KeySet:
         self._verifiers = verifiers
         self._jwks: list[Any] | None = None  # as they were published
         self._keys: Keys = {}
-        # When each key that is not in the set was first requested, by the hash of its name. A name
-        # may be long, and clients that invent names would fill the memory with them.
+        # The time when each key that is not in the set was first requested, by the hash of its
+        # name: names may be long, and clients that invent them could fill the memory.
         self.unknown: dict[int, float] = {}
         self._failure: str | None = None  # why the last fetch failed
         self._fetch: asyncio.Task[None] | None = None
@@ -68,8 +68,9 @@ class KeySet:
     def named(self, kid: object, algorithm: str) -> "Sequence[Key]":
         """Return the keys that may have signed a token: one, unless several have the same name.
 
-        A `kid` is a hint (RFC 7515, section 4.1.4), and a set should use each one once (RFC 7517,
-        section 4.5). Raises InvalidToken, or UnknownKey, which `look_up` can resolve.
+        A `kid` is only a hint (RFC 7515, section 4.1.4), and the keys of a set should have distinct
+        ones (RFC 7517, section 4.5). Raises InvalidToken, or UnknownKey, which `look_up` can
+        resolve.
         """
         if not isinstance(kid, str):
             raise InvalidToken("kid is missing")
@@ -82,8 +83,8 @@ class KeySet:
     async def look_up(self, kid: str) -> None:
         """Fetch the set for a token with an unknown key, unless that was done a moment ago.
 
-        Raises AuthUnavailable if the fetch failed, or if none began since the key was first
-        requested, because until then the key may be a new one.
+        Raises AuthUnavailable if the fetch failed, or if no fetch began after the key was first
+        requested, because the key may be newer than the set.
         """
         first_asked = self._first_asked(kid)
         await self.refresh()
@@ -106,7 +107,7 @@ class KeySet:
         return AuthUnavailable(reason, max(1, math.ceil(self._next_fetch - time.monotonic())))
 
     def _first_asked(self, kid: str) -> float:
-        """Return when `kid` was first requested, or the current time if that is not remembered."""
+        """Return when `kid` was first requested, or the current time if that is not known."""
         moment = self.unknown.pop(hash(kid), time.monotonic())
         self._remember(kid, moment)
         return moment
@@ -145,7 +146,7 @@ class KeySet:
             keys = self._usable(jwks)
             if not keys:
                 raise http_get.FetchError("none of the keys is of use")
-            for kid in self._keys.keys() - keys.keys():  # withdrawn, so don't look it up
+            for kid in self._keys.keys() - keys.keys():  # it was withdrawn, so don't look it up
                 self._remember(kid, -math.inf)
             self._jwks, self._keys = jwks, keys
             self.changed()
@@ -168,7 +169,7 @@ class KeySet:
 
 
 def _add(keys: dict[str, list["Key"]], verifiers: dict[str, "Key"]) -> None:
-    """Add the verifiers of one JWK to those of others with the same name."""
+    """Add the verifiers of one JWK to those of other JWKs with the same name."""
     for algorithm, key in verifiers.items():
         if len(keys.setdefault(algorithm, [])) < MAX_KEYS_OF_ONE_NAME:
             keys[algorithm].append(key)

@@ -2,11 +2,11 @@
 
 cryptography verifies the signatures, and python-jose verifies the tokens, as it does for HS256. So
 the checks before and after a signature are the same. Of Better Auth's algorithms, python-jose lacks
-EdDSA and PS256, and it accepts an EC key for any hash. Its own class for keys is the place to add
-what it lacks. The alternative was a second library for tokens, joserfc or PyJWT. Both support all
-of these algorithms, but need another 2 MB, and their own defence against odd tokens.
+EdDSA and PS256, and it accepts an EC key for any hash. The subclasses of its `Key` here add what it
+lacks. The alternative was a second library for tokens, joserfc or PyJWT. Both support all of these
+algorithms, but take another 2 MB, and would need their own defence against hostile tokens.
 
-Imported only if there is an issuer, because cryptography takes 7 MB.
+This module is imported only if there is an issuer, because cryptography takes 7 MB.
 """
 
 from base64 import urlsafe_b64decode
@@ -21,7 +21,7 @@ from jose.backends.base import Key
 
 MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 MAX_RSA_BITS = 8192
-MAX_RSA_EXPONENT = 2**32  # larger ones serve to slow down the verifier
+MAX_RSA_EXPONENT = 2**32  # a larger one only makes verification slow
 
 
 class Ed25519Key(Key):
@@ -88,12 +88,12 @@ _ALGORITHMS: dict[tuple[str, str | None], dict[str, Callable[[Mapping[str, Any]]
 }
 
 
-# RFC 9864, section 2.2, names the one curve that EdDSA has here. The signature is the same.
+# RFC 9864, section 2.2, gives EdDSA with this curve a name of its own. The signature is the same.
 _SYNONYMS = {"EdDSA": ("EdDSA", "Ed25519"), "Ed25519": ("EdDSA", "Ed25519")}
 
 
 def verifiers(jwk: Mapping[str, Any]) -> dict[str, Key]:
-    """Return the verifiers of `jwk` by algorithm: only those of its own `alg`, if it has one.
+    """Return the verifiers of `jwk` by algorithm. If it has an `alg`, the others are left out.
 
     Raises what cryptography raises for a malformed key. The result is empty if the key is not for
     signatures.
@@ -107,7 +107,7 @@ def verifiers(jwk: Mapping[str, Any]) -> dict[str, Key]:
 
 
 def _may_verify(key_ops: object) -> bool:
-    """Return whether `key_ops` lists different names with `verify` (RFC 7517, section 4.3)."""
+    """Return whether `key_ops` has `verify` and no duplicates (RFC 7517, section 4.3)."""
     return (
         isinstance(key_ops, list)
         and all(isinstance(name, str) for name in key_ops)

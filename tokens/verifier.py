@@ -18,9 +18,9 @@ from models import USER_ID_LENGTH
 from observability.redaction import excerpt
 from tokens.jwks import KeySet
 
-# HS256 needs only the standard library's hmac. The other modules take 8 MB.
-# For EC keys python-jose would fall back to ecdsa, which is open to a timing attack
-# (CVE-2024-23342). public_keys.py has a class for them that uses cryptography.
+# HS256 needs only the standard library's hmac. python-jose's other backends take 8 MB, so they are
+# not imported. For EC keys, python-jose would then fall back to ecdsa, which is open to a timing
+# attack (CVE-2024-23342). public_keys.py has a class for EC keys that uses cryptography.
 _no_ecdsa = ModuleType("jose.backends.ecdsa_backend")
 _no_ecdsa.ECDSAECKey = None  # type: ignore[attr-defined]
 sys.modules[_no_ecdsa.__name__] = _no_ecdsa
@@ -33,17 +33,18 @@ ISSUER_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "ES512", "RS256", "PS256")
 LEEWAY = 10  # seconds by which clocks may differ
 MAX_TOKEN_LENGTH = 16 * 1024  # characters
 CACHED_TOKENS = 2048
-# Characters. Better Auth puts the whole user into a token, which has about 1000 with RS256. Longer
-# tokens are rare, and would make the cache large.
+# Characters. Better Auth puts the whole user into a token, which then has about 1000 characters
+# with RS256. Longer tokens are rare, and would make the cache large.
 CACHED_TOKEN_LENGTH = 2048
 
-# RFC 7515, section 7.1: three parts of base64url without padding. python-jose skips characters that
-# are not base64url. A header is small, and so is a signature: with RSA of 8192 bits it has 1024
-# bytes.
+# RFC 7515, section 7.1: three parts of base64url without padding. python-jose ignores characters
+# that are not base64url. The header and the signature have a maximum length, because both are
+# small: a signature with an RSA key of 8192 bits has 1024 bytes.
 COMPACT_FORM = re.compile(
     r"[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]+\.([A-Za-z0-9_-]{1,1366})", re.ASCII
 )
-# RFC 8725, section 3.11: `typ` tells apart other tokens, such as Better Auth's session cookie.
+# RFC 8725, section 3.11: `typ` distinguishes other kinds of token, such as Better Auth's session
+# cookie.
 TYPES = ("jwt", "at+jwt")
 
 
@@ -56,11 +57,11 @@ class Claims(NamedTuple):
 
 
 class TokenVerifier:
-    """Verify tokens: HS256 with `secret`, its raw UTF-8 bytes, and others with an issuer's `keys`.
+    """A verifier of tokens: HS256 with the UTF-8 bytes of `secret`, others with an issuer's `keys`.
 
-    A token must have one of `issuers` as its `iss`, and one of `audiences` in its `aud`. Without
-    them, HS256 tokens may have any values, and the issuer's tokens must have the values that Better
-    Auth sets.
+    A token must have one of `issuers` as its `iss`, and one of `audiences` in its `aud`. If either
+    is empty, HS256 tokens may have any value there, and the issuer's tokens must have the value
+    that Better Auth sets.
     """
 
     def __init__(
@@ -74,14 +75,17 @@ class TokenVerifier:
         self._key = None if secret is None else hmac_key(secret)
         self._issuers = issuers
         self._audiences = audiences
-        # A client sends the same token again and again, so its signature is checked once, and the
-        # time on every call. Tokens that fail are not kept.
+        # Clients send the same token many times, so its signature is verified once. Its times are
+        # checked on every call. Invalid tokens are not cached.
         self._cached_claims = lru_cache(CACHED_TOKENS)(self._claims)
         if keys is not None:
             keys.changed = self._cached_claims.cache_clear
 
     def user_id(self, token: str) -> str:
-        """Return the user of `token`. Raises InvalidToken (or its UnknownKey) or TokenExpired."""
+        """Return the user of `token`. Raises InvalidToken or TokenExpired.
+
+        Raises UnknownKey, which is an InvalidToken, if a fetch of the keys may help.
+        """
         short = len(token) <= CACHED_TOKEN_LENGTH
         claims = self._cached_claims(token) if short else self._claims(token)
         now = time.time()
@@ -101,10 +105,10 @@ class TokenVerifier:
     def _trusted(
         self, header: dict[str, Any]
     ) -> tuple[Sequence[Key], tuple[str, ...], tuple[str, ...]]:
-        """Return the keys, one of which must have signed the token, and its good `iss` and `aud`.
+        """Return the keys, one of which must have signed the token, and the valid `iss` and `aud`.
 
         The algorithm selects the secret or the issuer's keys. A key is valid only for its own
-        algorithm, because the public keys, which everybody has, must not be secrets of HS256.
+        algorithm. Otherwise anybody could sign an HS256 token with a public key as its secret.
         """
         algorithm = header.get("alg")
         if algorithm == ALGORITHM and self._key is not None:
@@ -117,13 +121,17 @@ class TokenVerifier:
 
 
 def hmac_key(secret: str) -> Key:
-    """Return the key of `secret`. As text, one that looks like JSON or PEM would be parsed so."""
+    """Return the key for `secret`.
+
+    It is made from a JWK, because python-jose takes plain text that looks like JSON or PEM for
+    another kind of key.
+    """
     encoded = urlsafe_b64encode(secret.encode()).decode()
     return jwk.construct({"kty": "oct", "k": encoded}, ALGORITHM)
 
 
 def _header(token: str) -> dict[str, Any]:
-    """Return the unverified header of `token`. Raises InvalidToken if no valid token has it."""
+    """Return the unverified header of `token`. Raises InvalidToken if it can't be a valid one."""
     form = COMPACT_FORM.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
     if form is None or not _is_canonical(form[1]):
         raise InvalidToken("not in the form of a JWT of 16 KiB at most")
@@ -131,7 +139,7 @@ def _header(token: str) -> dict[str, Any]:
         header: dict[str, Any] = jws.get_unverified_header(token)
     except Exception as error:  # as in _payload
         raise InvalidToken(f"refused by python-jose: {type(error).__name__}") from None
-    if "crit" in header:  # RFC 7515, section 4.1.11: extensions that we do not support
+    if "crit" in header:  # RFC 7515, section 4.1.11: extensions, none of which we support
         raise InvalidToken("crit is not supported")
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
@@ -164,7 +172,10 @@ def _payload(token: str, keys: Sequence[Key], algorithm: str) -> dict[str, Any]:
 def _check_recipient(
     claims: dict[str, Any], issuers: tuple[str, ...], audiences: tuple[str, ...]
 ) -> None:
-    """Raise InvalidToken unless the claims name one of each. None of a kind: any will do."""
+    """Raise InvalidToken unless the claims name one of `issuers` and one of `audiences`.
+
+    If either is empty, any value is accepted.
+    """
     if issuers and claims.get("iss") not in issuers:
         raise InvalidToken(f"another iss: {excerpt(str(claims.get('iss')))}")
     given = claims.get("aud")
@@ -176,7 +187,7 @@ def _check_recipient(
 def _subject(claims: dict[str, Any]) -> str:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject.strip() or "\0" in subject:
-        raise InvalidToken("sub is missing or no user id")
+        raise InvalidToken("sub is missing, or is not a user id")
     if len(subject) > USER_ID_LENGTH:
         raise InvalidToken("sub is too long")
     return subject
@@ -185,7 +196,7 @@ def _subject(claims: dict[str, Any]) -> str:
 def _time(claims: dict[str, Any], name: str, default: float | None = None) -> float:
     value = claims.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidToken(f"{name} is missing or no number")
+        raise InvalidToken(f"{name} is missing, or is not a number")
     try:
         seconds = float(value)
     except OverflowError:
@@ -196,7 +207,7 @@ def _time(claims: dict[str, Any], name: str, default: float | None = None) -> fl
 
 
 def make_token(user_id: str, secret: str, **others: Any) -> str:
-    """Return a token for `user_id` that is valid for a day. `others` are more claims."""
+    """Return a token for `user_id` that is valid for a day. `others` are additional claims."""
     now = int(time.time())
     claims = {"sub": user_id, "iat": now, "exp": now + 24 * 3600, **others}
     return jwt.encode(claims, hmac_key(secret), ALGORITHM)

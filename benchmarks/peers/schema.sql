@@ -1,4 +1,4 @@
--- The table for the peers that have no migrations of their own: all but the conventional build.
+-- The table for the peers without migrations, which are all except the conventional build.
 CREATE TABLE tasks (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id text NOT NULL,

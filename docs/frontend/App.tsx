@@ -68,7 +68,7 @@ function TaskList() {
     setShown((all) => all.map((task) => (task.id === id ? { ...task, ...fields } : task)))
   const hide = (id: number) => setShown((all) => all.filter((task) => task.id !== id))
 
-  useEffect(() => tasks.forget, []) // The next user has another token.
+  useEffect(() => tasks.forget, []) // on unmount, because the next user has another token
 
   // Loads a page whenever the end of the list is less than 300 pixels away.
   useEffect(() => {
@@ -108,7 +108,7 @@ function TaskList() {
   async function create(event: FormEvent<HTMLFormElement>) {
     event.preventDefault()
     const form = event.currentTarget
-    setBusy(true) // so that a double click makes one task
+    setBusy(true) // so that a double click creates only one task
     try {
       const task = await tasks.create({ title: String(new FormData(form).get("title")) })
       setShown((all) => [task, ...all])
@@ -156,10 +156,10 @@ interface ItemProps {
 function Item({ task, change, hide }: ItemProps) {
   const [draft, setDraft] = useState<string>() // the title while it is edited
   const [problem, setProblem] = useState("")
-  const saved = useRef(task) // as the service has it
+  const saved = useRef(task) // the task as the service last returned it
   const queue = useRef(Promise.resolve())
 
-  /** Shows a change at once, and sends it when those before it are done. */
+  /** Shows a change immediately, and sends it after the previous changes. */
   function enqueue(fields: Partial<Task>, send: () => Promise<Task | void>) {
     setProblem("")
     change(task.id, fields)
@@ -167,12 +167,12 @@ function Item({ task, change, hide }: ItemProps) {
       const result = await send().catch(takeBack)
       if (!result) return hide(task.id)
       saved.current = result
-      if (queue.current === mine) change(task.id, result) // otherwise the next change is shown
+      if (queue.current === mine) change(task.id, result) // otherwise a later change is shown
     })
     queue.current = mine
   }
 
-  /** Explains why a change failed. Returns the task as the service has it. */
+  /** Shows why a change failed. Returns the task as the service has it. */
   async function takeBack(error: unknown): Promise<Task> {
     setProblem(explain(error))
     const isOld = error instanceof TasksError && error.code === "PRECONDITION_FAILED"
@@ -191,7 +191,7 @@ function Item({ task, change, hide }: ItemProps) {
   }
 
   function onKeyDown({ key, nativeEvent }: KeyboardEvent) {
-    if (nativeEvent.isComposing) return // Enter and Escape are the input method's
+    if (nativeEvent.isComposing) return // because the input method uses Enter and Escape
     if (key === "Enter") rename()
     if (key === "Escape") setDraft(undefined)
   }

@@ -3,7 +3,7 @@ import { defineConfig, type ProxyOptions } from "vite"
 
 const { API_URL, AUTH_URL, PORT } = process.env
 
-/** Passes requests on. A server that does not run is a 502, as with nginx, and not Vite's 500. */
+/** Passes requests on to `target`. If it is not running, the response is 502, as with nginx. */
 function to(target: string): ProxyOptions {
   return {
     target,
@@ -14,7 +14,7 @@ function to(target: string): ProxyOptions {
   }
 }
 
-// One origin for all needs neither CORS nor preflights. The first that matches passes it on.
+// With one origin, no request needs CORS or a preflight. The first path that matches is used.
 const server = {
   port: Number(PORT ?? 5173),
   strictPort: true,

@@ -1,7 +1,7 @@
-"""Places for the boxes of a graph in layers, so that few lines cross and none runs behind a box.
+"""Layout of a layered graph, in which few lines cross and no line runs behind a box.
 
-A line over several layers bends where it passes each of them. Lines to the same box share their
-bends. This is Sugiyama's method: https://en.wikipedia.org/wiki/Layered_graph_drawing.
+A line that crosses several layers has a bend in each. Lines to the same box share their bends.
+This is Sugiyama's method: https://en.wikipedia.org/wiki/Layered_graph_drawing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ Edges = Mapping[str, set[str]]
 def with_bends(
     layers: list[list[str]], edges: Edges
 ) -> tuple[list[list[str]], list[tuple[str, str]]]:
-    """Return the layers with the bends in them, and the lines from layer to layer."""
+    """Return the layers with a bend wherever a line crosses one, and the lines between layers."""
     level = {name: number for number, names in enumerate(layers) for name in names}
     full = [[*names] for names in layers]
     lines: dict[tuple[str, str], None] = {}
@@ -36,7 +36,7 @@ def is_bend(name: str) -> bool:
 def arrange(
     layers: list[list[str]], lines: Iterable[tuple[str, str]], widths: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return the middle of each box and bend, from 0 on."""
+    """Return the x coordinate of the middle of each box and bend. The leftmost edge is at 0."""
     above: dict[str, list[str]] = {name: [] for names in layers for name in names}
     below: dict[str, list[str]] = {name: [] for names in layers for name in names}
     for begin, end in lines:
@@ -51,7 +51,7 @@ def arrange(
                 name: fmean([middles[each] for each in near[name]] or [middles[name]])
                 for name in names
             }
-            if sweep < SWEEPS - 12:  # then the order stays, and both sides count
+            if sweep < SWEEPS - 12:  # the last 12 sweeps keep the order and use both sides
                 names.sort(key=lambda name: (wanted[name], name))
             else:
                 sides = {name: above[name] + below[name] for name in names}
@@ -64,12 +64,12 @@ def arrange(
 def _apart(
     names: list[str], wanted: Mapping[str, float], widths: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return places as near to the wanted ones as the widths allow, in this order."""
+    """Return positions near the wanted ones that keep this order and do not overlap."""
     places: dict[str, float] = {}
     for before, name in zip([None, *names], names, strict=False):
         least = places[before] + (widths[before] + widths[name]) / 2 if before else wanted[name]
         places[name] = max(wanted[name], least)
-    for name, after in reversed(list(pairwise(names))):  # back to the left, where there is room
+    for name, after in reversed(list(pairwise(names))):  # move back to the left if there is room
         most = places[after] - (widths[name] + widths[after]) / 2
         places[name] = min(most, places[name])
     shift = fmean(wanted[name] - places[name] for name in names)

@@ -1,4 +1,4 @@
-"""The packages and modules of the service with their imports, as a picture."""
+"""A picture of the packages and modules of the service and their imports."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ PURPOSES = {
 
 
 def imports() -> dict[str, set[str]]:
-    """Return what each package imports, by the names of packages."""
+    """Return, for each package, the names of the packages that it imports."""
     found: dict[str, set[str]] = {}
     for module, others in IMPORTS.items():
         package = module.partition(".")[0]
@@ -29,7 +29,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def reduced(edges: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Return the edges without those that a longer way implies."""
+    """Return the transitive reduction: no edge where a longer path leads to the same package."""
 
     def reach(begin: Iterable[str]) -> set[str]:
         seen: set[str] = set()
@@ -66,7 +66,7 @@ def draw() -> str:
 
 
 def _width(name: str) -> float:
-    """Return the width of a box, or the room for a line, with the space beside it."""
+    """Return the width of a box or a bend, including the space beside it."""
     if is_bend(name):
         return 26.0
     return max(100.0, 8.2 * len(name) + 48, 6.8 * len(_purpose(name)) + 28) + SPACE
@@ -88,7 +88,7 @@ def _box(name: str, middle: float, top: float, width: float) -> list[str]:
 
 
 def _line(begin: str, end: str, middles: dict[str, float], tops: dict[str, int]) -> str:
-    """Return a line from layer to layer. Past a bend, it goes straight down through the layer."""
+    """Return a line to the next layer. A line that ends at a bend goes straight on through it."""
     x1, x2 = (f"{PAD + middles[name]:.1f}" for name in (begin, end))
     y1, y2 = tops[begin] + HEIGHT, tops[end]
     straight = f"V{y2 + HEIGHT}" if is_bend(end) else ""

@@ -1,4 +1,4 @@
-"""The way of a request from its connection to its response, as a picture."""
+"""A picture of what happens to a request, from its connection to its response."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -6,17 +6,13 @@ from typing import NamedTuple
 from tests.architecture.svg import arrow, picture, rect, text
 
 WIDTH, PAD, GAP, LINE = 980, 24, 26, 17  # pixels
-LEFT, BOX, SPACE = (
-    168,
-    246,
-    18,
-)  # where the first column begins, how wide it is, and what is between
-END, INSET, ROW_GAP = 42, 14, 22  # of the first and last box, around and between boxes
+LEFT, BOX, SPACE = 168, 246, 18  # start and width of the first column, space between columns
+END, INSET, ROW_GAP = 42, 14, 22  # height of the end boxes, space around boxes, between rows
 MIDDLE, RIGHT = LEFT + BOX + SPACE, LEFT + 2 * (BOX + SPACE)
 
 
 class Step(NamedTuple):
-    """What happens, and the files where it does."""
+    """One step of a request, and the files that do it."""
 
     title: str
     files: tuple[str, ...] = ()
@@ -138,7 +134,7 @@ def _end(top: float, name: str) -> list[str]:
 
 
 def _turn(begin: float, end: float) -> str:
-    """Return a path from below the second column to the first, at the next row."""
+    """Return a path from the second column down to the first column of the next row."""
     x, x2, y, r = MIDDLE + BOX / 2, LEFT + BOX / 2, (begin + end) / 2, min(8, (end - begin) / 2)
     return (
         f"M{x:g} {begin:g}V{y - r:g}Q{x:g} {y:g} {x - r:g} {y:g}H{x2 + r:g}"

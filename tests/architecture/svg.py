@@ -1,11 +1,11 @@
-"""Shapes of a picture as SVG, in colours for light and dark pages."""
+"""SVG shapes, with colours for light and dark pages."""
 
 from collections.abc import Iterable
 from html import escape
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-# The page, bands, boxes, their lines, text, its second colour, and what stands out.
+# "line" is the border of a box, "quiet" is secondary text, and "strong" and "back" are arrows.
 LIGHT = {
     "page": "#ffffff", "band": "#f4f6f9", "box": "#ffffff", "line": "#cbd5e1",
     "text": "#0f172a", "quiet": "#526074", "strong": "#2563eb", "back": "#0f766e",
@@ -17,7 +17,7 @@ DARK = {
 
 
 def picture(width: int, height: int, title: str, description: str, parts: Iterable[str]) -> str:
-    """Return the whole file. It has a ground of its own, for a page of the other kind."""
+    """Return the whole file. It has its own background, so it is readable on any page."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
@@ -77,7 +77,7 @@ def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start"
 
 
 def arrow(points: str, kind: str = "strong") -> str:
-    """Return a path with a head at its end. `points` is the path data."""
+    """Return a path with an arrow head at its end. `points` is the path data."""
     head = {"thin": "quiet"}.get(kind, kind)
     return line(points, kind).replace("/>", f' marker-end="url(#{head})"/>')
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/architecture.md are those that the code makes, and name what there is."""
+"""The pictures of docs/architecture.md are up to date, and name files and packages that exist."""
 
 from xml.etree import ElementTree
 
@@ -18,13 +18,13 @@ def test_a_picture_is_up_to_date(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_well_formed_and_on_the_page(name: str) -> None:
+def test_a_picture_is_well_formed_svg_and_linked_from_the_page(name: str) -> None:
     root = ElementTree.parse(FOLDER / name).getroot()
     assert root.attrib["viewBox"].startswith("0 0 ")
     assert f"(architecture/{name})" in (ROOT / "docs/architecture.md").read_text()
 
 
-def test_the_way_of_a_request_names_files_that_exist() -> None:
+def test_the_picture_of_a_request_names_files_that_exist() -> None:
     assert {name for name in files() if not (ROOT / name).is_file()} == set()
 
 
@@ -32,12 +32,12 @@ def test_every_package_is_in_the_picture_with_its_purpose() -> None:
     assert set(imports()) == set(LEVELS) == set(PURPOSES)
 
 
-def test_an_import_is_left_out_only_if_others_lead_there() -> None:
+def test_an_import_is_left_out_only_if_a_longer_path_implies_it() -> None:
     edges = {"a": {"b", "c", "d"}, "b": {"c"}, "c": set(), "d": set()}
     assert reduced(edges) == {"a": {"b", "d"}, "b": {"c"}, "c": set(), "d": set()}
 
 
-def test_boxes_of_a_layer_do_not_overlap_and_lines_bend_around_them() -> None:
+def test_boxes_of_a_layer_do_not_overlap_and_lines_go_around_them() -> None:
     layers, lines = with_bends([["a"], ["b", "c"], ["d"]], {"a": {"b", "c", "d"}, "c": {"d"}})
     assert ("a", "d@1") in lines
     assert ("d@1", "d") in lines

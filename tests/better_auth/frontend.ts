@@ -1,4 +1,4 @@
-// Serves auth.ts, with whatever a test wants to be otherwise: WANTED is {options, jwks, jwt}.
+// Serve auth.ts. WANTED, as JSON, overrides parts of it: {options, plugin, jwks, jwt}.
 import { createServer } from "node:http"
 import { betterAuth } from "better-auth"
 import { toNodeHandler } from "better-auth/node"
@@ -8,7 +8,7 @@ import { auth as documented } from "./auth"
 const wanted = JSON.parse(process.env.WANTED ?? "null")
 const given: JwtOptions = documented.options.plugins[0].options ?? {}
 
-function otherwise() {
+function overridden() {
   return betterAuth({
     ...documented.options,
     ...wanted.options,
@@ -26,6 +26,6 @@ function otherwise() {
   })
 }
 
-const server = createServer(toNodeHandler(wanted ? otherwise() : documented))
+const server = createServer(toNodeHandler(wanted ? overridden() : documented))
 const { hostname, port } = new URL(process.env.BETTER_AUTH_URL!)
 server.listen(Number(port), hostname, () => console.log("listening"))

@@ -1,4 +1,4 @@
-"""A frontend with a stock Better Auth on Node, made of the files that docs/better-auth.md shows."""
+"""A frontend with a stock Better Auth on Node, built from the files in docs/better-auth.md."""
 
 import json
 import os
@@ -24,23 +24,23 @@ HARNESS = ("frontend.ts", "package.json", "tsconfig.json")
 
 
 class User:
-    """Somebody who signed up with e-mail and password, and the cookies of that session."""
+    """A user who signed up with e-mail and password, with the session's cookies."""
 
-    def __init__(self, client: httpx.Client, answer: dict[str, Any]) -> None:
+    def __init__(self, client: httpx.Client, response: dict[str, Any]) -> None:
         self.client = client
-        self.id: str = answer["user"]["id"]
-        self.session_token: str = answer["token"]
+        self.id: str = response["user"]["id"]
+        self.session_token: str = response["token"]
 
     def token(self) -> str:
-        """A JWT, as the frontend asks for it."""
-        answer = self.client.get("/api/auth/token")
-        assert answer.status_code == 200, answer.text
-        token: str = answer.json()["token"]
+        """Return a JWT, requested in the way that the frontend requests it."""
+        response = self.client.get("/api/auth/token")
+        assert response.status_code == 200, response.text
+        token: str = response.json()["token"]
         return token
 
 
 class Frontend:
-    """A frontend that runs at `url`."""
+    """A frontend running at `url`."""
 
     def __init__(self, url: str, folder: Path, said: IO[str], complaints: IO[str]) -> None:
         self.url = url
@@ -50,26 +50,26 @@ class Frontend:
 
     @contextmanager
     def user(self, name: str) -> Iterator[User]:
-        """Signs `name` up."""
+        """Sign `name` up."""
         fields = {"email": f"{name}@example.com", "password": "correct horse", "name": name}
         headers = {"Origin": self.url}
         with httpx.Client(base_url=self.url, headers=headers, verify=NO_TLS) as client:
-            answer = client.post("/api/auth/sign-up/email", json=fields)
-            assert answer.status_code == 200, answer.text
-            yield User(client, answer.json())
+            response = client.post("/api/auth/sign-up/email", json=fields)
+            assert response.status_code == 200, response.text
+            yield User(client, response.json())
 
     def says(self) -> str:
-        """The next line of its output."""
+        """Return the next line of its output."""
         return self._said.readline().strip()
 
     def complaint(self) -> str:
-        """The next line of its error output."""
+        """Return the next line of its error output."""
         return self._complaints.readline().strip()
 
 
 @contextmanager
 def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[Frontend]:
-    """A frontend made of the documented files of `mode`; frontend.ts says what can be `wanted`."""
+    """Run the documented files of `mode`. `wanted` overrides parts of auth.ts; see frontend.ts."""
     need("Node.js", "Better Auth")
     for source in (FOLDER / SHOWN[mode], FOLDER / "migrate.ts", *(HERE / name for name in HARNESS)):
         shutil.copy(source, folder)

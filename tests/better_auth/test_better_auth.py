@@ -1,4 +1,4 @@
-"""A stock Better Auth in front of the service: real sign-ups over HTTP, and its tokens."""
+"""A stock Better Auth in front of the service, with real sign-ups over HTTP and real tokens."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ FIFTEEN_MINUTES = 15 * 60
 
 @pytest.fixture(scope="module")
 def database(postgres: URL) -> Iterator[URL]:
-    """One database for both, as a frontend and its API may well share theirs."""
+    """One database for the frontend and the service, because they often share one."""
     with database_of_its_own(postgres) as url:
         yield url
 
@@ -41,7 +41,7 @@ def database(postgres: URL) -> Iterator[URL]:
 def documented(
     database: URL, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Frontend]]:
-    """A frontend of each mode, from the files as the documentation shows them."""
+    """A frontend of each mode, built from the unchanged files of the documentation."""
     with (
         frontend(database, MODES[0], tmp_path_factory.mktemp(MODES[0])) as key_set,
         frontend(database, MODES[1], tmp_path_factory.mktemp(MODES[1])) as shared_secret,
@@ -50,7 +50,7 @@ def documented(
 
 
 def settings_for(mode: str, frontend: Frontend) -> dict[str, Any]:
-    """The service's settings that the documentation shows for `mode`."""
+    """Return the service's settings that the documentation shows for `mode`."""
     if mode == "key_set":
         return {"better_auth_url": frontend.url, "better_auth_secret": None}
     return {"better_auth_secret": SECRET}
@@ -68,12 +68,12 @@ def ask(client: httpx.Client, user_id: str, token: str) -> httpx.Response:
 
 
 def assert_invalid(client: httpx.Client, user: User, token: str) -> None:
-    answer = ask(client, user.id, token)
-    assert (answer.status_code, answer.json()) == (401, INVALID_TOKEN)
+    response = ask(client, user.id, token)
+    assert (response.status_code, response.json()) == (401, INVALID_TOKEN)
 
 
 def assert_each_has_their_own(client: httpx.Client, alice: User, bob: User) -> None:
-    """Alice creates a task by her token; bob's opens his own list, and not hers."""
+    """Check that alice can create a task, and that bob reads his own list but not hers."""
     headers = {"Authorization": f"Bearer {alice.token()}"}
     task = {"title": "Buy milk"}
     created = client.post(f"/api/{alice.id}/tasks", json=task, headers=headers)
@@ -85,7 +85,7 @@ def assert_each_has_their_own(client: httpx.Client, alice: User, bob: User) -> N
 
 
 @pytest.mark.parametrize(("mode", "algorithm"), [("key_set", "EdDSA"), ("shared_secret", "HS256")])
-def test_users_of_the_documented_frontend_get_at_their_tasks_and_at_no_others(
+def test_users_of_the_documented_frontend_reach_only_their_own_tasks(
     database: URL, documented: dict[str, Frontend], mode: str, algorithm: str
 ) -> None:
     frontend = documented[mode]
@@ -108,7 +108,7 @@ def test_users_of_the_documented_frontend_get_at_their_tasks_and_at_no_others(
         assert ask(client, alice.id, header).status_code == 200
 
 
-def test_the_shared_secrets_tokens_pass_a_check_of_issuer_and_audience(
+def test_shared_secret_tokens_pass_a_check_of_issuer_and_audience(
     database: URL, documented: dict[str, Frontend]
 ) -> None:
     frontend = documented["shared_secret"]
@@ -117,7 +117,7 @@ def test_the_shared_secrets_tokens_pass_a_check_of_issuer_and_audience(
         assert ask(client, carol.id, carol.token()).status_code == 200
 
 
-def test_with_both_settings_both_frontends_are_served(
+def test_with_an_issuer_and_a_secret_both_frontends_are_served(
     database: URL, documented: dict[str, Frontend]
 ) -> None:
     url = documented["key_set"].url
@@ -139,7 +139,7 @@ def test_a_token_of_the_other_mode_is_refused(
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256", "ES512", "PS256"])
-def test_every_algorithm_that_better_auth_can_be_set_to_is_good(
+def test_every_algorithm_of_better_auth_is_accepted(
     postgres: URL, tmp_path: Path, algorithm: str
 ) -> None:
     with (
@@ -162,7 +162,7 @@ def at_its_other_host(frontend: Frontend) -> Frontend:
     return other
 
 
-def test_a_frontend_with_several_hosts_signs_for_the_one_that_it_was_reached_by(
+def test_a_frontend_with_several_hosts_names_the_host_of_the_request_as_issuer(
     postgres: URL, tmp_path: Path
 ) -> None:
     with (
@@ -182,10 +182,10 @@ def test_a_frontend_with_several_hosts_signs_for_the_one_that_it_was_reached_by(
             assert_each_has_their_own(client, alice, bob)
 
 
-def test_a_frontend_with_several_hosts_can_sign_for_one_of_them(
+def test_a_frontend_with_several_hosts_can_always_name_the_same_issuer(
     postgres: URL, tmp_path: Path
 ) -> None:
-    """This frontend also uses Ed25519, the newer name of EdDSA (RFC 9864)."""
+    """This frontend also uses Ed25519, the newer name for EdDSA (RFC 9864)."""
     one = {"issuer": "http://tasks.example", "audience": "http://tasks.example"}
     keys = {"keyPairConfig": {"alg": "Ed25519"}}
     with (
@@ -207,7 +207,7 @@ def test_a_frontend_with_several_hosts_can_sign_for_one_of_them(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_expired_token_is_refused_as_such(postgres: URL, tmp_path: Path, mode: str) -> None:
+def test_an_expired_token_is_refused_as_expired(postgres: URL, tmp_path: Path, mode: str) -> None:
     passed = {"expirationTime": int(time.time()) - 60}
     with (
         database_of_its_own(postgres) as url,
@@ -215,15 +215,15 @@ def test_an_expired_token_is_refused_as_such(postgres: URL, tmp_path: Path, mode
         service(url, **settings_for(mode, ours)) as client,
         ours.user("alice") as alice,
     ):
-        answer = ask(client, alice.id, alice.token())
-        assert (answer.status_code, answer.json()) == (401, TOKEN_EXPIRED)
+        response = ask(client, alice.id, alice.token())
+        assert (response.status_code, response.json()) == (401, TOKEN_EXPIRED)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_token_of_better_auth_for_another_purpose_is_refused(
+def test_a_better_auth_token_for_another_purpose_is_refused(
     postgres: URL, tmp_path: Path, mode: str
 ) -> None:
-    """Among them two JWTs under the shared secret, and one under a key of the key set."""
+    """Two of these are JWTs signed with the shared secret, and one with a key of the key set."""
     cached = {"session": {"cookieCache": {"enabled": True, "strategy": "jwt"}}}
     plugin = {"sessionCookieCache": True} if mode == "key_set" else {}
     with (
@@ -248,14 +248,14 @@ def test_a_token_of_better_auth_for_another_purpose_is_refused(
 
 
 def mailed(user: User, frontend: Frontend) -> str:
-    """The token of the link that verifies the user's e-mail address."""
+    """Return the token of the link that verifies the user's e-mail address."""
     address = user.client.get("/api/auth/get-session").json()["user"]["email"]
-    answer = user.client.post("/api/auth/send-verification-email", json={"email": address})
-    assert answer.status_code == 200, answer.text
+    response = user.client.post("/api/auth/send-verification-email", json={"email": address})
+    assert response.status_code == 200, response.text
     return frontend.says()
 
 
-def test_keys_are_rotated_under_way(
+def test_tokens_work_across_a_rotation_of_keys(
     postgres: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -273,7 +273,7 @@ def test_keys_are_rotated_under_way(
         assert part(first, 0)["kid"] != part(second, 0)["kid"]
         clock.ahead += jwks.REFRESH_INTERVAL
         assert ask(client, alice.id, second).status_code == 200
-        assert ask(client, alice.id, first).status_code == 200  # for Better Auth's grace period
+        assert ask(client, alice.id, first).status_code == 200  # within Better Auth's grace period
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -296,9 +296,7 @@ def test_the_documented_frontend_survives_a_restart_of_postgres(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_documented_files_are_sound_typescript(
-    documented: dict[str, Frontend], mode: str
-) -> None:
+def test_the_documented_files_compile(documented: dict[str, Frontend], mode: str) -> None:
     folder = documented[mode].folder
     done = subprocess.run(["node_modules/.bin/tsc"], cwd=folder, stdout=subprocess.PIPE, text=True)
     assert (done.returncode, done.stdout) == (0, "")

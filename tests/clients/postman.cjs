@@ -1,8 +1,8 @@
-// Makes a Postman collection of an OpenAPI document: node postman.cjs openapi.json FILE [--shipped]
+// Convert an OpenAPI document to a Postman collection: node postman.cjs openapi.json FILE [--shipped]
 //
-// Postman's own converter does it, with the settings that Postman's import has by default. With
-// --shipped, the collection has what a person would add: variables, tests, and an order to run it in;
-// and an environment is written beside it.
+// This uses Postman's own converter with the default settings of Postman's import. With --shipped,
+// the collection also has what a person would add (variables, tests, and an order to run it in), and
+// an environment is written beside it.
 const { readFileSync, writeFileSync } = require("node:fs");
 const converter = require("openapi-to-postmanv2");
 
@@ -11,12 +11,12 @@ const [, , source, target, shipped] = process.argv;
 // collections from your API specification").
 const IMPORT = { parametersResolution: "Example" };
 const ENVIRONMENT = { baseUrl: "http://localhost:8000", token: "", user_id: "user_123" };
-const CREATED = { task_id: "" }; // an environment must not have it: its values come first
+const CREATED = { task_id: "" }; // not in the environment, whose values would override this one
 const KEEP_ID = 'pm.collectionVariables.set("task_id", String(pm.response.json().id));';
 const LAST = "DELETE";
 const FIRST = "POST";
 
-/** What the converter makes has another id every time. */
+/** Removes the ids, which the converter makes at random. */
 function withoutIds(part) {
   if (part === null || typeof part !== "object") return part;
   if (Array.isArray(part)) return part.map(withoutIds);
@@ -24,7 +24,7 @@ function withoutIds(part) {
   return Object.fromEntries(kept.map(([name, value]) => [name, withoutIds(value)]));
 }
 
-/** A request with variables in its path, a test of its status, and without example responses. */
+/** Puts variables into a request's path, adds a test of its status and drops its example responses. */
 function prepared(item) {
   const success = Math.min(...item.response.map((response) => response.code));
   for (const variable of item.request.url.variable) variable.value = `{{${variable.key}}}`;
@@ -43,7 +43,7 @@ const ofOneTask = ({ url }) => url.variable.some(({ key }) => key === "task_id")
 const place = ({ request }) =>
   request.method === FIRST ? 0 : request.method !== LAST ? 1 : ofOneTask(request) ? 2 : 3;
 
-/** The collection with a folder for each tag: a task is created first, and deleted before all are. */
+/** Makes the shipped collection. Each folder creates a task first, and clears the list last. */
 function forPeople(collection) {
   for (const folder of collection.item)
     folder.item = folder.item.map(prepared).sort((one, other) => place(one) - place(other));

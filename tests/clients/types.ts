@@ -1,10 +1,10 @@
-// The types of tasks.ts are exactly those of the OpenAPI document. The compiler finds a difference.
+// The types of tasks.ts are exactly those of the OpenAPI document: a difference does not compile.
 import type { components, operations } from "./tasks-api";
 import type { ListQuery, NewTask, Task, TaskChanges, TaskList, TasksError } from "./tasks";
 
 type Schemas = components["schemas"];
 
-/** `true` only if each type can stand in for the other, with the same names required. */
+/** `true` only if the two types are identical, including which names are required. */
 type Same<One, Other> =
   (<T>() => T extends Flat<One> ? 1 : 2) extends <T>() => T extends Flat<Other> ? 1 : 2
     ? true

@@ -1,8 +1,8 @@
-"""Builds a Dockerfile, step by step, where no container engine is at hand.
+"""Build a Dockerfile step by step, without a container engine.
 
-An image is a folder that each step changes: an overlay over this machine's Debian, less what the
-slim image has not, with this Python as its own. Steps run in it by chroot, in a mount namespace
-that ends with the test. It takes root and Linux.
+An image is a folder that each step changes: an overlay on this machine's Debian, with this Python
+and without the programs that the slim image lacks. Steps run in it by chroot, in a mount namespace
+that ends with the test. This requires root on Linux.
 """
 
 import json
@@ -24,10 +24,8 @@ STEP_LIMIT = 300  # seconds
 PYTHON = re.compile(r"python:3\.11-slim")
 UV = re.compile(r"ghcr\.io/astral-sh/uv:\d+\.\d+\.\d+")
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-DEBIAN = "bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var"  # the image has no other files
-ABSENT = (
-    "uv uvx curl wget git gcc cc g++ make node npm psql"  # programs that the slim image has not
-)
+DEBIAN = "bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var"  # the image has no other folders
+ABSENT = "uv uvx curl wget git gcc cc g++ make node npm psql"  # programs missing in the slim image
 BASE = f"""
 set -eu; cd "$1"; mkdir changes work local local-work root
 mount -t overlay -o lowerdir=/,upperdir=changes,workdir=work overlay root
@@ -43,7 +41,7 @@ chroot root ldconfig
 
 
 class Step(NamedTuple):
-    """An instruction of a Dockerfile, with its options (`--name=value`) apart."""
+    """An instruction of a Dockerfile, with its options (`--name=value`) parsed."""
 
     name: str
     options: dict[str, str]
@@ -51,7 +49,7 @@ class Step(NamedTuple):
 
 
 def steps(dockerfile: str) -> list[Step]:
-    """The instructions of a Dockerfile, of the kinds that ours has."""
+    """Parse a Dockerfile. Only the syntax that our Dockerfiles use is supported."""
     lines = [line for line in dockerfile.splitlines() if not line.startswith("#")]
     parsed = []
     for line in re.sub(r"\\\n", " ", "\n".join(lines)).splitlines():
@@ -66,7 +64,7 @@ def steps(dockerfile: str) -> list[Step]:
 
 
 class Namespace:
-    """A mount namespace, and a scratch folder that is to be seen in it alone."""
+    """A mount namespace, with a scratch folder that is visible only inside it."""
 
     def __init__(self, process: subprocess.Popen[str], scratch: Path) -> None:
         self.scratch = scratch
@@ -76,7 +74,7 @@ class Namespace:
         return [*self._enter, *words]
 
     def run(self, *words: str, given: bytes = b"") -> None:
-        """Raises CalledProcessError, with what it said, if it fails."""
+        """Run a command. Raises CalledProcessError, with its output, if it fails."""
         subprocess.run(
             self.command(*words), input=given, capture_output=True, check=True, timeout=STEP_LIMIT
         )
@@ -84,7 +82,7 @@ class Namespace:
 
 @contextmanager
 def namespace(scratch: Path) -> Iterator[Namespace]:
-    """A `Namespace` with its folder at `scratch`, for as long as the context."""
+    """Keep a `Namespace` with its folder at `scratch` while the context is open."""
     script = 'mount -t tmpfs tmpfs "$0" && echo ready && exec sleep infinity'
     with subprocess.Popen(
         ["unshare", "--mount", "--propagation=private", "sh", "-c", script, str(scratch)],
@@ -100,7 +98,7 @@ def namespace(scratch: Path) -> Iterator[Namespace]:
 
 
 class Image:
-    """An image as it is after the steps that were done."""
+    """An image in its state after the steps so far."""
 
     def __init__(self, namespace: Namespace, name: str) -> None:
         self.environment = {"PATH": PATH}
@@ -117,7 +115,7 @@ class Image:
     def inside(
         self, words: list[str], settings: dict[str, object], prefix: tuple[str, ...] = ()
     ) -> list[str]:
-        """The command that runs `words` in the image, as its user and with its environment."""
+        """Return the command that runs `words` in the image with its user and environment."""
         values = self.environment | {name.upper(): str(value) for name, value in settings.items()}
         return self._namespace.command(
             *prefix,
@@ -128,14 +126,14 @@ class Image:
         )
 
     def run(self, *words: str, **settings: object) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the image, to its end."""
+        """Run a command in the image and wait for its end."""
         command = self.inside(list(words), settings)
         return subprocess.run(command, capture_output=True, text=True, timeout=STEP_LIMIT)
 
     def start(self, **settings: object) -> subprocess.Popen[bytes]:
-        """Runs its command as the first process of a PID namespace, as an engine does.
+        """Start the image's command as the first process of a PID namespace, as an engine does.
 
-        The kernel keeps from such a process every signal that it has no handler for.
+        The kernel does not deliver a signal to such a process unless it has a handler for it.
         """
         alone = ("unshare", "--pid", "--fork", f"--mount-proc={self.root}/proc")
         return subprocess.Popen(self.inside(self.command, settings, alone))
@@ -160,7 +158,7 @@ class Image:
         assert done.returncode == 0, f"{step.rest}\n{done.stdout}{done.stderr}"
 
     def copy(self, source: Path, names: list[str], target: str) -> None:
-        """Copies what `names` name in `source`, a folder's contents for a folder."""
+        """Copy the files `names` from `source`. Of a folder, only its contents are copied."""
         to = self.root / (Path(self.folder) / target).relative_to("/")
         self._namespace.run("mkdir", "-p", str(to))
         for name in names:
@@ -169,14 +167,14 @@ class Image:
 
 
 def uv() -> str:
-    """The uv that runs these tests."""
+    """Return the path of the uv that runs these tests."""
     found = os.environ.get("UV") or shutil.which("uv")
     assert found, "uv is not installed"
     return found
 
 
 def build(dockerfile: str, context: Path, within: Namespace) -> Image:
-    """The image of the last stage. Raises AssertionError at the first step that fails."""
+    """Build the image of the last stage. Raises AssertionError at the first step that fails."""
     images: list[Image] = []
     names: dict[str, Image] = {}
     sent = within.scratch / "context"
@@ -221,7 +219,7 @@ def _do(step: Step, image: Image) -> None:
 
 
 def _send(context: Path, to: Path, within: Namespace) -> None:
-    """Copies of `context` what its .dockerignore lets through, as an engine's client does."""
+    """Copy the files that .dockerignore does not exclude, as an engine's client does."""
     patterns = (context / ".dockerignore").read_text().splitlines()
     names = exclude_paths(str(context), patterns) - {"Dockerfile", ".dockerignore"}
     files = [name for name in names if (context / name).is_file()]

@@ -1,6 +1,6 @@
-"""The Dockerfile, each of its steps carried out, and the service that comes of it.
+"""The Dockerfile: each step is executed, and the resulting image runs the service.
 
-It needs root on Debian: unshare, chroot.
+This requires root on Debian, for unshare and chroot.
 """
 
 import os
@@ -47,14 +47,14 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 
 def release_command() -> str:
-    """What the platforms run before a release (test_platforms.py holds them equal)."""
+    """Return the command that all platforms run before a release (see test_platforms.py)."""
     (service,) = yaml.safe_load((ROOT / "render.yaml").read_text())["services"]
     command: str = service["preDeployCommand"]
     return command
 
 
 class Ways(NamedTuple):
-    """Ways to the same database: the service's, that of the migrations, and ours."""
+    """Routes to one database: the service's, the one for migrations, and the test's."""
 
     pooled: Proxy
     direct: Proxy
@@ -63,7 +63,7 @@ class Ways(NamedTuple):
 
 @contextmanager
 def settings_for(postgres: URL) -> Iterator[tuple[Settings, Ways]]:
-    """Settings for a database without tables, to which both ways are closed."""
+    """Yield settings for a database without tables. Both proxies to it are closed at first."""
     with (
         database_of_its_own(postgres, tables=False) as url,
         proxy(url) as pooled,
@@ -79,15 +79,15 @@ def settings_for(postgres: URL) -> Iterator[tuple[Settings, Ways]]:
 
 
 class Container:
-    """A service that runs in the image."""
+    """A service running in the image."""
 
     def __init__(self, image: Image, settings: Settings, process: subprocess.Popen[bytes]) -> None:
         self.image, self.settings, self.process = image, settings, process
-        until(lambda: self._answers("/health/live"), "the service to start")
+        until(lambda: self._responds("/health/live"), "the service to start")
 
     @property
     def first(self) -> psutil.Process:
-        """The process that an engine sends its signals to."""
+        """Return the process to which an engine sends signals."""
         (first,) = psutil.Process(self.process.pid).children()
         return first
 
@@ -103,7 +103,7 @@ class Container:
         self.first.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_LIMIT)
 
-    def _answers(self, path: str) -> bool:
+    def _responds(self, path: str) -> bool:
         assert self.process.poll() is None, "it ended"
         try:
             with self.client() as client:
@@ -123,9 +123,9 @@ def running(image: Image, settings: Settings) -> Iterator[Container]:
 
 
 def walk(image: Image, postgres: URL) -> None:
-    """A release as a platform makes it: migrate, start, check, serve, and stop."""
+    """Release the image as a platform does: migrate, start, check, serve and stop."""
     with settings_for(postgres) as (settings, ways):
-        ways.direct.open()  # the other way is closed: migrations must not need it
+        ways.direct.open()  # migrations must not need the pooled connection, which stays closed
         migrated = image.run("sh", "-c", release_command(), **settings)
         assert migrated.returncode == 0, migrated.stderr
         ways.direct.close()
@@ -151,17 +151,17 @@ def test_a_release_migrates_serves_and_stops_with_code_0(image: Image, postgres:
     walk(image, postgres)
 
 
-def test_it_runs_unprivileged_and_can_change_nothing(image: Image, postgres: URL) -> None:
+def test_the_service_runs_unprivileged_and_can_change_no_file(image: Image, postgres: URL) -> None:
     assert image.user != "root"
     assert image.run("id", "--user").stdout.strip() != "0"
     writable = image.run("sh", "-c", "find / -xdev -writable -type f 2>/dev/null").stdout
-    assert writable.split() == ["/app/.venv/.lock"]  # an empty file of uv's
+    assert writable.split() == ["/app/.venv/.lock"]  # an empty file that uv makes
     with settings_for(postgres) as (settings, _), running(image, settings) as container:
         assert 0 not in (*container.first.uids(), *container.first.gids())
         assert container.stops() == 0
 
 
-def test_every_module_is_compiled(image: Image) -> None:
+def test_every_module_is_compiled_to_bytecode(image: Image) -> None:
     script = (
         "import glob, importlib.util as util, os;"
         "sources = glob.glob('**/*.py', recursive=True)"
@@ -173,7 +173,7 @@ def test_every_module_is_compiled(image: Image) -> None:
     assert missing.strip() == "[]"
 
 
-def test_it_holds_what_the_service_needs_and_no_more(image: Image) -> None:
+def test_the_image_holds_only_what_the_service_needs(image: Image) -> None:
     listed = set(image.run("ls", "-A", "/app").stdout.split())
     modules = {path.name for path in ROOT.glob("*.py")}
     packages = {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")} - {
@@ -188,7 +188,7 @@ def test_it_holds_what_the_service_needs_and_no_more(image: Image) -> None:
     assert image.run("sh", "-c", "command -v uv").returncode != 0
 
 
-def test_a_secret_beside_the_sources_does_not_get_in(tmp_path: Path) -> None:
+def test_a_secret_beside_the_sources_is_not_in_the_image(tmp_path: Path) -> None:
     context = tmp_path / "context"
     for name in (".env", ".data/better-auth-secret", "tests/x.py", ".git/config", "routes/a.py"):
         (context / name).parent.mkdir(parents=True, exist_ok=True)
@@ -211,13 +211,13 @@ def test_a_secret_beside_the_sources_does_not_get_in(tmp_path: Path) -> None:
         ("USER app", "USER nobody_at_all"),
     ],
 )
-def test_a_wrong_step_does_not_pass(right: str, wrong: str, postgres: URL, tmp_path: Path) -> None:
+def test_a_wrong_step_is_noticed(right: str, wrong: str, postgres: URL, tmp_path: Path) -> None:
     assert right in DOCKERFILE
     with namespace(tmp_path) as within, pytest.raises((AssertionError, CalledProcessError)):
         walk(build(DOCKERFILE.replace(right, wrong), ROOT, within), postgres)
 
 
-def test_a_command_that_keeps_signals_from_the_service_does_not_pass(
+def test_a_command_that_does_not_pass_signals_to_the_service_is_noticed(
     image: Image, postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image, "command", ["sh", "-c", "python main.py & wait"])
@@ -225,7 +225,7 @@ def test_a_command_that_keeps_signals_from_the_service_does_not_pass(
         walk(image, postgres)
 
 
-def test_a_health_check_of_another_path_does_not_pass(
+def test_a_health_check_of_a_wrong_path_is_noticed(
     image: Image, postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = [word.replace("/health/live", "/health/alive") for word in image.health_check]

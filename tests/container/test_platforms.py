@@ -1,7 +1,7 @@
-"""The platforms' files say the same, in words that each platform knows.
+"""The files of all platforms configure the same release, with keys that the platform knows.
 
-Those of Railway are checked by its own SDK (npm install in .railway), the others against the keys
-of their documentation.
+Railway's file is checked by its own SDK (npm install in .railway), the others against the keys in
+the platforms' documentation.
 """
 
 import json
@@ -39,7 +39,7 @@ PLACEHOLDERS = {
     "ALLOWED_ORIGINS": "https://app.example.com",
 }
 
-# https://render.com/schema/render.yaml.json: what a service of the type web may have, of ours.
+# The keys of a service of the type web that ours uses: https://render.com/schema/render.yaml.json
 RENDER_KEYS = {
     "type": "web",
     "name": str,
@@ -73,7 +73,7 @@ FLY_KEYS = {
 
 
 def fits(value: Any, shape: Any) -> bool:
-    """Whether `value` has the keys, and values of the kinds, that `shape` knows."""
+    """Return whether `value` has only keys of `shape`, with values of the right types."""
     match shape:
         case dict():
             return value.keys() <= shape.keys() and all(fits(value[k], shape[k]) for k in value)
@@ -97,7 +97,7 @@ def fly() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def railway() -> dict[str, Any]:
-    """The service as Railway's SDK understands it, whose types it has passed."""
+    """The service as Railway's SDK reads it, after its type check has passed."""
     if not shutil.which("npm"):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("npm is missing")
     run = {"cwd": RAILWAY, "check": True, "timeout": 300}
@@ -119,28 +119,28 @@ def image_port() -> int:
 
 
 def settings(values: dict[str, Any]) -> Settings:
-    """The settings that a platform gives: those in its file, and secrets that are set there."""
+    """Return the settings on a platform: `values` of its file, and placeholders for its secrets."""
     lower = {name.lower(): value for name, value in (PLACEHOLDERS | values).items()}
     return Settings(_env_file=None, environment="production", **lower)
 
 
-def test_render_knows_every_key() -> None:
+def test_every_key_is_one_that_render_knows() -> None:
     assert fits(render(), RENDER_KEYS)
     for variable in render()["envVars"]:
         assert variable.keys() in ({"key", "value"}, {"key", "sync"})
 
 
-def test_fly_knows_every_key() -> None:
+def test_every_key_is_one_that_fly_knows() -> None:
     assert fits(fly(), FLY_KEYS)
 
 
-def test_a_key_that_is_not_known_is_found() -> None:
+def test_an_unknown_key_is_found() -> None:
     assert not fits(render() | {"preDeploy": "x"}, RENDER_KEYS)
     assert not fits(fly() | {"kill_timeout": 301}, FLY_KEYS)
     assert not fits(fly() | {"deploy": {"command": "x"}}, FLY_KEYS)
 
 
-def test_all_of_them_migrate_before_a_release(railway: dict[str, Any]) -> None:
+def test_all_platforms_migrate_before_a_release(railway: dict[str, Any]) -> None:
     assert render()["preDeployCommand"] == "alembic upgrade head"
     assert fly()["deploy"]["release_command"] == "alembic upgrade head"
     assert railway["deploy"]["preDeployCommand"] == ["alembic upgrade head"]
@@ -152,7 +152,7 @@ def test_each_platform_checks_the_process_and_not_the_database(railway: dict[str
     assert railway["deploy"]["healthcheckPath"] == "/health/live"
 
 
-def test_all_of_them_wait_longer_than_the_service_does(railway: dict[str, Any]) -> None:
+def test_all_platforms_wait_longer_than_the_service_takes_to_stop(railway: dict[str, Any]) -> None:
     of_render = {each["key"]: each["value"] for each in render()["envVars"] if "value" in each}
     of_railway = {k: each["value"] for k, each in railway["variables"].items() if "value" in each}
     waits = (
@@ -162,10 +162,10 @@ def test_all_of_them_wait_longer_than_the_service_does(railway: dict[str, Any]) 
     )
     for seconds, given in waits:
         assert settings(given).shutdown_timeout + 5 <= seconds
-    assert fly()["kill_signal"] == "SIGTERM"  # its own default would be SIGINT
+    assert fly()["kill_signal"] == "SIGTERM"  # the default of Fly is SIGINT
 
 
-def test_none_of_them_holds_a_secret(railway: dict[str, Any]) -> None:
+def test_no_platform_file_holds_a_secret(railway: dict[str, Any]) -> None:
     asked = {each["key"] for each in render()["envVars"] if each.get("sync") is False}
     kept = {name for name, each in railway["variables"].items() if each == {"type": "preserve"}}
     assert asked == kept == SECRETS

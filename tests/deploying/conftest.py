@@ -1,4 +1,4 @@
-"""What the tests of the example share: the two images, built once."""
+"""The two images of the example, which are built once for all tests."""
 
 import pytest
 

@@ -16,7 +16,8 @@ from development.database import running_postgres
 from tests.support.processes import free_port, sources, until
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-# What the image's own configuration has around the server, and places that any user may write.
+# The directives that the image's own configuration has around `server`, with paths that any user
+# may write to.
 AROUND = """\
 daemon off; pid {folder}/pid; error_log {folder}/log; {user}
 events {{ }}
@@ -33,7 +34,7 @@ http {{
 
 @contextmanager
 def postgres(folder: Path, name: str, password: str) -> Iterator[int]:
-    """Run Postgres with a database and a user of this name, and yield its port."""
+    """Run Postgres with a database and a user called `name`, and yield its port."""
     port = free_port()
     with running_postgres(folder, port) as url:
         with closing(psycopg2.connect(host=url.query["host"], user=url.username)) as connection:
@@ -46,7 +47,7 @@ def postgres(folder: Path, name: str, password: str) -> Iterator[int]:
 
 @contextmanager
 def process(command: list[str], folder: Path, variables: dict[str, str]) -> Iterator[None]:
-    """Run a process as long as the context, and stop it as a container engine does."""
+    """Run a process while the context is open, then stop it as a container engine does."""
     with subprocess.Popen(command, cwd=folder, env=variables) as running:
         try:
             yield
@@ -93,5 +94,5 @@ def until_ok(url: str) -> None:
 
 
 def replaced(text: str, places: dict[str, str]) -> str:
-    """Return `text` with other names or addresses, all of them replaced at once."""
+    """Return `text` with all names or addresses of `places` replaced in one pass."""
     return re.sub("|".join(map(re.escape, places)), lambda found: places[found[0]], text)

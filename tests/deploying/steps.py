@@ -1,7 +1,7 @@
-"""Carries out the steps of the example's Dockerfiles in a folder, without a container engine.
+"""Execute the steps of the example's Dockerfiles in a folder, without a container engine.
 
-This machine's Node.js and nginx take the place of the images', so nothing here shows whether the
-images have what a step needs.
+The steps use this machine's Node.js and nginx, so these tests do not show whether the base images
+have what a step needs.
 """
 
 import os
@@ -21,7 +21,7 @@ KEPT = ("PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 
 class Image:
-    """What the last stage of a Dockerfile makes: files by their place, variables and a command."""
+    """The result of the last stage of a Dockerfile: its folder, variables and copied files."""
 
     def __init__(self, context: Path, scratch: Path) -> None:
         need("Node.js")
@@ -29,12 +29,12 @@ class Image:
         self.scratch = scratch
         self.variables: dict[str, str] = {}
         self.folder = scratch
-        self.copied: dict[str, Path] = {}  # what came from the stage before, by its target
+        self.copied: dict[str, Path] = {}  # the source of each file or folder, by its target
         for step in steps((context / "Dockerfile").read_text()):
             self._carry_out(step)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of the image, and what this machine needs."""
+        """Return the variables of the image, and those that this machine needs."""
         return {name: os.environ[name] for name in KEPT if name in os.environ} | self.variables
 
     def _carry_out(self, step: Step) -> None:
@@ -74,11 +74,11 @@ class Image:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
     def _copy(self, sources: list[str], target: str) -> None:
-        """Copy what .dockerignore lets through. A target that is not the folder is a file."""
+        """Copy the files that .dockerignore does not exclude. Any target except `.` is one file."""
         patterns = (self.context / ".dockerignore").read_text().splitlines()
         sent = exclude_paths(str(self.context), patterns)
         for source in sources:
-            assert (self.context / source).exists(), f"{source} is not there"
+            assert (self.context / source).exists(), f"{source} does not exist"
             if target not in (".", "./"):
                 self.copied[target] = self.context / source
                 continue

@@ -1,6 +1,6 @@
-"""compose.yaml: each of its services, with its image's steps, environment, command and checks.
+"""compose.yaml: each service runs with its image's steps, environment, command and checks.
 
-There is no container engine: names of containers become ports of this machine.
+There is no container engine, so names of containers become ports of this machine.
 """
 
 import re
@@ -28,12 +28,12 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 FIELDS = {"email": "alice@example.com", "password": "correct horse", "name": "alice"}
 
-# https://docs.docker.com/reference/compose-file/services/: the keys that ours uses.
+# The keys that ours uses: https://docs.docker.com/reference/compose-file/services/
 KEYS = {"image", "build", "command", "depends_on", "environment", "healthcheck", "ports", "volumes"}
 
 
 class Composed:
-    """Where each container's port is on this machine, and the page's origin."""
+    """The port of each container on this machine, and the page's origin."""
 
     def __init__(self) -> None:
         ports = {name: free_port() for name in ("postgres", "service", "auth", "frontend")}
@@ -87,7 +87,7 @@ def composed(
 
 
 def _image_variables() -> dict[str, str]:
-    """Return those of the service's Dockerfile but its PATH."""
+    """Return the variables of the service's Dockerfile, except PATH."""
     [step] = [
         step
         for step in steps((ROOT / "Dockerfile").read_text())
@@ -98,7 +98,7 @@ def _image_variables() -> dict[str, str]:
 
 
 def _configuration(image: Image, composed: Composed) -> str:
-    """Return the template as the image fills it in: only variables that are defined."""
+    """Return nginx's template with only the defined variables filled in, as the image does."""
     template = image.copied["/etc/nginx/templates/default.conf.template"].read_text()
     root = "/usr/share/nginx/html"
     assert root in template
@@ -116,14 +116,14 @@ def _configuration(image: Image, composed: Composed) -> str:
 
 
 def _is_healthy(name: str, composed: Composed, **variables: str) -> bool:
-    """Run the health check of a container."""
+    """Run the health check of a container, and return whether it passes."""
     kind, *command = SERVICES[name]["healthcheck"]["test"]
     assert kind == "CMD"
     command = [composed.here(word) for word in command]
     return subprocess.run(command, env=variables, capture_output=True).returncode == 0
 
 
-def test_compose_has_known_keys_and_names() -> None:
+def test_every_key_and_service_name_in_compose_is_known() -> None:
     assert COMPOSE.keys() == {"services", "volumes"}
     for service in SERVICES.values():
         assert service.keys() <= KEYS
@@ -137,12 +137,12 @@ def test_compose_has_known_keys_and_names() -> None:
             assert volume.partition(":")[0] in COMPOSE["volumes"]
 
 
-def test_only_the_page_is_published_and_only_on_this_machine() -> None:
+def test_only_the_port_of_the_page_is_published_and_only_to_this_machine() -> None:
     published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
     assert published == {"frontend": ["127.0.0.1:8080:8080"]}
 
 
-def test_the_page_and_both_servers_are_at_one_origin(composed: Composed) -> None:
+def test_the_page_and_both_servers_share_one_origin(composed: Composed) -> None:
     with client(composed.origin) as browser:
         page = browser.get("/")
         assert (page.status_code, page.headers["cache-control"]) == (200, "no-cache")
@@ -164,7 +164,7 @@ def test_the_page_and_both_servers_are_at_one_origin(composed: Composed) -> None
         assert browser.get(tasks).json()["count"] == 1
 
 
-def test_an_error_of_the_service_keeps_its_form_behind_nginx(composed: Composed) -> None:
+def test_nginx_passes_errors_of_the_service_on_unchanged(composed: Composed) -> None:
     with client(composed.origin) as browser:
         refused = browser.get("/api/alice/tasks")
         assert (refused.status_code, refused.json()["code"]) == (401, "NOT_AUTHENTICATED")

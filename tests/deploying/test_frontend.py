@@ -1,4 +1,4 @@
-"""The three ways of docs/deploying-the-frontend.md, with its nginx behind TLS, and Chromium."""
+"""The three deployments of docs/deploying-the-frontend.md, with its nginx, TLS and Chromium."""
 
 import re
 import subprocess
@@ -33,7 +33,8 @@ ROWS = [
 ]
 WAYS = {"one origin": 1, "the API elsewhere": 2, "the login elsewhere too": 3}
 
-# From the page, as its scripts do: sign up, get a token, create a task, change it, and read it.
+# Run in the page, this sends the requests of its scripts: sign up, get a token, create a task,
+# change it.
 WORK = """async ({login, api}) => {
     const json = {"Content-Type": "application/json"}
     const at = (path, options) => fetch(login + path, {credentials: "include", ...options})
@@ -61,7 +62,7 @@ def row(name: str) -> list[str]:
 
 
 class Way(NamedTuple):
-    """One column of the table: its addresses, and what nginx has seen."""
+    """One column of the table: its addresses, and nginx's access log."""
 
     page: str
     api: str
@@ -69,14 +70,14 @@ class Way(NamedTuple):
     log: Path
 
     def preflights(self) -> set[str]:
-        """Return the hosts that were asked for one, and forget them."""
+        """Return the origins that received a preflight, and empty the log."""
         seen = set(re.findall(r"^OPTIONS (https://[^/]+)", self.log.read_text(), re.M))
         self.log.write_text("")
         return seen
 
 
 class Here:
-    """The page's hosts and ports, on this machine."""
+    """The documentation's hosts and ports, mapped to this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,7 +86,7 @@ class Here:
         certificate.private_key_and_cert_chain_pem.write_to_path(folder / "pem")
 
     def text(self, shown: str) -> str:
-        """Return what the page shows, with these hosts and ports."""
+        """Return a text of the documentation with the hosts and ports of this machine."""
         shown = re.sub(r"(https://\w+)\.example\.com", rf"\1.{PREVIEWS}:{self.port}", shown)
         shown = re.sub(r"\b(app|api|auth)\.example\.com", rf"\1.{PREVIEWS}", shown)
         shown = re.sub(r"/etc/ssl/example\.com\.\w+", str(self.folder / "pem"), shown)
@@ -97,12 +98,12 @@ class Here:
         return stack.replaced(shown, places)
 
     def cell(self, name: str, column: int) -> str:
-        """Return a cell of the table: a URL, or nothing."""
+        """Return a cell of the table: a URL, or an empty string for "absent"."""
         value = row(name)[column].strip("`")
         return "" if value == "absent" else self.text(value)
 
     def page_server(self, image: Image) -> str:
-        """Return the frontend's nginx with TLS, as the page says to change it."""
+        """Return the frontend's nginx configuration with TLS, changed as the documentation says."""
         template = image.copied["/etc/nginx/templates/default.conf.template"].read_text()
         tls = BLOCKS["tls.conf"]
         changes = {
@@ -127,7 +128,7 @@ def connect_src() -> str:
 
 @contextmanager
 def served(way: int, here: Here, database: URL, auth: Image, frontend: Image) -> Iterator[Way]:
-    """Run the service in production mode, the auth server and nginx as a column says."""
+    """Run the service in production, the auth server and nginx with the settings of a column."""
     issuer = here.cell("`BETTER_AUTH_URL`", way)
     for_service = {
         "ENVIRONMENT": "production",
@@ -183,7 +184,7 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_the_page_works_in_each_way_with_the_cookie_and_the_preflights_of_the_tables(
+def test_the_page_works_in_each_deployment_with_the_documented_cookie_and_preflights(
     name: str, here: Here, database: URL, auth_image: Image, frontend_image: Image, chromium: Any
 ) -> None:
     column = WAYS[name]
@@ -212,7 +213,7 @@ def test_the_page_works_in_each_way_with_the_cookie_and_the_preflights_of_the_ta
 
 
 def refuses_another_page(port: int) -> bool:
-    """Return whether the auth server refuses a sign-in from an origin that it does not know."""
+    """Return whether the auth server refuses a sign-in from an unknown origin."""
     url = f"http://127.0.0.1:{port}/api/auth/sign-in/email"
     fields = {"email": "alice@example.com", "password": "correct horse"}
     response = httpx.post(url, json=fields, headers={"Origin": "https://other.example"})

@@ -11,7 +11,7 @@ from tests.support.services import sql
 
 @pytest.fixture(scope="session")
 def used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was used before, and holds one note."""
+    """A database folder that was used before, and holds one note."""
     folder = tmp_path_factory.mktemp("used")
     with running_postgres(folder) as url:
         sql(url, "CREATE TABLE notes AS SELECT 'kept' AS note")

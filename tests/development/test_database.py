@@ -1,4 +1,4 @@
-"""The Postgres of development: it starts and stops with its users, and keeps their data."""
+"""Development's Postgres: it starts and stops with the processes that use it, and keeps data."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from tests.support.processes import (
 from tests.support.services import recorded_log, sql
 from tests.support.serving import make_settings
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user")
 
 
 def notes(url: URL) -> list[tuple[Any, ...]]:
@@ -32,14 +32,14 @@ def notes(url: URL) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-def test_it_runs_as_long_as_it_is_used_and_keeps_its_data(folder: Path) -> None:
+def test_postgres_runs_while_it_is_used_and_keeps_its_data(folder: Path) -> None:
     with running_postgres(folder) as url:
         assert notes(url) == [("kept",)]
         assert postmaster(folder)
     assert postmaster(folder) is None
 
 
-def test_it_is_out_of_reach_for_other_users_and_machines(folder: Path) -> None:
+def test_other_users_and_machines_cannot_reach_postgres(folder: Path) -> None:
     with running_postgres(folder) as url:
         assert sql(url, "SHOW listen_addresses") == [("",)]
         server = postmaster(folder)
@@ -49,23 +49,25 @@ def test_it_is_out_of_reach_for_other_users_and_machines(folder: Path) -> None:
             assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 
-def test_the_log_says_that_a_database_is_created_and_where(
+def test_the_creation_of_a_database_is_logged_with_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line comes first, because the rest takes seconds."""
+    """The line is logged before initdb, which takes seconds."""
     monkeypatch.setattr(development._Server, "_initialize", lambda _: sys.exit("no further"))
     with recorded_log() as log, pytest.raises(SystemExit, match="no further"):
         running_postgres(tmp_path).__enter__()
     assert f"[Creating the development database in {tmp_path}, " in log.getvalue()
 
 
-def test_it_sorts_and_lowers_all_of_unicode(folder: Path) -> None:
+def test_lower_works_for_all_of_unicode(folder: Path) -> None:
     with running_postgres(folder) as url:
         assert sql(url, "SELECT lower('ÄÖЖ'), getdatabaseencoding()") == [("äöж", "UTF8")]
 
 
 @pytest.mark.slow
-def test_users_that_start_at_once_share_one_server_until_the_last_leaves(tmp_path: Path) -> None:
+def test_processes_that_start_together_share_one_server_until_the_last_one_ends(
+    tmp_path: Path,
+) -> None:
     with using(tmp_path) as first, using(tmp_path) as second:
         url = first.is_served()
         assert url == second.is_served() != ""
@@ -79,7 +81,9 @@ def test_users_that_start_at_once_share_one_server_until_the_last_leaves(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [["user"], ["server"], ["user", "server"], ["server", "user"]])
-def test_after_kill_9_the_next_user_finds_what_was_written(folder: Path, killed: list[str]) -> None:
+def test_after_kill_9_the_next_process_finds_the_committed_data(
+    folder: Path, killed: list[str]
+) -> None:
     with using(folder) as user:
         url = make_url(user.is_served())
         sql(url, "TRUNCATE notes; INSERT INTO notes VALUES ('just written')")
@@ -99,10 +103,10 @@ def test_after_kill_9_the_next_user_finds_what_was_written(folder: Path, killed:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("content", ["{python}\n", "{postgres}\n", "999999999\n", "no pid\n", ""])
-def test_a_stale_pid_file_does_not_stop_the_start(
+def test_a_stale_pid_file_does_not_prevent_the_start(
     folder: Path, postgres: URL, content: str
 ) -> None:
-    """After a crash its process id may by now be any other process's, another Postgres included."""
+    """After a crash, another process may have its process id, even another Postgres."""
     [(data,)] = sql(postgres, "SHOW data_directory")
     other = (Path(data) / "postmaster.pid").read_text().split()[0]
     rest = f"{folder}/data\n1700000000\n5432\n/tmp\n\n"
@@ -114,7 +118,7 @@ def test_a_stale_pid_file_does_not_stop_the_start(
 
 
 @pytest.mark.slow
-def test_a_stale_lock_of_the_socket_does_not_stop_the_start(folder: Path) -> None:
+def test_a_stale_socket_lock_does_not_prevent_the_start(folder: Path) -> None:
     server = development._Server(folder.resolve())
     development._make_private(server.socket)
     (server.socket / ".s.PGSQL.5432.lock").write_text(f"{os.getpid()}\n/data\n1700000000\n")
@@ -123,10 +127,10 @@ def test_a_stale_lock_of_the_socket_does_not_stop_the_start(folder: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_is_not_pushed_aside(
+def test_no_second_server_is_started_beside_one_that_hangs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two servers on one cluster would ruin it."""
+    """Two servers on one cluster would corrupt it."""
     monkeypatch.setattr(development, "START_TIMEOUT", 1)
     with using(folder) as user:
         assert user.is_served()
@@ -142,7 +146,7 @@ def test_a_server_that_hangs_is_not_pushed_aside(
 
 
 @pytest.mark.slow
-def test_a_half_made_cluster_is_made_again(tmp_path: Path) -> None:
+def test_a_half_initialized_cluster_is_initialized_again(tmp_path: Path) -> None:
     (tmp_path / "data.new/base").mkdir(parents=True)
     (tmp_path / "data.new/PG_VERSION").write_text("18\n")
     with running_postgres(tmp_path) as url:
@@ -153,7 +157,7 @@ def test_a_half_made_cluster_is_made_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a path with spaces", "/".join(["long" * 40] * 3)], ids=["spaces", "long"]
 )
-def test_it_lives_in_any_private_folder(tmp_path: Path, name: str) -> None:
+def test_postgres_works_in_any_private_folder(tmp_path: Path, name: str) -> None:
     tmp_path.chmod(0o700)
     with running_postgres(tmp_path / name) as url:
         assert sql(url, "SELECT 1") == [(1,)]
@@ -163,12 +167,12 @@ def test_it_lives_in_any_private_folder(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 @as_root
-def test_a_plain_user_runs_it_too() -> None:
+def test_an_unprivileged_user_can_run_postgres() -> None:
     plain = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     initdb = development._packages() / development.POSTGRES / "bin/initdb"
     if subprocess.run([*plain, "test", "-x", initdb]).returncode:
         pytest.skip(f"a plain user can't reach {initdb}: put the project outside of root's home")
-    # The interpreter may lie in root's home; to read there is all that this allows.
+    # The interpreter may be in root's home, so allow reading there, and nothing else.
     plain += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     with tempfile.TemporaryDirectory() as home:
         os.chown(home, 65534, 65534)
@@ -182,7 +186,7 @@ def test_a_plain_user_runs_it_too() -> None:
 
 
 @pytest.mark.slow
-def test_variables_for_other_databases_do_not_mislead_it(
+def test_variables_for_other_databases_are_ignored(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with using(folder) as user:
@@ -217,7 +221,7 @@ def test_the_socket_folder_of_another_user_is_not_used(tmp_path: Path, trap: str
         shutil.rmtree(place, ignore_errors=True)
 
 
-def test_without_the_wheel_one_sentence_says_what_to_do(
+def test_without_the_wheel_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent_wheel(monkeypatch)
@@ -225,7 +229,7 @@ def test_without_the_wheel_one_sentence_says_what_to_do(
         running_postgres(tmp_path).__enter__()
 
 
-def test_a_cluster_that_cannot_be_made_is_said_and_not_left_behind(
+def test_a_failed_initdb_is_reported_and_leaves_no_cluster_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     initdb = tmp_path / development.POSTGRES / "bin/initdb"
@@ -238,7 +242,7 @@ def test_a_cluster_that_cannot_be_made_is_said_and_not_left_behind(
     assert not (tmp_path / "folder/data").exists()
 
 
-def test_a_database_url_is_taken_as_it_is_and_without_one_a_server_runs(
+def test_a_database_url_is_used_unchanged_and_without_one_a_server_is_started(
     folder: Path, postgres: URL, tmp_path: Path
 ) -> None:
     with database_url(make_settings(postgres)) as url:

@@ -1,4 +1,4 @@
-"""In development the service migrates its database at start, whenever that comes."""
+"""In development the service migrates its database at start, even if it has to wait for it."""
 
 import asyncio
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from tests.support.processes import processes_of, until
 from tests.support.services import database_of_its_own, sql
 from tests.support.serving import make_settings
 
-pytestmark = pytest.mark.slow  # each waits for an attempt, or for the pause after it
+pytestmark = pytest.mark.slow  # each test waits for an attempt, or for the pause after it
 
 
 def has_tables(url: URL) -> bool:
@@ -22,7 +22,7 @@ def has_tables(url: URL) -> bool:
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
-def test_only_in_development_the_service_migrates(postgres: URL, environment: str) -> None:
+def test_the_service_migrates_only_in_development(postgres: URL, environment: str) -> None:
     async def start(url: URL) -> bool:
         async with migrated(url, make_settings(url, environment=environment)):
             return has_tables(url)
@@ -31,7 +31,7 @@ def test_only_in_development_the_service_migrates(postgres: URL, environment: st
         assert asyncio.run(start(url)) == (environment == "development")
 
 
-def test_what_keeps_the_service_from_migrating_is_logged(
+def test_a_failed_migration_is_logged_and_repeated(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "STARTUP_TIMEOUT", 30)
@@ -62,7 +62,7 @@ def test_what_keeps_the_service_from_migrating_is_logged(
 
 
 @pytest.mark.parametrize("comes", [True, False])
-def test_a_database_that_is_not_there_is_migrated_when_it_comes(
+def test_a_missing_database_is_migrated_once_it_exists(
     postgres: URL, comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "INTERVAL", 0.1)

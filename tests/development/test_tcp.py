@@ -1,4 +1,4 @@
-"""DEV_DB_PORT: other programs of the same user reach development's Postgres by TCP."""
+"""DEV_DB_PORT: other programs of the same user can connect to development's Postgres by TCP."""
 
 import shutil
 import socket
@@ -42,7 +42,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_only_who_knows_the_password_connects(folder: Path, port: int) -> None:
+def test_a_connection_by_tcp_needs_the_password(folder: Path, port: int) -> None:
     with recorded_log() as log, running_postgres(folder, port) as url:
         assert sql(url, NOTES) == [("kept",)]
         assert sql(url, "SHOW listen_addresses") == [("127.0.0.1",)]
@@ -59,7 +59,7 @@ def test_only_who_knows_the_password_connects(folder: Path, port: int) -> None:
         assert secret.read_text() not in written
 
 
-def test_a_port_that_is_in_use_ends_it_with_one_sentence(folder: Path) -> None:
+def test_a_port_in_use_ends_the_process_with_one_sentence(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit) as ended:
@@ -71,7 +71,7 @@ def test_a_port_that_is_in_use_ends_it_with_one_sentence(folder: Path) -> None:
     assert postmaster(folder) is None
 
 
-def test_the_url_fits_what_the_service_does(postgres: URL, tmp_path: Path) -> None:
+def test_the_printed_url_fits_the_settings(postgres: URL, tmp_path: Path) -> None:
     own = {"database_url": None, "data_dir": tmp_path}
     url = tcp_url(make_settings(postgres, dev_db_port=5433, **own))
     assert url == url_by_tcp(tmp_path / "postgres", 5433)
@@ -83,12 +83,12 @@ def test_the_url_fits_what_the_service_does(postgres: URL, tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("psql") is None, reason="psql is missing")
-def test_psql_takes_the_url_that_the_command_prints(tmp_path: Path, port: int) -> None:
+def test_psql_accepts_the_printed_url(tmp_path: Path, port: int) -> None:
     with running_postgres(tmp_path / "postgres", port):
         printed = run("-m", "development.tcp_url", data_dir=tmp_path, dev_db_port=port).stdout
         command = ["psql", printed.strip(), "-Atc", "SELECT inet_server_port()"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    assert (answer.stdout, answer.stderr) == (f"{port}\n", "")
+        response = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (response.stdout, response.stderr) == (f"{port}\n", "")
 
 
 @pytest.mark.slow
@@ -102,7 +102,7 @@ def test_a_second_service_uses_the_server_of_the_first(folder: Path, port: int) 
 
 
 @pytest.mark.slow
-def test_the_last_service_keeps_the_port(folder: Path, port: int) -> None:
+def test_the_port_stays_open_until_the_last_service_ends(folder: Path, port: int) -> None:
     with using(folder, port=port) as first:
         assert first.is_served()
         with using(folder) as last:
@@ -115,10 +115,10 @@ def test_the_last_service_keeps_the_port(folder: Path, port: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["no port", "another port", "the same port"])
-def test_after_kill_9_of_the_service_the_server_listens_as_it_should(
+def test_after_kill_9_of_the_service_the_next_one_sets_the_port(
     folder: Path, port: int, before: str
 ) -> None:
-    """The server goes on, and without a user it may be started again."""
+    """The server survives, and may be started again because no process uses it."""
     earlier = {"no port": None, "another port": free_port(), "the same port": port}[before]
     with using(folder, port=earlier) as user:
         assert user.is_served()
@@ -132,7 +132,7 @@ def test_after_kill_9_of_the_service_the_server_listens_as_it_should(
 
 
 @pytest.mark.slow
-def test_after_kill_9_of_everything_it_starts_with_and_without_the_port(
+def test_after_kill_9_of_service_and_server_both_start_with_or_without_a_port(
     folder: Path, port: int
 ) -> None:
     for later in (None, port):

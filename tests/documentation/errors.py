@@ -1,13 +1,13 @@
-"""The classes of errors of the service, wherever they are."""
+"""The error classes of the service, in all modules."""
 
 from collections.abc import Iterator
 
-import database  # noqa: F401  (it has an error of its own)
+import database  # noqa: F401  (it defines an error class)
 from errors import APIError
 
 
 def error_classes(parent: type[APIError]) -> Iterator[type[APIError]]:
-    """Return the subclasses of `parent` that have a status of their own."""
+    """Yield the direct and indirect subclasses of `parent` that have a status."""
     for each in parent.__subclasses__():
         if isinstance(getattr(each, "status", None), int):
             yield each

@@ -1,4 +1,4 @@
-"""The text files of the repository, as somebody has them who has just cloned it."""
+"""The text files of the repository, without those that Git ignores."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +17,7 @@ def _ignored() -> frozenset[str]:
 
 
 def repository_files() -> Iterator[tuple[Path, str]]:
-    """Return the path below the root and the text of each file, in order."""
+    """Yield the path, relative to the root, and the text of each file, sorted by path."""
     for path in _walk(ROOT):
         if path.suffix in SUFFIXES:
             yield path.relative_to(ROOT), path.read_text()

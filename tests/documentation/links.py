@@ -12,7 +12,7 @@ OUTSIDE = re.compile(r"[a-z]+:|//")
 
 
 def links(text: str) -> Iterator[str]:
-    """Return the targets of the links that lead to a place in the repository."""
+    """Yield the targets of the links that point into the repository."""
     text = re.sub(r"`[^`\n]*`", "", CODE.sub("", text))
     for match in LINK.finditer(text):
         target = match[1] or match[2]
@@ -21,7 +21,7 @@ def links(text: str) -> Iterator[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors of the headings. A repeated one has a number."""
+    """Return the anchors of the headings. Repeated headings get a number, as on GitHub."""
     seen: Counter[str] = Counter()
     found = set()
     for heading in re.findall(r"^#+ +(.+?) *#*$", CODE.sub("", text), re.MULTILINE):
@@ -33,7 +33,7 @@ def anchors(text: str) -> set[str]:
 
 
 def broken(page: Path, text: str, root: Path) -> Iterator[str]:
-    """Return the links of `page`, a path below `root`, that lead nowhere, each with the reason."""
+    """Yield each broken link of `page`, a path relative to `root`, with the reason."""
     for target in links(text):
         name, _, anchor = target.partition("#")
         path = root / page.parent / name if name else root / page

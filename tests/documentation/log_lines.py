@@ -1,4 +1,4 @@
-"""The texts of the warnings and errors that a module can log, read from its source."""
+"""The texts of the warnings and errors that a module can log, extracted from its source."""
 
 import ast
 import re
@@ -11,11 +11,11 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Source:
-    """One module. `texts` follows the names of a text to the places where they are assigned."""
+    """One module. `texts` resolves a variable to the texts that are assigned to it."""
 
     def __init__(self, text: str) -> None:
         self.tree = ast.parse(text)
-        self._followed: set[tuple[str, str]] = set()  # parameters, while their values are found
+        self._followed: set[tuple[str, str]] = set()  # parameters that are being resolved
         self._parents = {
             child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)
         }
@@ -24,7 +24,7 @@ class Source:
         yield from (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
 
     def logged(self) -> Iterator[str]:
-        """Return the texts of the calls of a logger. A number in them is NUMBER."""
+        """Yield the texts that the module logs, with NUMBER for each number."""
         for call in self.calls():
             match call.func:
                 case ast.Attribute(value=logger, attr=level):
@@ -40,7 +40,7 @@ class Source:
                 yield _filled(text, each)
 
     def texts(self, node: ast.expr) -> list[str]:
-        """Return what the expression may be; ANY stands for what is known only when it runs."""
+        """Return the values that an expression may have, with ANY for unknown parts."""
         match node:
             case ast.Constant(value=str(text)):
                 return [text]
@@ -78,10 +78,10 @@ class Source:
         return []
 
     def _passed(self, name: str, function: Function) -> list[str]:
-        """Return what this module passes to the parameter `name` of a function of its own."""
+        """Return the values that this module passes to the parameter `name` of its own function."""
         names = [each.arg for each in function.args.args if each.arg != "self"]
         key = (function.name, name)
-        if name not in names or key in self._followed:  # a function may pass it on to itself
+        if name not in names or key in self._followed:  # not again for a recursive call
             return []
         self._followed.add(key)
         place = names.index(name)
@@ -96,13 +96,13 @@ class Source:
 
 
 def _name(node: ast.expr) -> str:
-    """Return the last part of a name."""
+    """Return the last part of a dotted name, or an empty string for another expression."""
     is_name = isinstance(node, ast.Name | ast.Attribute)
     return ast.unparse(node).rpartition(".")[2] if is_name else ""
 
 
 def _filled(text: str, values: Iterable[str]) -> str:
-    """Return `text` with values, or ANY, in place of its %s, and NUMBER of the others."""
+    """Return `text` with a value, or ANY, for each %s, and NUMBER for the other conversions."""
     strings = iter(values)
 
     def fill(conversion: re.Match[str]) -> str:
@@ -113,6 +113,6 @@ def _filled(text: str, values: Iterable[str]) -> str:
 
 
 def pattern(text: str) -> re.Pattern[str]:
-    """Return what matches the lines that the text may become."""
+    """Return a pattern that matches every line that the text can become."""
     escaped = re.escape(text).replace(ANY, ".+").replace(NUMBER, r"-?[\d.]+")
     return re.compile(escaped, re.DOTALL)

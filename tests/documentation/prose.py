@@ -1,4 +1,4 @@
-"""Phrases that a reader has to read twice, and where the repository's prose stands."""
+"""Phrases that a reader has to read twice, and the places in the repository to look for them."""
 
 import ast
 import io
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.documentation.files import repository_files
 
-# A pattern, what to write instead, and a sentence that it finds.
+# A pattern, what to write instead, and a sentence that the pattern finds.
 RULES = (
     (
         r"(?:^|[.:!|] )(?:Who|Whoever)\b(?![^.]*\?)|\b(?:Whoever|whoever)\b",
@@ -59,7 +59,7 @@ CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 class Passage(NamedTuple):
-    """A comment, a docstring, a message or a paragraph: its white space is single blanks."""
+    """A comment, a docstring, a message or a paragraph, with single spaces between words."""
 
     path: Path
     line: int
@@ -67,7 +67,7 @@ class Passage(NamedTuple):
 
 
 def findings(passage: Passage) -> Iterator[str]:
-    """Return a line for each rule that the passage breaks."""
+    """Yield a line for each place where the passage breaks a rule."""
     for pattern, instead, _ in RULES:
         for match in re.finditer(pattern, passage.text):
             shown = passage.text[max(0, match.start() - 30) : match.end() + 30].strip()
@@ -75,7 +75,7 @@ def findings(passage: Passage) -> Iterator[str]:
 
 
 def passages() -> Iterator[Passage]:
-    """Return the prose of the repository."""
+    """Yield the prose of the repository."""
     for path, text in repository_files():
         if path.suffix == ".py":
             yield from of_python(path, text)
@@ -86,7 +86,7 @@ def passages() -> Iterator[Passage]:
 
 
 def _has_comments(path: Path) -> bool:
-    """Return whether `#` begins a comment in the file."""
+    """Return whether this is a file whose comments begin with `#`. Python is parsed instead."""
     return path.parts[0] in ("scripts", ".ci") or path.suffix in (".toml", ".yml", ".example")
 
 
@@ -102,7 +102,7 @@ def of_python(path: Path, text: str) -> Iterator[Passage]:
 
 
 def _comments(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Passage]:
-    """Join comments on lines that follow one another."""
+    """Yield the comments, with those on consecutive lines joined."""
     begin, end, words = 0, 0, list[str]()
     for number, line in lines:
         if not line.lstrip().startswith("#"):
@@ -117,7 +117,7 @@ def _comments(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Passage]
 
 
 def of_markdown(path: Path, text: str) -> Iterator[Passage]:
-    """Return the paragraphs and the rows of tables, without blocks of code."""
+    """Yield the paragraphs, list items and table rows, without code blocks."""
     text = CODE.sub(lambda code: "\n" * code[0].count("\n"), text)
     number = 1
     for part in re.split(r"(\n\n+|(?<=\|)\n(?=\|)|\n(?=- ))", text):

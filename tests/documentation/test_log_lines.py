@@ -1,4 +1,4 @@
-"""What log_lines.py finds in a module, in the forms in which modules log."""
+"""log_lines.py finds the texts of log calls in every form that the modules use."""
 
 from tests.documentation.log_lines import Source, pattern
 
@@ -21,7 +21,7 @@ def say(what):
 """
 
 
-def test_texts_are_followed_to_where_they_are_written() -> None:
+def test_a_text_is_traced_back_to_its_literals() -> None:
     assert list(Source(MODULE).logged()) == [
         "It is lost: the key",
         "№ of cold",
@@ -33,6 +33,6 @@ def test_texts_are_followed_to_where_they_are_written() -> None:
     ]
 
 
-def test_a_pattern_takes_numbers_for_numbers_alone() -> None:
+def test_a_pattern_matches_only_numbers_where_a_number_is_logged() -> None:
     assert pattern("№ of …").fullmatch("12.5 of them")
     assert not pattern("№ of …").fullmatch("some of them")

@@ -1,4 +1,4 @@
-"""The tables of docs/reference name the operations, errors and settings that there are."""
+"""The tables of docs/reference list exactly the existing operations, errors and settings."""
 
 import re
 
@@ -13,12 +13,12 @@ FOLDER = ROOT / "docs/reference"
 
 
 def rows(page: str) -> list[list[str]]:
-    """Return the cells of the rows of all tables of the page."""
+    """Return the cells of each table row on the page."""
     lines = re.findall(r"^\| (.*) \|$", (FOLDER / page).read_text(), re.MULTILINE)
     return [line.split(" | ") for line in lines]
 
 
-def test_the_settings_are_those_of_the_service() -> None:
+def test_the_settings_page_lists_exactly_the_settings() -> None:
     names = [name for row in rows("settings.md") for name in re.findall(r"`([A-Z_]+)`", row[0])]
     ours = [name for name in names if not name.startswith("OTEL_")]
     settings = (Settings, StdioSettings, HttpSettings)
@@ -26,12 +26,12 @@ def test_the_settings_are_those_of_the_service() -> None:
     assert len(ours) == len(set(ours))
 
 
-def test_the_errors_are_those_of_the_service() -> None:
+def test_the_errors_page_lists_exactly_the_errors() -> None:
     named = {(row[0], row[1].strip("`")) for row in rows("errors.md") if row[0].isdecimal()}
     assert named == {(str(error.status), error.code) for error in error_classes(APIError)}
 
 
-def test_the_operations_are_those_of_the_document() -> None:
+def test_the_endpoints_page_lists_exactly_the_documented_operations() -> None:
     paths = main.app.openapi()["paths"]
     there = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     named = set()

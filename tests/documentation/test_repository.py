@@ -1,4 +1,4 @@
-"""The files around the code: they name what exists, and run the scripts that people run."""
+"""The files around the code: they name existing files, and run the scripts that people run."""
 
 import os
 import re
@@ -14,7 +14,7 @@ NAMED = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
 TOP = {path.name for path in ROOT.iterdir()}
 
 
-def test_each_path_in_the_prose_exists() -> None:
+def test_every_path_in_the_documentation_exists() -> None:
     missing = [
         f"{page}: {name}"
         for page, text in repository_files()
@@ -32,7 +32,7 @@ def test_the_workflow_runs_scripts_of_the_repository() -> None:
     assert all(os.access(ROOT / command, os.X_OK) for command in commands)
 
 
-def test_the_workflow_names_commits_of_its_actions() -> None:
+def test_the_workflow_pins_its_actions_to_commits() -> None:
     jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"].values()
     actions = [step["uses"] for job in jobs for step in job["steps"] if "uses" in step]
     assert actions
@@ -45,7 +45,7 @@ def hooks() -> list[str]:
 
 
 @pytest.mark.parametrize("command", hooks())
-def test_a_hook_is_a_part_of_the_check(command: str) -> None:
+def test_every_pre_commit_hook_is_part_of_scripts_check(command: str) -> None:
     script = (
         (ROOT / "scripts/check").read_text().replace(" --check .", "").replace("check .", "check")
     )

@@ -1,4 +1,4 @@
-"""docs/runbook.md has a row for each warning, error and 5xx of the service, and no other."""
+"""docs/runbook.md has a row for each warning, error and 5xx of the service, and no other row."""
 
 import inspect
 import re
@@ -15,7 +15,7 @@ from tests.documentation.errors import error_classes
 from tests.documentation.log_lines import ANY, NUMBER, Source, pattern
 from tests.support.layers import MODULES
 
-# uvicorn logs the first at INFO, and the second only if its setting `lifespan` is "on".
+# uvicorn logs the first text at INFO, and the second only if its setting `lifespan` is "on".
 NOT_OURS = {
     "ASGI 'lifespan' protocol appears unsupported.",
     "Exception in 'lifespan' protocol\n",
@@ -31,13 +31,13 @@ CLASSES = {each.__name__: each for each in error_classes(APIError)}
 
 
 def rows() -> list[str]:
-    """Return the second cells of the tables: the lines of the log."""
+    """Return the second cell of each table row, which is a line of the log."""
     cells = re.findall(r"^\|[^|]*\| (``?)(.*?)\1 \|", PAGE, re.MULTILINE)
     return [text for _, text in cells]
 
 
 def texts() -> Iterator[str]:
-    """Return the texts that the service can log, without those that have no words of their own."""
+    """Yield the texts that the service can log, without those that consist only of variables."""
     for source in SOURCES:
         for text in source.logged():
             if re.search("[a-zA-Z]{2}", text) and text not in NOT_OURS:
@@ -51,7 +51,7 @@ def texts() -> Iterator[str]:
 
 
 def reasons(source: Source) -> Iterator[str]:
-    """Return the lines of the 503s that the module makes with a reason for the log."""
+    """Yield the log lines of the 503s that the module raises with a reason."""
     for call in source.calls():
         error = CLASSES.get(getattr(call.func, "id", ""))
         if error and error.status == 503 and call.args:
@@ -67,21 +67,21 @@ TEXTS = sorted(set(texts()))
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_line_of_the_log_has_a_row(text: str) -> None:
+def test_every_line_that_the_service_logs_has_a_row(text: str) -> None:
     assert any(is_of(row, text) for row in rows()), f"docs/runbook.md lacks: {text}"
 
 
 @pytest.mark.parametrize("row", rows())
-def test_a_row_is_of_a_line_that_the_service_logs(row: str) -> None:
+def test_every_row_is_a_line_that_the_service_logs(row: str) -> None:
     assert any(is_of(row, text) for text in TEXTS)
 
 
-def test_each_error_of_500_or_above_is_named() -> None:
+def test_every_error_of_500_or_above_is_in_the_runbook() -> None:
     codes = {error.code for error in CLASSES.values() if error.status >= 500}
     assert {code for code in codes if f"`{code}`" not in PAGE} == set()
 
 
-def test_each_reason_why_the_database_cannot_be_used_is_explained() -> None:
+def test_every_reason_why_the_database_cannot_be_used_is_explained() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     kinds = {*connect_error._KINDS, *connect_error._WORDS, "TLS or authentication", "connection"}
     assert {kind for kind in kinds if f"`{kind}`" not in page} == set()

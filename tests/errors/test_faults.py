@@ -1,4 +1,4 @@
-"""How what is wrong with input reads: alone, with others, and with very many."""
+"""The sentences about invalid input: one fault, several, and thousands."""
 
 import pytest
 
@@ -26,7 +26,7 @@ NUMBER = "must be a whole number"
         ("body.day", "issues come on weekdays", "issues come on weekdays."),
     ],
 )
-def test_a_fault_is_a_sentence(field: str, text: str, sentence: str) -> None:
+def test_a_fault_becomes_a_sentence(field: str, text: str, sentence: str) -> None:
     assert Fault(field, text).sentence == sentence
 
 
@@ -42,20 +42,20 @@ def test_a_fault_is_a_sentence(field: str, text: str, sentence: str) -> None:
         (("body",), "body"),
     ],
 )
-def test_a_field_has_a_name_without_what_a_client_made_up(
+def test_the_name_of_a_field_contains_no_text_of_the_client(
     location: tuple[int | str, ...], name: str
 ) -> None:
     assert field_name(location) == name
 
 
-def test_the_detail_has_every_sentence() -> None:
+def test_the_detail_contains_the_sentence_of_every_fault() -> None:
     faults = [Fault("body.title", "must not be blank"), Fault("query.limit", NUMBER)]
     assert InvalidInput(*faults).body() == invalid_input(
         ("body.title", "title must not be blank."), ("query.limit", "limit must be a whole number.")
     )
 
 
-def test_the_detail_ends_with_a_whole_sentence_before_it_gets_long() -> None:
+def test_a_long_detail_ends_after_a_whole_sentence() -> None:
     faults = [Fault(f"body.f{number}", NUMBER) for number in range(10, MAX_ERRORS + 10)]
     detail = detail_of(faults)
     shown = [f"f{number} must be a whole number." for number in range(10, 20)]
@@ -63,7 +63,7 @@ def test_the_detail_ends_with_a_whole_sentence_before_it_gets_long() -> None:
     assert len(detail) <= MAX_DETAIL < len(" ".join([*shown[:10], "There are more errors."]))
 
 
-def test_a_first_sentence_is_shown_whole() -> None:
+def test_the_first_sentence_is_never_cut() -> None:
     long = "x" * 2 * MAX_DETAIL
     assert detail_of([Fault("body.x", long)]) == f"{long}."
     assert detail_of([Fault("body.x", long), Fault("body.y", NUMBER)]) == (
@@ -71,7 +71,7 @@ def test_a_first_sentence_is_shown_whole() -> None:
     )
 
 
-def test_errors_are_bounded_and_the_detail_says_so() -> None:
+def test_the_number_of_errors_is_limited_and_the_detail_says_so() -> None:
     body = InvalidInput(*[Fault(f"body.{number}", "no") for number in range(16_000)]).body()
     assert body == {
         "detail": "no. " * MAX_ERRORS + "There are more errors.",

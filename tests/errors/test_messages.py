@@ -1,4 +1,4 @@
-"""What the six operations say of input that breaks a rule, whole bodies."""
+"""The complete error bodies that the six operations return for invalid input."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def assert_refused(response: httpx.Response, *errors: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize(("body", "errors"), BODIES, ids=range(len(BODIES)))
 @pytest.mark.parametrize(("method", "end"), [("POST", ""), ("PUT", "/1")])
-def test_a_body_that_breaks_a_rule(
+def test_an_invalid_body_is_refused_with_its_errors(
     client: httpx.Client,
     alice: str,
     method: str,
@@ -78,7 +78,9 @@ def test_a_body_that_breaks_a_rule(
     assert_refused(client.request(method, f"/api/{alice}/tasks{end}", json=body), *errors)
 
 
-def test_the_example_of_the_page(client: httpx.Client, alice: str) -> None:
+def test_the_example_in_the_documentation_is_a_real_response(
+    client: httpx.Client, alice: str
+) -> None:
     [example] = re.findall(
         r"```json\n(\{\s+\"detail\".*?)```",
         (ROOT / "docs/reference/errors.md").read_text(),
@@ -89,7 +91,7 @@ def test_the_example_of_the_page(client: httpx.Client, alice: str) -> None:
     assert response.json() == json.loads(example)
 
 
-def test_a_body_without_a_title(client: httpx.Client, alice: str) -> None:
+def test_a_body_without_a_title_is_refused(client: httpx.Client, alice: str) -> None:
     response = client.post(f"/api/{alice}/tasks", json={})
     assert_refused(response, ("body.title", "title is required."))
 
@@ -105,31 +107,35 @@ def test_a_body_without_a_title(client: httpx.Client, alice: str) -> None:
     ],
     ids=["empty", "word", "line", "surrogate", "depth"],
 )
-def test_malformed_json(client: httpx.Client, alice: str, content: str, message: str) -> None:
+def test_malformed_json_is_refused_with_the_reason(
+    client: httpx.Client, alice: str, content: str, message: str
+) -> None:
     response = client.post(f"/api/{alice}/tasks", content=content, headers=JSON)
     field = "body.title" if message.startswith("title") else "body"
     assert_refused(response, (field, message))
 
 
-def test_a_body_that_is_not_called_json(client: httpx.Client, alice: str) -> None:
+def test_a_body_without_a_json_content_type_is_refused(client: httpx.Client, alice: str) -> None:
     response = client.post(f"/api/{alice}/tasks", content="title=Milk")
     needed = "The body must be sent with Content-Type: application/json"
     assert_refused(response, ("body", f"{needed}, but has no Content-Type."))
 
 
 @pytest.mark.parametrize(("query", "errors"), QUERIES, ids=range(len(QUERIES)))
-def test_a_query_that_breaks_a_rule(
+def test_an_invalid_query_is_refused_with_its_errors(
     client: httpx.Client, alice: str, query: str, errors: list[tuple[str, str]]
 ) -> None:
     assert_refused(client.get(f"/api/{alice}/tasks?{query}"), *errors)
 
 
 @pytest.mark.parametrize("task_id", ["0", "x", str(2**63)])
-def test_an_id_that_is_none(client: httpx.Client, alice: str, task_id: str) -> None:
+def test_an_invalid_id_is_refused(client: httpx.Client, alice: str, task_id: str) -> None:
     assert_refused(client.get(f"/api/{alice}/tasks/{task_id}"), NO_TASK_ID)
 
 
-def test_all_that_is_wrong_anywhere(client: httpx.Client, alice: str) -> None:
+def test_faults_in_path_body_and_headers_are_reported_together(
+    client: httpx.Client, alice: str
+) -> None:
     key = (
         "header.If-Match",
         'If-Match must be * or a list of entity tags, each in quotes: "…", "…".',

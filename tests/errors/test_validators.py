@@ -1,4 +1,4 @@
-"""The sentence of a developer's own validator comes through, and that of a library does not."""
+"""A client reads the text of a developer's own validator, but never the text of a library."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -120,7 +120,7 @@ async def even(body: Even) -> Response:
 
 
 def form() -> None:
-    """Do what Starlette does with a form that it can't read."""
+    """Raise the error that Starlette raises for a form that it cannot parse."""
     try:
         raise MultiPartException("Missing boundary in multipart.")
     except MultiPartException as error:
@@ -150,20 +150,24 @@ def post(client: TestClient, path: str, body: object) -> object:
 
 @each_place
 @pytest.mark.parametrize("number", range(len(OWN)))
-def test_a_developers_own_text_comes_through(extended: TestClient, place: str, number: int) -> None:
+def test_the_text_of_a_developers_validator_is_returned(
+    extended: TestClient, place: str, number: int
+) -> None:
     body = post(extended, f"/{place}/{number}", {"day": SECRET})
     assert body == invalid_input(("body.day", "day must be a weekday."))
 
 
 @each_place
-def test_a_developers_own_sentence_comes_through(extended: TestClient, place: str) -> None:
+def test_a_whole_sentence_of_a_developers_validator_is_returned_unchanged(
+    extended: TestClient, place: str
+) -> None:
     body = post(extended, f"/{place}/{len(OWN)}", {"day": SECRET})
     assert body == invalid_input(("body.day", "Choose a day from Monday to Friday."))
 
 
 @each_place
 @pytest.mark.parametrize("number", range(len(LIBRARIES)))
-def test_the_text_of_what_a_validator_calls_does_not(
+def test_the_text_of_a_library_that_a_validator_calls_is_not_returned(
     extended: TestClient, place: str, number: int
 ) -> None:
     body = post(extended, f"/{place}/{len(OWN) + 1 + number}", {"day": SECRET})
@@ -171,14 +175,16 @@ def test_the_text_of_what_a_validator_calls_does_not(
 
 
 @each_place
-def test_a_validator_of_a_whole_body(extended: TestClient, place: str) -> None:
+def test_the_text_of_a_validator_of_the_whole_body_is_returned(
+    extended: TestClient, place: str
+) -> None:
     body = post(extended, f"/{place}/period", {"start": 2, "end": 1})
     assert body == invalid_input(("body", "start must not be after end."))
 
 
 @each_place
 @pytest.mark.parametrize("number", [-2, 1, "x", None, 2.5])
-def test_a_message_is_for_every_rule_of_a_type(
+def test_a_message_replaces_the_text_of_every_rule_of_a_type(
     extended: TestClient, place: str, number: object
 ) -> None:
     body = post(extended, f"/{place}/even", {"number": number})

@@ -1,6 +1,6 @@
-"""No sentence of pydantic's, FastAPI's, Starlette's or a JSON decoder's reaches a client.
+"""No text of pydantic, FastAPI, Starlette or a JSON decoder reaches a client.
 
-Every error of these is looked up in the installed version, so that a new one can't slip through.
+The tests look up every error of these packages in the installed version, so they notice a new one.
 """
 
 import ast
@@ -27,14 +27,14 @@ KINDS: dict[str, Any] = {error["type"]: error for error in _pydantic_core.list_a
 
 
 def raised(error: Exception) -> Exception:
-    """Return `error` as it is when a validator raises it."""
+    """Return `error` with a traceback, as if a validator had raised it."""
     try:
         raise error
     except (ValueError, AssertionError) as caught:
         return caught
 
 
-# What pydantic's examples of a context leave empty.
+# Values that are empty in pydantic's example contexts.
 CONTEXTS: Mapping[str, Mapping[str, Any]] = {
     "string_too_short": {"min_length": 5},
     "string_pattern_mismatch": {"pattern": "^x$"},
@@ -44,7 +44,7 @@ CONTEXTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def detail_of(kind: str) -> Any:
-    """Return an error of `kind` as pydantic describes it, with what it says of the value."""
+    """Return pydantic's details of an error of `kind`, which quote the invalid value."""
     context = dict(KINDS[kind]["example_context"] or {})
     for name, value in context.items():
         if value == "":
@@ -58,7 +58,7 @@ def detail_of(kind: str) -> Any:
 
 
 def nodes(package: ModuleType, *words: str) -> Iterator[ast.AST]:
-    """Yield every node of those modules of an installed package that have one of `words`."""
+    """Yield the AST nodes of all modules of an installed package that contain one of `words`."""
     for path in Path(str(package.__file__)).parent.rglob("*.py"):
         source = path.read_text()
         if "v1" not in path.parts and any(word in source for word in words):
@@ -70,7 +70,7 @@ def name_of(call: ast.Call) -> str:
 
 
 def custom_kinds() -> set[str]:
-    """Return the kinds of error that pydantic itself adds to those of pydantic-core."""
+    """Return the kinds of error that pydantic adds to those of pydantic-core."""
     found: set[str] = set()
     for node in nodes(pydantic, "PydanticCustomError", "custom_error_type"):
         named: ast.AST | None = None
@@ -84,7 +84,7 @@ def custom_kinds() -> set[str]:
 
 
 def details_of(package: ModuleType) -> set[str]:
-    """Return the details that a package writes into its HTTPExceptions, if they are constants."""
+    """Return the constant details of the HTTPExceptions that a package raises."""
     return {
         str(keyword.value.value)
         for node in nodes(package, "HTTPException")
@@ -94,14 +94,14 @@ def details_of(package: ModuleType) -> set[str]:
     }
 
 
-def test_every_kind_of_error_is_known() -> None:
+def test_every_kind_of_pydantic_error_has_a_text() -> None:
     assert set(KINDS) == set(get_args(core_schema.ErrorType))
     own = {"value_error", "assertion_error"}
     assert set(KINDS) | custom_kinds() == set(TEXTS) | own
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_has_a_text_of_ours(kind: str) -> None:
+def test_the_text_of_an_error_is_ours_and_does_not_quote_the_value(kind: str) -> None:
     detail = detail_of(kind)
     text = text_of(detail)
     assert SENT not in text
@@ -125,22 +125,24 @@ def test_an_error_has_a_text_of_ours(kind: str) -> None:
         ("get_attribute_error", "is not valid"),
     ],
 )
-def test_some_of_the_texts(kind: str, text: str) -> None:
+def test_the_texts_of_some_common_errors(kind: str, text: str) -> None:
     assert text_of(detail_of(kind)) == text
 
 
-def test_a_kind_of_a_later_version_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_of_an_unknown_kind_of_error_is_not_quoted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delitem(TEXTS, "int_type")
     assert text_of(detail_of("int_type")) == wording.NOT_VALID
 
 
 @pytest.mark.parametrize(("count", "end"), [(0, "0 items"), (1, "1 item"), (21, "21 items")])
-def test_one_item_is_not_plural(count: int, end: str) -> None:
+def test_a_count_of_one_is_singular(count: int, end: str) -> None:
     detail = {"type": "too_long", "ctx": {"max_length": count}}
     assert text_of(detail) == f"must have at most {end}"
 
 
-# JSON. Every message of pydantic_core's decoder that its source has was provoked once.
+# JSON: these bodies cause every error message in the source of pydantic_core's decoder.
 
 PLACE = "is not valid JSON (line 1, column {})"
 MALFORMED: dict[bytes, str] = {
@@ -174,18 +176,18 @@ MALFORMED: dict[bytes, str] = {
 
 
 @pytest.mark.parametrize("body", MALFORMED, ids=range(len(MALFORMED)))
-def test_malformed_json_has_a_place_and_no_message_of_the_decoder(body: bytes) -> None:
+def test_the_error_for_malformed_json_has_a_position_but_no_decoder_text(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"line 1|line 2") as refused:
         from_json(body, allow_inf_nan=False)
     assert malformed_json(refused.value, body) == Fault("body", MALFORMED[body])
 
 
-def test_an_unknown_message_of_the_decoder_is_not_quoted() -> None:
+def test_an_unknown_text_of_the_decoder_is_not_quoted() -> None:
     assert malformed_json(ValueError("Oh no: abc"), b"abc") == Fault("body", "is not valid JSON")
 
 
 def messages_of_json() -> list[str]:
-    """Return what Python's own decoder says."""
+    """Return the messages of Python's own decoder."""
     calls = [
         node
         for node in ast.walk(ast.parse(Path(json.decoder.__file__).read_text()))
@@ -209,21 +211,21 @@ def test_a_message_of_pythons_decoder_is_not_quoted(message: str) -> None:
     ],
     ids=["bytes", "depth", "digits"],
 )
-def test_what_else_pythons_decoder_raises_has_a_text(body: bytes, text: str) -> None:
+def test_every_other_exception_of_pythons_decoder_has_a_text(body: bytes, text: str) -> None:
     with pytest.raises((ValueError, RecursionError)) as refused:
         json.loads(body)
     assert unreadable_body(refused.value) == Fault("body", text)
     assert unreadable_body(OSError("secret")) == Fault("body", "cannot be read")
 
 
-def test_the_details_of_the_framework_are_known() -> None:
-    """The first becomes a VALIDATION_ERROR. FastAPI's security classes have the other as theirs."""
+def test_the_framework_raises_no_unknown_detail() -> None:
+    """We turn the first into a VALIDATION_ERROR. FastAPI's security classes raise the second."""
     known = {"There was an error parsing the body", "Not authenticated"}
     assert details_of(fastapi) == known
     assert details_of(starlette) == set()
 
 
-def test_one_more_fault_than_a_response_has_says_that_there_are_more() -> None:
+def test_one_more_fault_is_kept_than_a_response_shows() -> None:
     details = [{"type": "message", "loc": (f"a{number}",), "msg": "no"} for number in range(500)]
     found = faults(details, ("body",))
     assert found == [Fault(f"body.a{number}", "no") for number in range(MAX_ERRORS + 1)]

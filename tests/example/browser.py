@@ -1,4 +1,4 @@
-"""People in front of the example's page, and what they do there."""
+"""Users of the example's page, and what they do there."""
 
 import sys
 from typing import Any
@@ -9,18 +9,18 @@ from tests.parts.parts import need
 
 PASSWORD = "correct horse"
 AXE = FRONTEND / "node_modules/axe-core/axe.min.js"
-# Each state is looked at in these forms: the width of the window, and the colours.
+# Each state of the page is checked at these window widths and colour schemes.
 FORMS = [(360, "dark"), (768, "light"), (1280, "dark")]
 
 
 def did(what: str) -> None:
-    """Write a line of the list of what was done, which `-s` shows."""
+    """Print a step of the test, which `pytest -s` shows."""
     sys.stdout.write(f"  - {what}\n")
     sys.stdout.flush()
 
 
 class Person:
-    """A user with a browser of their own. `page` is the tab that they look at."""
+    """A user with a separate browser context. `page` is the current tab."""
 
     def __init__(self, browser: Any, stack: Stack, name: str) -> None:
         self.stack = stack
@@ -73,7 +73,7 @@ class Person:
         self.box(title).wait_for(state="detached")
 
     def chooses(self, item: str) -> None:
-        """Choose from the account's menu."""
+        """Choose an item of the account menu."""
         self.page.get_by_role("button", name=f"Account {self.email}").click()
         self.page.get_by_role("button", name=item).click()
 
@@ -83,12 +83,12 @@ class Person:
 
     def shows(self) -> list[str]:
         """Return the titles in the order of the page."""
-        # Not the inner texts, because content-visibility leaves out what is not in sight.
+        # Not the inner texts: content-visibility leaves out tasks that are off the screen.
         titles: list[str] = self.page.locator("#tasks .title").all_text_contents()
         return titles
 
     def comes_back_to(self, page: Any) -> None:
-        """Look at another tab. A headless browser does not say so to the page by itself."""
+        """Switch to another tab. A headless browser sends the page no focus event by itself."""
         page.bring_to_front()
         page.evaluate("window.dispatchEvent(new Event('focus'))")
 
@@ -105,7 +105,7 @@ class Person:
         self.page.wait_for_function(condition, arg=argument)
 
     def is_looked_at(self, state: str) -> None:
-        """Check this state with axe in each form, and take its picture."""
+        """Check the page in this state with axe in each of FORMS, and take screenshots."""
         need("axe-core")
         size = self.page.viewport_size
         for width, scheme in FORMS:
@@ -125,7 +125,7 @@ class Person:
 
 
 def violations(page: Any) -> list[tuple[str, list[str]]]:
-    """Return the rules of axe-core that the page breaks, and where."""
+    """Return the axe-core rules that the page breaks, with the elements that break them."""
     if not page.evaluate("'axe' in window"):
         page.add_script_tag(path=AXE)
     results = page.evaluate("axe.run()")

@@ -12,6 +12,7 @@ from threading import Thread
 
 import httpx
 import psutil
+import pytest
 
 from config import ROOT
 from tests.container.image import uv
@@ -19,13 +20,13 @@ from tests.parts.parts import need
 from tests.support.processes import PATIENCE, free_port, kill_all, postmaster, until
 
 CTRL_C = b"\x03"
-STOP_LIMIT = 15  # seconds; the command gives its processes 12
-# What a package manager needs on a machine behind a proxy, and its cache.
+STOP_LIMIT = 25  # seconds; the command waits 12 for its processes, and then Postgres stops
+# The variables that a package manager needs on a machine behind a proxy.
 KEPT = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 
 class Command:
-    """The command, which runs in a terminal. Its output is in `lines`."""
+    """The command, running in a terminal. Its output is in `lines`."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes], terminal: int) -> None:
         self.folder = folder
@@ -58,8 +59,12 @@ class Command:
             os.close(self._terminal)
 
     def ends(self) -> int:
-        """Wait for the end, and return the code. Nothing may be left then, and no Postgres."""
-        code = self.process.wait(STOP_LIMIT)
+        """Wait for the end and return the exit code. No process may be left, not even Postgres."""
+        try:
+            code = self.process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            running = [process.cmdline() for process in processes_in(self.folder)]
+            pytest.fail("\n".join([*self.lines, f"still running: {running}"]))
         self.leaves_nothing(0)
         return code
 
@@ -68,7 +73,7 @@ class Command:
         assert postmaster(self.folder / ".data/postgres") is None
 
     def process_of(self, *words: str) -> psutil.Process:
-        """Return the process of the command line that ends with `words`."""
+        """Return the process whose command line ends with `words`."""
         [found] = [
             process
             for process in processes_in(self.folder)
@@ -77,7 +82,7 @@ class Command:
         return found
 
     def _read(self) -> None:
-        """Read until the last process closes its side, which is an error of the terminal's."""
+        """Read until the last process closes the terminal, which raises OSError."""
         rest = ""
         with suppress(OSError):
             while self._is_open:
@@ -88,7 +93,7 @@ class Command:
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """Return each process that runs in `folder` or below, with any parent."""
+    """Return all processes whose working directory is in `folder`, whatever their parents."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -98,7 +103,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 
 def copy_repository(to: Path) -> Path:
-    """Return a copy of the repository as a new clone has it."""
+    """Copy the files that a new clone of the repository has, without tests and benchmarks."""
     need("uv", "Node.js")
     ignored = (ROOT / ".gitignore").read_text().replace("/", "").split()
     private = shutil.ignore_patterns(".git", "tests", "benchmarks", *ignored)
@@ -107,9 +112,9 @@ def copy_repository(to: Path) -> Path:
 
 @contextmanager
 def started(folder: Path, *options: str, hangs_up: bool = True) -> Iterator[Command]:
-    """Start the command in a copy, with free ports, as a terminal does.
+    """Start the command in a copy of the repository, as a terminal does, on free ports.
 
-    Unless the terminal `hangs_up`, its processes get no SIGHUP when the first of them ends.
+    With `hangs_up=False`, the other processes get no SIGHUP when the first one ends.
     """
     terminal, theirs = os.openpty()
     chosen = [word for name in ("api", "auth", "frontend") for word in port_option(name, options)]
@@ -137,7 +142,7 @@ def port_option(name: str, given: tuple[str, ...]) -> list[str]:
 
 
 def bare_environment(folder: Path) -> dict[str, str]:
-    """Return PATH, an empty HOME, and what spares the downloads."""
+    """Return PATH, an empty HOME, and the package caches, which save downloads."""
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
     programs = [Path(uv()).parent, Path(sys.base_prefix) / "bin", Path(node()).parent]
@@ -160,5 +165,5 @@ def node() -> str:
 
 
 def client(origin: str) -> httpx.Client:
-    """Return a browser's client of the page at `origin`."""
+    """Return a client that sends requests as a page at `origin` does."""
     return httpx.Client(base_url=origin, headers={"Origin": origin}, timeout=20)

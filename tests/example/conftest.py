@@ -1,4 +1,4 @@
-"""The example that runs for all tests of its page, and two users of it."""
+"""The running example, which all tests of its page share, and two users."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -19,7 +19,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A browser, which is closed before the next module: its event loop runs in this thread."""
+    """A browser. It is closed after each module, because its event loop occupies this thread."""
     with chromium() as browser:
         yield browser
 
@@ -38,7 +38,7 @@ numbers = count(1)
 
 
 def person(browser: Any, running: Stack, name: str) -> Iterator[Person]:
-    """A new user for each test."""
+    """Sign up a new user, and check at the end that the page raised no error."""
     person = Person(browser, running, f"{name}{next(numbers)}")
     person.signs_up()
     yield person

@@ -1,4 +1,4 @@
-"""The example in parts that a test can stop: Postgres, the service, the auth server, the page."""
+"""The example: Postgres and the service, which tests can stop, the auth server and the page."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ FRONTEND = ROOT / "examples/frontend"
 
 
 class Stack:
-    """All that runs. The ports stay the same when a part is started again."""
+    """The running example. A part keeps its port when it is started again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,7 +80,7 @@ class Stack:
             return cursor.fetchall() if cursor.description else []
 
     def titles(self, email: str) -> list[str]:
-        """Return the titles of a user's tasks as the database has them."""
+        """Return the titles of a user's tasks in the database."""
         rows = self.sql(
             'SELECT title FROM tasks JOIN "user" AS u ON u.id = user_id WHERE email = %s'
             " ORDER BY tasks.id",

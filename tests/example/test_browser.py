@@ -1,4 +1,4 @@
-"""Two users in the example's page, in Chromium, with everything real. `-s` lists what they do."""
+"""Two users of the example in Chromium, with nothing mocked. `pytest -s` lists their steps."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_two_users_work_on_their_own_tasks(alice: Person, bob: Person, running: 
     alice.reads("1 of 3 done")
     assert alice.shows() == ["Water the plants", "Buy milk", "Call the doctor"]
     assert bob.shows() == ["Fix the bicycle light"]
-    did("alice ticks, edits in place and reads “1 of 3 done”; bob sees only his own")
+    did("alice ticks, edits in place and reads “1 of 3 done”; bob sees only his own task")
     alice.is_looked_at("full")
 
     alice.deletes("Water the plants")
@@ -41,7 +41,7 @@ def test_two_users_work_on_their_own_tasks(alice: Person, bob: Person, running: 
     alice.page.reload()
     alice.box("Water the plants").wait_for()
     assert alice.shows() == ["Call the doctor", "Water the plants"]
-    did("alice filters and sorts, and a reload keeps that")
+    did("alice filters and sorts, and a reload keeps both")
 
     alice.page.get_by_role("button", name="Clear completed").click()
     alice.is_looked_at("question")
@@ -49,10 +49,10 @@ def test_two_users_work_on_their_own_tasks(alice: Person, bob: Person, running: 
     alice.reads("Deleted 1 completed task")
     assert running.titles(alice.email) == ["Call the doctor", "Water the plants"]
     assert running.titles(bob.email) == ["Fix the bicycle light"]
-    did("alice clears what is completed; bob's completed task stays")
+    did("alice clears her completed tasks; bob's completed task stays")
 
 
-def test_a_user_signs_out_in_and_deletes_the_account(alice: Person, running: Stack) -> None:
+def test_a_user_signs_out_signs_in_and_deletes_the_account(alice: Person, running: Stack) -> None:
     alice.adds("Buy milk")
     second = alice.opens()
     alice.box("Buy milk", second).wait_for()
@@ -60,7 +60,7 @@ def test_a_user_signs_out_in_and_deletes_the_account(alice: Person, running: Sta
     alice.page.get_by_role("button", name="Sign in").wait_for()
     second.get_by_role("button", name="Sign in").wait_for()
     second.close()
-    did("alice signs out, which ends her other tab too")
+    did("alice signs out, which signs her other tab out too")
     alice.is_looked_at("sign-in")
     alice.fills_in("Sign in", password="wrong password")
     alice.reads("Invalid email or password")
@@ -81,7 +81,7 @@ def test_a_user_signs_out_in_and_deletes_the_account(alice: Person, running: Sta
     did("alice deletes her account, and her tasks are erased")
 
 
-def test_the_keyboard_is_enough(bob: Person, running: Stack) -> None:
+def test_every_action_works_from_the_keyboard(bob: Person, running: Stack) -> None:
     keyboard = bob.page.keyboard
     bob.page.locator("body").click()
     keyboard.press("n")
@@ -111,10 +111,10 @@ def test_the_keyboard_is_enough(bob: Person, running: Stack) -> None:
     bob.is_looked_at("shortcuts")
     keyboard.press("Escape")
     bob.page.get_by_role("dialog").wait_for(state="detached")
-    did("bob adds, moves, ticks, edits, deletes, undoes and reads the keys by keyboard")
+    did("bob adds, moves, ticks, edits, deletes, undoes and lists the shortcuts by keyboard")
 
 
-def test_tabs_stay_in_step_and_a_conflict_offers_both_versions(
+def test_tabs_stay_in_sync_and_a_conflict_offers_both_versions(
     alice: Person, running: Stack
 ) -> None:
     alice.adds("Buy milk", "Read a book")
@@ -126,7 +126,7 @@ def test_tabs_stay_in_step_and_a_conflict_offers_both_versions(
     alice.comes_back_to(second)
     alice.box("Buy oat milk", second).wait_for()
     alice.reads("1 of 2 done", second)
-    did("alice changes tasks in one tab, and the other follows when she comes back to it")
+    did("alice changes tasks in one tab, and the other one shows it when she switches to it")
 
     for text, choice, final in (
         ("Buy soy milk", "Yours", "Buy soy milk"),
@@ -152,7 +152,7 @@ def test_tabs_stay_in_step_and_a_conflict_offers_both_versions(
         alice.is_saved()
         alice.page = first
         assert final in running.titles(alice.email)
-        did(f"an overtaken edit offers both versions, and alice takes “{choice}”")
+        did(f"a conflicting edit offers both versions, and alice chooses “{choice}”")
 
     running.sql("DELETE FROM tasks WHERE title = 'Read a book'")
     alice.edits("Read a book", "Read two books")

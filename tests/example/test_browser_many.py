@@ -11,7 +11,7 @@ from tests.example.stack import Stack
 pytestmark = pytest.mark.parts
 
 MANY = 10_000
-# Scrolls to the end again and again. Returns the times between frames, in milliseconds.
+# Scroll until all tasks are loaded. Return the times between frames, in milliseconds.
 SCROLL = """async (many) => {
   const frames = []
   let last = performance.now()
@@ -43,9 +43,9 @@ ACTS = {
 }
 
 
-# What the browser counts, in seconds: https://chromedevtools.github.io/devtools-protocol/tot/Performance/
+# Metrics in seconds: https://chromedevtools.github.io/devtools-protocol/tot/Performance/
 PARTS = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
-TIMES = 6  # that FRAMES acts
+TIMES = 6  # how often FRAMES calls the action
 
 
 def cpu_times(devtools: Any) -> dict[str, float]:
@@ -53,7 +53,7 @@ def cpu_times(devtools: Any) -> dict[str, float]:
     return {metric["name"]: metric["value"] for metric in metrics}
 
 
-def test_ten_thousand_tasks_are_smooth(alice: Person, running: Stack) -> None:
+def test_ten_thousand_tasks_load_and_respond(alice: Person, running: Stack) -> None:
     running.sql(
         'INSERT INTO tasks (user_id, title) SELECT u.id, number::text FROM "user" AS u,'
         " generate_series(1, %s) AS number WHERE email = %s",

@@ -1,4 +1,4 @@
-"""The example's command: it starts everything from a fresh copy, and leaves nothing behind."""
+"""The example's command: it starts everything from a new clone, and leaves no process behind."""
 
 import socket
 from pathlib import Path
@@ -22,7 +22,7 @@ FIELDS = {"email": "alice@example.com", "password": "correct horse", "name": "al
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy whose path has a space in it."""
+    """A copy of the repository whose path contains a space."""
     return copy_repository(tmp_path_factory.mktemp("example") / "a folder" / "clone")
 
 
@@ -53,8 +53,8 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(folder: Path) -> None
         assert command.ends() == 0
 
 
-def test_the_second_start_installs_nothing_and_has_the_tasks_still(folder: Path) -> None:
-    """It ends when its terminal is closed."""
+def test_the_second_start_installs_nothing_and_still_has_the_tasks(folder: Path) -> None:
+    """This one is stopped by closing its terminal."""
     with started(folder) as command, client(command.starts()) as browser:
         assert not any("added" in line for line in command.lines)
         signed_in = browser.post("/api/auth/sign-in/email", json=FIELDS).json()
@@ -66,7 +66,7 @@ def test_the_second_start_installs_nothing_and_has_the_tasks_still(folder: Path)
         command.ends()
 
 
-def test_when_the_service_is_killed_the_others_stop_and_postgres_too(folder: Path) -> None:
+def test_when_the_service_is_killed_all_other_processes_stop(folder: Path) -> None:
     with started(folder) as command:
         command.starts()
         command.process_of("main.py").kill()
@@ -74,7 +74,7 @@ def test_when_the_service_is_killed_the_others_stop_and_postgres_too(folder: Pat
         assert "service ended with code -9. Stopping the others." in command.lines
 
 
-def test_a_killed_command_leaves_nothing(folder: Path) -> None:
+def test_a_killed_command_leaves_no_process_behind(folder: Path) -> None:
     with started(folder) as command:
         command.starts()
         [python] = command_itself(command)
@@ -82,7 +82,7 @@ def test_a_killed_command_leaves_nothing(folder: Path) -> None:
         command.leaves_nothing(10)
 
 
-def test_a_command_whose_uv_is_killed_stops(folder: Path) -> None:
+def test_the_command_stops_when_uv_is_killed(folder: Path) -> None:
     with started(folder, hangs_up=False) as command:
         command.starts()
         command.process.kill()
@@ -100,7 +100,7 @@ def test_sigterm_stops_a_command_that_is_still_starting(folder: Path) -> None:
         command.ends()
 
 
-def test_a_port_in_use_is_one_sentence(folder: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         with started(folder, "--auth-port", port) as command:
@@ -123,7 +123,7 @@ def test_each_port_is_checked_on_both_addresses_of_localhost(option: str, addres
 
 
 @pytest.mark.parametrize("version", [None, "v18.20.8", "v20.18.3", "nonsense"])
-def test_a_node_that_is_missing_or_too_old_is_said(
+def test_a_missing_or_outdated_node_is_reported(
     version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -136,6 +136,6 @@ def test_a_node_that_is_missing_or_too_old_is_said(
     assert str(raised.value) == f"{node.MISSING}.{found}"
 
 
-def test_the_files_that_the_documentation_shows_are_the_examples() -> None:
+def test_the_documented_files_are_those_of_the_example() -> None:
     documented = (ROOT / "docs/frontend/migrate.ts").read_text()
     assert (ROOT / "examples/auth/migrate.ts").read_text() == documented

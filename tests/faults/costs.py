@@ -161,4 +161,8 @@ def measured(service: Service, done: str) -> Iterator[Meter]:
         "µs per KiB at most": worst.large,
         "which is": str(worst.shape),
     }
-    report.remark(f"{done}, of up to {LARGE // 1024} KiB, without a token", seen)
+    report.remark(
+        f"{done}, of up to {LARGE // 1024} KiB, without a token",
+        seen,
+        "CPU time grows no faster than the size",
+    )

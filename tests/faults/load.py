@@ -155,7 +155,7 @@ def balance(ledger: Ledger, url: URL) -> dict[str, Any]:
         "found": sum(title in stored for title in ledger.acknowledged),
         "lost": sum(title not in stored for title in ledger.acknowledged),
         "duplicated": sum(count > 1 for count in stored.values()),
-        "unacknowledged, but there": sum(title not in ledger.acknowledged for title in stored),
+        "created without a 201": sum(title not in ledger.acknowledged for title in stored),
     }
 
 
@@ -168,7 +168,7 @@ def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
     healthy = ledger.healthy_after(came_back)
     assert healthy < 5
     assert ledger.slowest < SLOWEST
-    return {"seconds from its return to healthy": healthy}
+    return {"seconds until healthy again": healthy}
 
 
 def assert_was_unhealthy(users: Load, since: float, until: float) -> None:

@@ -1,80 +1,134 @@
-"""The table of docs/faults.md: what each test did to the service, and what the service did."""
+"""The page that says what was done to the service, what happened, and the verdict."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from tests.faults.load import Ledger
 
 INTRODUCTION = """\
-# What it does under load and faults
+# Under load and faults
 
-`scripts/test-faults` does all of this to a real Postgres and a service process of its own, on
-127.0.0.1, counts, and writes this page. Run of {date}.
-
-Each task that a client created had a title of its own, so that each can be counted in the table
-afterwards: *acknowledged* is how many were answered 201, *found* how many of them are there, *lost*
-how many are not, *duplicated* how many are there twice. What got no 201 may be there or not, and
-the documentation tells clients so. *Slowest* is the longest that any client waited for an answer.
-
+`scripts/test-faults` runs a service against a real Postgres on 127.0.0.1, breaks one or the other,
+counts, and writes this page. It fails if a task is lost or duplicated. Run of {date}.
 """
-COLUMNS = (
-    *("what was done", "2xx", "503", "other 5xx", "no answer"),
-    *("acknowledged", "found", "lost", "duplicated", "slowest", "what it did"),
-)
+# A heading for the rows of some test files, and what the reader has to know.
+SECTIONS = {
+    "1,000 connections": (
+        ("test_overload",),
+        """\
+The plan asks for 1,000 or more concurrent users. In the first row, 1,000 clients send the next
+request as soon as they have a response. The other two rows, and all other sections, go beyond the
+plan. The plan's other targets are in [performance](performance.md#the-plans-targets).
+
+Each task that a client creates has a title of its own. *Acknowledged* tasks are those whose client
+received a 201; each is looked up in the table afterwards. A request without a 201 may have created
+its task or not; *created without a 201* counts those that did.
+""",
+    ),
+    "Postgres fails": (
+        ("test_database", "test_waking"),
+        "In most rows, 20 clients read and write meanwhile.\n",
+    ),
+    "Postgres fails behind PgBouncer": (
+        ("test_pgbouncer", "test_prepared_statements"),
+        "PgBouncer is in transaction mode.\n",
+    ),
+    "The service is killed or stopped": (
+        ("test_process", "test_restart", "test_workers"),
+        """\
+*Without a response* are requests whose connection was closed or refused. If the service was
+stopped, it had not begun these requests, unless Postgres was frozen.
+""",
+    ),
+    "Concurrent changes": (("test_races",), ""),
+    "Clients misbehave": (
+        ("test_clients", "test_memory_budget", "test_memory_of_connections"),
+        "A well-behaved client sends small requests meanwhile.\n",
+    ),
+    "Hostile input": (("test_hostile", "test_cost", "test_cost_of_framing"), ""),
+}
+COLUMNS = ("what was done", "what happened", "verdict")
 
 
 class Row(NamedTuple):
+    test_file: str
     done: str
-    cells: tuple[str, ...]
-    saw: str
+    happened: str
+    verdict: str
 
 
 rows: list[Row] = []
 
 
 def note(done: str, ledger: Ledger, seen: Mapping[str, Any]) -> None:
-    """Print and keep a row for a test with load."""
+    """Keep a row about a test with load."""
     answers = ledger.answers
-    counts = (
-        sum(count for status, count in answers.items() if status < 300),
-        answers[503],
-        sum(count for status, count in answers.items() if status >= 500 and status != 503),
-        ledger.broken.total(),
-        *(seen[name] for name in ("acknowledged", "found", "lost", "duplicated")),
-    )
-    saw = {name: value for name, value in seen.items() if name not in _COUNTED}
-    _keep(done, (*map(str, counts), f"{ledger.slowest:.1f} s"), saw)
+    succeeded = sum(count for status, count in answers.items() if status < 300)
+    others = sum(count for status, count in answers.items() if status >= 500 and status != 503)
+    happened = {
+        "2xx": succeeded,
+        "503": answers[503],
+        "other 5xx": others,
+        "without a response": ledger.broken.total(),
+        "slowest response": f"{ledger.slowest:.1f} s",
+    }
+    rest = {name: value for name, value in seen.items() if name not in _COUNTED}
+    verdict = "{acknowledged:,} tasks acknowledged, {lost} lost, {duplicated} duplicated"
+    _keep(done, _sentence({**happened, **rest}), verdict.format(**seen))
 
 
-def remark(done: str, saw: Mapping[str, Any], *, fives: int = 0, others: int = 0) -> None:
-    """Print and keep a row for another test. `fives` counts its 503s, `others` its other 5xx."""
-    _keep(done, ("", str(fives), str(others), *[""] * 6), saw)
+def remark(done: str, saw: Mapping[str, Any], verdict: str) -> None:
+    """Keep a row about a test without a ledger. Its assertions hold the verdict."""
+    _keep(done, _sentence(saw), verdict)
 
 
 _COUNTED = {"acknowledged", "found", "lost", "duplicated"}
+_LEFT_OUT_IF_ZERO = {"503", "other 5xx", "without a response", "created without a 201"}
 
 
-def _keep(done: str, cells: tuple[str, ...], saw: Mapping[str, Any]) -> None:
-    sentence = "; ".join(f"{name.replace('_', ' ')}: {_text(value)}" for name, value in saw.items())
-    rows.append(Row(done, cells, sentence))
-    print(f"\n{done} | {' | '.join(cells)} | {sentence}")  # noqa: T201
+def _keep(done: str, happened: str, verdict: str) -> None:
+    test_file = PurePath(os.environ["PYTEST_CURRENT_TEST"].partition("::")[0]).stem
+    rows.append(Row(test_file, done, happened, verdict))
+    print(f"\n{done} | {happened} | {verdict}")  # noqa: T201
+
+
+def _sentence(saw: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{name.replace('_', ' ')}: {_text(value)}"
+        for name, value in saw.items()
+        if value != 0 or name not in _LEFT_OUT_IF_ZERO
+    )
 
 
 def _text(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{kind} ({count:,})" for kind, count in value.items())
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def page() -> str:
-    """Return the whole page."""
-    lines = [COLUMNS, ("---", *["---:"] * 9, "---")]
-    lines += [(row.done, *row.cells, row.saw) for row in rows]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return INTRODUCTION.format(date=datetime.now(UTC).date()) + table + TAIL
+    """Return the page, with a table for each section that has rows."""
+    parts = [INTRODUCTION.format(date=datetime.now(UTC).date())]
+    for heading, (test_files, text) in SECTIONS.items():
+        chosen = [row for row in rows if row.test_file in test_files]
+        if chosen:
+            lines = [COLUMNS, ("---",) * 3, *(row[1:] for row in chosen)]
+            table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            parts += [f"## {heading}\n", text, table]
+    return "\n".join(part for part in [*parts, TAIL] if part)
 
 
-TAIL = """
-What is left to a proxy: how many connections one address may open, and the speed of a client that
-takes its answer, but slowly. An answer that was on its way when its client vanished can't be told
-from one that was read; what the service knew to be unheard is in its log.
+TAIL = """\
+## What the service leaves to a proxy
+
+- A limit on the connections of one address.
+- Clients that read a response slowly but steadily.
+
+If a client disconnects while the service sends a response, the service can't tell whether the
+client read it. If the client disconnects before that, the log says so.
 """

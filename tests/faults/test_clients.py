@@ -92,8 +92,9 @@ def among(service: Service, database: Postgres) -> Callable[..., None]:
         assert_whole(service, database)
         report.remark(
             done,
-            seen | {"MB more at most": grown, "answers to a good client": dict(good)},
-            fives=good[503],
+            seen
+            | {"growth of memory, MB": grown, "responses to the well-behaved client": dict(good)},
+            "the well-behaved client was always served",
         )
         assert set(good) == {200}
         assert grown < 60
@@ -128,9 +129,9 @@ def test_clients_that_disconnect_at_any_byte(
         assert "Traceback" not in log
         assert "had gone before it was told" in log
         told = log.count("but the client had gone before it was told")
-        return {"requests": len(cuts), "tasks made": made, "lines of the log about them": told}
+        return {"requests": len(cuts), "tasks created": made, "lines of the log about them": told}
 
-    among("clients leave at every byte of a request, and 200 after the last", misbehaving)
+    among("clients disconnect at each byte of a request, and 200 at its end", misbehaving)
 
 
 async def trickled(streams: Streams, text: bytes) -> tuple[float, Answer | None]:
@@ -176,9 +177,9 @@ def test_clients_that_send_a_byte_a_second(among: Callable[..., None], service: 
         assert statuses == {408: 400}
         assert all(got and got.json["code"] == "REQUEST_TIMEOUT" for _, got in ends)
         assert slowest < 20
-        return {"answers to them": dict(statuses), "seconds until the last": slowest}
+        return {"responses to them": dict(statuses), "seconds until the last": slowest}
 
-    among("400 clients send a byte a second: half of them heads, half bodies", misbehaving)
+    among("400 clients send one byte a second: 200 in the head, 200 in the body", misbehaving)
 
 
 def test_clients_that_never_read_the_response(
@@ -206,9 +207,9 @@ def test_clients_that_never_read_the_response(
         took = time.monotonic() - began
         for _, writer in deaf:
             writer.transport.abort()
-        return {"clients": len(deaf), "seconds until it let go of them": took}
+        return {"clients": len(deaf), "seconds until they were disconnected": took}
 
-    among("20 clients ask for 20 MB each and never read", misbehaving)
+    among("20 clients request 20 MB each and never read", misbehaving)
 
 
 @pytest.mark.parametrize("framing", ["declared", "chunked"])
@@ -251,7 +252,7 @@ def test_clients_that_send_200_mb(
         assert sum(status == 413 for _, status in listening) > len(listening) / 2
         assert most < 20_000_000
         statuses = Counter(status for _, status in listening + deaf)
-        return {"answers to them": dict(statuses), "MB taken of each at most": most / 1e6}
+        return {"responses to them": dict(statuses), "MB received of each at most": most / 1e6}
 
     among(f"20 clients send 200 MB each ({framing})", misbehaving)
 
@@ -281,7 +282,7 @@ def test_five_thousand_connections(among: Callable[..., None], service: Service)
         for _, writer in streams:
             writer.transport.abort()
         assert set(statuses) == {200}
-        return {"connections": count, "answers to every tenth": dict(statuses)}
+        return {"connections": count, "responses to every tenth": dict(statuses)}
 
     try:
         among("5,000 connections at once", misbehaving)
@@ -310,4 +311,8 @@ def test_more_connections_than_the_process_may_have_files(serve: Serve, database
         assert service.process.poll() is None
         assert_whole(service, database, services=2)
         assert service.stops() == 0
-    report.remark("300 connections where a process may have 150 files", {"connected": taken})
+    report.remark(
+        "300 connections to a process that may open 150 files",
+        {"connected": taken},
+        "it served afterwards, and stopped with exit code 0",
+    )

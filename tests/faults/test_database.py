@@ -40,7 +40,7 @@ def test_the_service_survives_the_kill_of_every_connection(
         time.sleep(0.3)
     seen = assert_healthy_again(users, time.monotonic())
     assert killed > 20
-    settle("every connection killed, ten times", users.ledger, killed=killed, **seen)
+    settle("every connection is killed, ten times", users.ledger, killed=killed, **seen)
 
 
 def test_the_service_survives_a_fast_restart_of_postgres(
@@ -48,7 +48,7 @@ def test_the_service_survives_a_fast_restart_of_postgres(
 ) -> None:
     database.restart()
     seen = assert_healthy_again(users, time.monotonic())
-    settle("Postgres restarted (fast)", users.ledger, **seen)
+    settle("Postgres is restarted (fast)", users.ledger, **seen)
 
 
 def test_the_service_survives_a_stop_of_postgres(
@@ -61,14 +61,14 @@ def test_the_service_survives_a_stop_of_postgres(
     database.start()
     seen = assert_healthy_again(users, time.monotonic())
     assert_was_unhealthy(users, since, until)
-    settle("Postgres stopped for 10 s", users.ledger, **seen)
+    settle("Postgres is stopped for 10 s", users.ledger, **seen)
 
 
 def test_the_service_survives_a_frozen_postgres(
     database: Postgres, users: Load, settle: Settle
 ) -> None:
     seen = freeze(database.folder, users)
-    settle("Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
+    settle("Postgres is frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
 
 def _is_zero(cursor: psycopg2.extensions.cursor, query: str) -> bool:
@@ -100,7 +100,7 @@ def test_the_service_survives_a_postgres_without_a_free_connection(
     seen = assert_healthy_again(users, time.monotonic())
     assert_was_unhealthy(users, since, until)
     assert users.ledger.answers[503] > 0
-    settle("Postgres out of connections for 7 s", users.ledger, **seen)
+    settle("Postgres has no free connection for 7 s", users.ledger, **seen)
 
 
 def test_the_service_survives_a_locked_table(
@@ -120,7 +120,7 @@ def test_the_service_survives_a_locked_table(
     assert {status for _, _, status in users.ledger.health} == {200}
     # At most one waiting statement for each of the connections: abandoned ones were cancelled.
     assert 0 < most <= 31
-    settle("table locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
+    settle("the table is locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
 
 
 def test_idle_connections_closed_by_the_server_cause_no_503(
@@ -132,7 +132,7 @@ def test_idle_connections_closed_by_the_server_cause_no_503(
         database.configure("idle_session_timeout", "0")
     seen = assert_healthy_again(users, time.monotonic() - 4)
     assert users.ledger.answers[503] == 0
-    settle("idle connections closed by the server after 0.3 s (Neon: 5 min)", users.ledger, **seen)
+    settle("Postgres closes idle connections after 0.3 s (Neon: 5 min)", users.ledger, **seen)
 
 
 def test_the_service_follows_a_failover(
@@ -165,7 +165,7 @@ def test_the_service_follows_a_failover(
             assert users.ledger.answers[200] > 0
             assert old.sql(ours) == [(0,)]
             settle(
-                "primary read-only for good, clients led to a hot standby, promoted after 3 s",
+                "the primary turns read-only; a standby takes over, and is promoted after 3 s",
                 users.ledger,
                 url=new.url,
                 seconds_from_promotion_to_50_writes=seconds,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psycopg2
 import pytest
 
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from tests.faults import report
 from tests.faults.conftest import Serve
 from tests.faults.servers import Postgres
@@ -151,7 +151,11 @@ def test_a_thousand_clients_stay_within_the_budget(
         time.sleep(5)
         after = resident(service)
     seen = {"MB before": before, "MB at most": most, "MB 5 s after": after, "slowest": slowest}
-    report.remark(f"1,000 clients: {shape}", seen | {"answers to a good client": dict(statuses)})
+    report.remark(
+        f"1,000 clients: {shape}",
+        seen | {"responses to the well-behaved client": dict(statuses)},
+        f"less than {CEILING:.0f} MB",
+    )
     assert set(statuses) - ({503} if shape.is_locked else set()) == {200, 201}
     assert slowest < 3
     assert most < CEILING

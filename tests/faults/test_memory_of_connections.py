@@ -131,6 +131,8 @@ def test_the_memory_of_a_connection_is_bounded_and_released(used: Service, left:
             pass
     after = resident(used) - before
     seen = {"bytes kept of each": int(kept), "bytes left of all": after}
-    report.remark(f"{CONNECTIONS} clients stay after {left}", seen)
+    report.remark(
+        f"{CONNECTIONS} clients stay connected after {left}", seen, "memory was freed afterwards"
+    )
     assert kept < PER_CONNECTION
     assert after < LEFT

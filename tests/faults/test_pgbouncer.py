@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import URL
 
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
 from tests.faults.pgbouncer import SERVERS, pgbouncer
@@ -46,7 +46,7 @@ def test_every_connection_behind_pgbouncer_is_killed(
         users.stop()
         assert service.stops() == 0
     assert killed > POOL
-    done = "through PgBouncer: every connection behind it killed, six times"
+    done = "every server connection is killed, six times"
     settle(done, users.ledger, killed=killed)
 
 
@@ -69,7 +69,11 @@ def test_a_locked_table_behind_pgbouncer(
         assert service.stops() == 0
     assert users.ledger.slowest < SLOWEST
     assert later.ledger.answers[503] == 0
-    settle("through PgBouncer: table locked until all have given up", users.ledger, left_waiting=0)
+    settle(
+        "the table is locked until all statements have timed out",
+        users.ledger,
+        statements_left_waiting=0,
+    )
 
 
 def test_a_frozen_server_behind_pgbouncer(
@@ -80,7 +84,7 @@ def test_a_frozen_server_behind_pgbouncer(
         time.sleep(1)
         seen = freeze(database.folder, users)
         assert service.stops() == 0
-    settle("through PgBouncer: Postgres frozen for 7 s (SIGSTOP)", users.ledger, **seen)
+    settle("Postgres is frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
 
 def test_titles_stay_utf_8_behind_pgbouncer_with_any_client_encoding(

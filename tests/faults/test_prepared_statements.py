@@ -128,8 +128,9 @@ def test_every_operation_works_while_server_connections_are_replaced(
     assert [each.failures for each in users] == [{}, {}]
     assert min(again["26000"], again["0A000"]) > 0
     report.remark(
-        f"through PgBouncer {tracking}: two server connections for two processes, both changing",
+        f"PgBouncer {tracking}: two processes share two server connections, which change",
         {"requests": sum(each.requests for each in users), **again},
+        "every request succeeded, once",
     )
 
 
@@ -153,6 +154,7 @@ def test_a_pooler_that_discards_all_turns_prepared_statements_off(
     assert not any(each.failures for each in users)
     assert again["26000"] < prepared.RECOVERIES + 2 * USERS + 1
     report.remark(
-        "through PgBouncer that discards all after each transaction: turned off",
+        "PgBouncer discards prepared statements after each transaction",
         {"requests": sum(each.requests for each in users), **again},
+        "prepared statements were turned off; every request succeeded",
     )

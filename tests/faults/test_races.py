@@ -73,7 +73,11 @@ def test_concurrent_updates_of_different_fields_all_take_effect(service: Service
         return held
 
     held = run(service, "dora", 3, work)
-    report.remark(f"three fields updated at once, {ROUNDS} times", {"all three held": held})
+    report.remark(
+        f"three clients each update a different field of one task, {ROUNDS} times",
+        {"rounds with all three updates": held},
+        "no update was lost",
+    )
     assert held == ROUNDS
 
 
@@ -118,8 +122,12 @@ def test_pages_neither_skip_nor_repeat_unchanged_tasks(service: Service) -> None
         return lists, sum(await asyncio.gather(*writing)), skipped, repeated
 
     lists, writes, skipped, repeated = run(service, "erin", 5, work)
-    seen = {"lists of 200": lists, "writes meanwhile": writes, "skipped": skipped}
-    report.remark("pages of 7 read while 4 clients write", seen | {"repeated": repeated})
+    seen = {"lists read": lists, "writes meanwhile": writes, "skipped": skipped}
+    report.remark(
+        "200 tasks are read in pages of 7 while 4 clients write",
+        seen | {"repeated": repeated},
+        "no task was skipped or repeated",
+    )
     assert (skipped, repeated) == (0, 0)
     assert writes > 100
 
@@ -154,7 +162,11 @@ def test_concurrent_operations_on_one_task_have_sensible_results(service: Servic
         return seen
 
     seen = run(service, "fay", 6, work)
-    report.remark(f"everything at once on one task, {ROUNDS} times", dict(sorted(seen.items())))
+    report.remark(
+        f"GET, PUT, PATCH and two DELETEs of one task at once, {ROUNDS} times",
+        dict(sorted(seen.items())),
+        "one DELETE succeeded each time",
+    )
 
 
 def test_concurrent_toggles_of_one_task_keep_parity(service: Service) -> None:
@@ -169,5 +181,9 @@ def test_concurrent_toggles_of_one_task_keep_parity(service: Service) -> None:
         return bool((await clients[0].ask("GET", path)).json["completed"])
 
     completed = run(service, "gail", 21, work)
-    report.remark("315 toggles of one task by 21 clients", {"completed": completed})
+    report.remark(
+        "21 clients toggle one task, 15 times each",
+        {"completed at the end": completed},
+        "no toggle was lost",
+    )
     assert completed is True

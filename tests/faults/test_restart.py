@@ -90,4 +90,4 @@ def test_without_an_overlap_nginx_returns_502_and_no_write_is_unreported(
     assert set(users.ledger.answers) == {200, 201, 502}
     counted = balance(users.ledger, database.url)
     assert counted["acknowledged"] == counted["found"] > 0
-    assert (counted["duplicated"], counted["unacknowledged, but there"]) == (0, 0)
+    assert (counted["duplicated"], counted["created without a 201"]) == (0, 0)

@@ -1,1 +1,1 @@
-"""The frontends that docs/better-auth.md builds: Vite's and Next.js's, and the client of both."""
+"""The frontends of docs/better-auth.md, with Vite and with Next.js, and the client of both."""

@@ -1,4 +1,4 @@
-"""Builds and runs a frontend in a fresh folder, step by step as docs/better-auth.md says."""
+"""Build and run a frontend in a new folder with the steps of docs/better-auth.md."""
 
 import os
 import re
@@ -16,8 +16,8 @@ from tests.parts.parts import FRONTENDS, need
 from tests.support.processes import free_port, until
 from tests.support.serving import SECRET
 
-# The page's commands. The packages come from the lock file of this folder, so the programs that
-# `npm create` and `npx` would download are among them.
+# The page's commands, without `npm create` and `npx`: the lock file of this folder already
+# includes the programs that those would download.
 CREATE = {
     "vite": "create-vite tasks-web --template react-ts --no-interactive",
     "next": "create-next-app tasks-web --empty --ts --app --no-tailwind --no-eslint --yes"
@@ -26,12 +26,12 @@ CREATE = {
 MIGRATE = "tsx --env-file=.env migrate.ts"
 SERVERS = {"vite": ["tsx --env-file=.env server.ts", "vite"], "next": ["next dev"]}
 SHOWN_PORTS = {"vite": "5173", "next": "3000"}
-AUTH_PORT = "3001"  # Better Auth's, beside Vite
+AUTH_PORT = "3001"  # of Better Auth's own server, with Vite
 QUIET = {"BETTER_AUTH_TELEMETRY": "0", "NEXT_TELEMETRY_DISABLED": "1", "CI": "true"}
 
 
 class App:
-    """A frontend of one framework in a folder of its own, on free ports."""
+    """A frontend in its own folder, on free ports."""
 
     def __init__(self, framework: str, folder: Path) -> None:
         self.framework = framework
@@ -47,7 +47,7 @@ class App:
         return f"http://localhost:{self.port}"
 
     def with_ports(self, text: str) -> str:
-        """Return what the page shows, with the free ports."""
+        """Return a text of the page with its ports replaced by the free ones."""
         return re.sub("|".join(self._ports), lambda shown: self._ports[shown[0]], text)
 
     def write(self, database_url: str, api_url: str) -> None:
@@ -72,7 +72,7 @@ class App:
         return [str(FRONTENDS / "node_modules/.bin" / program), *arguments]
 
     def run(self, command: str, folder: Path | None = None) -> None:
-        """Run a program of the packages to its end, which must be a success."""
+        """Run a program of the packages. It must succeed."""
         done = subprocess.run(
             self.command(command),
             cwd=folder or self.folder,
@@ -85,10 +85,10 @@ class App:
 
     @contextmanager
     def served(self) -> Iterator[None]:
-        """Run what the page starts, until the frontend and its Better Auth respond."""
+        """Run the servers, and wait until the frontend and its Better Auth respond."""
         with ExitStack() as stack:
             for command in SERVERS[self.framework]:
-                if command == "next dev":  # Next.js takes no port from a file
+                if command == "next dev":  # Next.js does not read its port from `.env`
                     command += f" --port {self.port}"
                 stack.enter_context(_running(self.command(command), self.folder))
             until(lambda: self._responds("/api/auth/ok") and self._responds("/"), self.framework)
@@ -102,7 +102,7 @@ class App:
 
 @contextmanager
 def app(framework: str) -> Iterator[App]:
-    """A folder for a frontend. It is below the packages, where Node looks for them."""
+    """Yield a frontend in a folder below `node_modules`' parent, where Node finds the packages."""
     need("Node.js", "Vite", "Next.js")
     with tempfile.TemporaryDirectory(dir=FRONTENDS, prefix=".app-") as folder:
         yield App(framework, Path(folder) / "tasks-web")

@@ -10,7 +10,7 @@ import { createTasks, TasksError } from "./tasks"
 const HOP_BY_HOP = ["connection", "content-length", "host", "keep-alive", "transfer-encoding"]
 const { SECRET = "", SERVICE_URL = "" } = process.env
 
-/** A response instead of the service's, or "lost": the service's response does not arrive. */
+/** A response in place of the service's, or "lost" to drop the service's response. */
 type Fault = { status: number; body?: string; headers?: Record<string, string> } | "lost"
 
 function jwt(user: string, seconds: number, secret = SECRET, others = {}): string {
@@ -38,7 +38,7 @@ const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, m
 
 let users = 0
 
-/** A client of a new user, what the proxy saw, and how many tokens were requested. */
+/** Makes a client of a new user. `seen` and `headers` are what the proxy received. */
 async function client(faults: Fault[] = [], tokens: ((user: string) => string)[] = []) {
   const user = `user ${process.pid}/${users++} é`
   const seen: string[] = []
@@ -103,7 +103,7 @@ describe("tasks.ts", { concurrency: true }, () => {
     await assert.rejects(tasks.remove(task.id), isError({ status: 404, code: "TASK_NOT_FOUND" }))
   })
 
-  test("says what is wrong with the input", async () => {
+  test("reports what is wrong with the input", async () => {
     const { tasks } = await client()
     await assert.rejects(tasks.create({ title: " " }), (error: TasksError) => {
       assert.deepEqual([error.status, error.code], [400, "VALIDATION_ERROR"])
@@ -130,7 +130,7 @@ describe("tasks.ts", { concurrency: true }, () => {
     assert.equal(requested.tokens, 1)
   })
 
-  test("keeps a token that does not say when it was issued", async () => {
+  test("keeps using a token without iat", async () => {
     const undated = (user: string) => jwt(user, 900, SECRET, { iat: undefined })
     const { tasks, requested } = await client([], [undated])
     for (let call = 0; call < 3; call++) await tasks.list()
@@ -151,7 +151,7 @@ describe("tasks.ts", { concurrency: true }, () => {
     assert.deepEqual([requested.tokens, seen.length], [2, 10])
   })
 
-  test("tries a refused token once again, and no more", async () => {
+  test("renews a refused token only once per call", async () => {
     const { tasks, seen } = await client([], [wrong, wrong, wrong])
     await assert.rejects(tasks.list(), isError({ status: 401, code: "INVALID_TOKEN" }))
     assert.equal(seen.length, 2)
@@ -166,7 +166,7 @@ describe("tasks.ts", { concurrency: true }, () => {
   })
 
   for (const fault of [{ status: 401 }, busy(503, "0"), "lost"] as const)
-    test(`stays one user's until it forgets the user: ${JSON.stringify(fault)}`, async () => {
+    test(`sends nothing as another user before forget(): ${JSON.stringify(fault)}`, async () => {
       const { tasks, seen } = await client([fault], [over, bob, bob])
       await assert.rejects(tasks.create({ title: "Hers" }), isOver)
       await assert.rejects(tasks.create({ title: "Hers too" }), isOver)
@@ -205,7 +205,7 @@ describe("tasks.ts", { concurrency: true }, () => {
   })
 
   for (const change of ["forget", "another login"])
-    test(`yields no page of the next user: ${change}`, async () => {
+    test(`does not continue pages() as the next user: ${change}`, async () => {
       const faults: Fault[] = []
       const { tasks, seen } = await client(faults, [good, bob])
       for (const title of ["a", "b"]) await tasks.create({ title })
@@ -218,7 +218,7 @@ describe("tasks.ts", { concurrency: true }, () => {
       assert.equal(seen.length - before, change === "forget" ? 0 : 1)
     })
 
-  test("says that nobody is logged in, or that the login can't be checked", async () => {
+  test("reports that nobody is logged in, or that the login can't be checked", async () => {
     const fail = (error: unknown) => createTasks({ url: SERVICE_URL, token: () => Promise.reject(error) })
     const noToken = createTasks({ url: SERVICE_URL, token: async () => "no token" })
     await Promise.all([
@@ -237,14 +237,14 @@ describe("tasks.ts", { concurrency: true }, () => {
     assert.ok(Date.now() - start >= 1000)
   })
 
-  test("gives up after two repetitions", async () => {
+  test("gives up after two retries", async () => {
     const { tasks, seen } = await client(Array.from({ length: 9 }, () => busy(429, "0")))
     const expected = { status: 429, code: "OVERLOADED", detail: "Try again.", retryAfter: 0 }
     await assert.rejects(tasks.list(), isError(expected))
     assert.equal(seen.length, 3)
   })
 
-  test("does not wait long, and does not repeat what can't succeed", async () => {
+  test("does not retry after a long Retry-After or an error that would recur", async () => {
     const { tasks, seen } = await client([busy(503, "31"), { status: 500, body: "<html>" }])
     await assert.rejects(tasks.list(), isError({ status: 503, retryAfter: 31 }))
     await assert.rejects(tasks.list(), isError({ status: 500, code: "HTTP_500", retryAfter: undefined }))
@@ -259,7 +259,7 @@ describe("tasks.ts", { concurrency: true }, () => {
     assert.equal(headers[0]?.["idempotency-key"], headers[1]?.["idempotency-key"])
   })
 
-  test("ticks and removes although the response is lost", async () => {
+  test("retries completing and removing when the response is lost", async () => {
     const faults: Fault[] = []
     const { tasks, seen } = await client(faults)
     const { id } = await tasks.create({ title: "x" })
@@ -270,7 +270,7 @@ describe("tasks.ts", { concurrency: true }, () => {
     assert.deepEqual(seen.slice(1), Array(2).fill(`PATCH /${id}/complete`).concat(Array(2).fill(`DELETE /${id}`)))
   })
 
-  test("knows a method in small letters, as fetch does", async () => {
+  test("accepts a method in lower case, as fetch does", async () => {
     const faults: Fault[] = []
     const { tasks, seen } = await client(faults)
     const { id } = await tasks.create({ title: "x" })
@@ -287,7 +287,7 @@ describe("tasks.ts", { concurrency: true }, () => {
     assert.equal(seen.length, 9)
   })
 
-  test("does not repeat a call that does harm twice", async () => {
+  test("does not retry a call that must not run twice", async () => {
     const faults: Fault[] = []
     const { tasks, seen } = await client(faults)
     const { id } = await tasks.create({ title: "x" })
@@ -334,7 +334,7 @@ describe("tasks.ts", { concurrency: true }, () => {
     assert.equal(seen.length, 1)
   })
 
-  test("does not begin a pause if its signal is aborted already", async () => {
+  test("does not start a pause if its signal is already aborted", async () => {
     const user = new AbortController()
     const { tasks } = await client([], [() => (user.abort(), fails(503)())])
     const call = tasks.list({}, { signal: user.signal })
@@ -363,7 +363,7 @@ describe("Several tasks", () => {
     assert.deepEqual(await tasks.stats(), { total: 0, pending: 0, completed: 0 })
   })
 
-  test("are not asked for again by a client without retries", async () => {
+  test("are requested only once by a client without retries", async () => {
     const { url, seen, token } = await client([{ status: 503 }])
     await assert.rejects(createTasks({ url, token, retries: 0 }).stats(), { status: 503 })
     assert.deepEqual(seen, ["GET /stats"])

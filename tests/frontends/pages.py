@@ -1,4 +1,4 @@
-"""What docs/better-auth.md and docs/typescript-client.md show: files, settings and places."""
+"""The files and settings in docs/better-auth.md and docs/typescript-client.md, and their paths."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ FOLDER = ROOT / "docs/frontend"
 PAGES = [ROOT / "docs/better-auth.md", ROOT / "docs/typescript-client.md"]
 TEXT = "\n".join(page.read_text() for page in PAGES)
 
-# A block that is a file has its name behind the language.
+# A code block of a file has the file's name after the language.
 BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.M | re.S)
 ROW = re.compile(r"^\| \[`(.+?)`\]\(.+?\) \| (.*?) ?\| (.*?) ?\|$", re.M)
 
@@ -20,7 +20,7 @@ def blocks() -> dict[str, str]:
 
 
 def places(framework: str) -> dict[str, Path]:
-    """Return where each file goes in the frontend of `framework`, "vite" or "next"."""
+    """Return the path of each file in the frontend of `framework`, "vite" or "next"."""
     column = 1 if framework == "vite" else 2
     cells = {row[0]: row[column].strip("`") for row in ROW.findall(TEXT)}
     return {name: Path(place) for name, place in cells.items() if place}

@@ -1,4 +1,4 @@
-"""The frontends of the pages in a browser, with the service and one Postgres for both."""
+"""The documented frontends in a browser, with the service and a Postgres that they share."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,18 +16,18 @@ from tests.support.processes import free_port, started
 
 pytestmark = pytest.mark.parts
 
-PAGE = 20  # tasks of a page of App.tsx
+PAGE = 20  # tasks that App.tsx loads at once
 EMAIL, PASSWORD = "alice@example.com", "correct horse"
 
 
 class Frontend(NamedTuple):
-    """A frontend that runs, and the URL of the database that it shares with the service."""
+    """A running frontend, and the URL of the database that it shares with the service."""
 
     app: App
     database_url: str
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Change the tasks as another device would."""
+        """Run a statement, for example to change tasks as another device would."""
         with (
             closing(psycopg2.connect(self.database_url)) as connection,
             connection,
@@ -39,7 +39,7 @@ class Frontend(NamedTuple):
 
 @contextmanager
 def running(framework: str, data: Path) -> Iterator[Frontend]:
-    """Take the page's steps: the service, the frontend, its `.env`, the tables, the servers."""
+    """Follow the page: start the service, create the frontend and the tables, start the servers."""
     with app(framework) as frontend:
         shown = blocks()["service.env"].splitlines()
         settings = {name.lower(): value for name, value in (line.split("=") for line in shown)}
@@ -116,8 +116,8 @@ def test_a_user_signs_up_and_works_on_tasks(frontend: Frontend, browser: Any) ->
     page.route("**/tasks/*", lambda route: held.append(route), times=1)
     title.fill("Buy soy milk")
     with page.expect_request("**/tasks/*"):
-        tick.press("Space")  # leaves the title, which saves it
-    assert not tick.is_checked()  # before the response, and sent after it
+        tick.press("Space")  # moves the focus from the title, which saves it
+    assert not tick.is_checked()  # shown at once, but sent only after the title's response
     with page.expect_response("**/complete"):
         held[0].continue_()
     assert frontend.sql("SELECT title, completed FROM tasks") == [("Buy soy milk", False)]
@@ -144,7 +144,7 @@ def test_a_user_signs_up_and_works_on_tasks(frontend: Frontend, browser: Any) ->
     page.context.close()
 
 
-def test_a_list_grows_as_the_user_scrolls_and_a_refused_tick_is_taken_back(
+def test_a_list_grows_as_the_user_scrolls_and_a_refused_tick_is_undone(
     frontend: Frontend, browser: Any
 ) -> None:
     page = browser.new_page()

@@ -1,4 +1,4 @@
-"""tasks.ts against the service, in Node: tokens, retries, errors and pages."""
+"""tasks.ts in Node with the real service: tokens, retries, errors and pages."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from tests.support.serving import SECRET
 
 pytestmark = pytest.mark.parts
 
-# A login of our own in place of Better Auth's client. The tests make their clients themselves.
+# Replaces the module with Better Auth's client. The tests pass `url` and `token` to `createTasks`.
 LOGIN = "export const apiUrl = ''\nexport const token = async () => ''\n"
 
 
@@ -41,7 +41,7 @@ def run(folder: Path, *command: str, **variables: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_client_renews_tokens_and_repeats_only_what_may_be_repeated(
+def test_the_client_renews_tokens_and_retries_only_safe_requests(
     folder: Path, base_url: str
 ) -> None:
     command = ("node", "--import", "tsx", "--test", "client.test.ts")

@@ -1,4 +1,4 @@
-"""The pages show the files that the tests run. This needs no Node."""
+"""The pages show exactly the files that the other tests run. Node is not needed here."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.parts.parts import BETTER_AUTH, FRONTENDS
 COPYING = re.compile(r"^```sh\n((?:mkdir|cp) .*?)^```$", re.M | re.S)
 
 
-def test_the_pages_show_every_file_as_it_is() -> None:
+def test_the_pages_show_every_file_unchanged() -> None:
     files = {
         str(path.relative_to(FOLDER)): path.read_text()
         for path in FOLDER.rglob("*.ts*")
@@ -30,8 +30,8 @@ def test_every_file_has_a_place_in_a_frontend() -> None:
 
 
 @pytest.mark.parametrize("framework", ["vite", "next"])
-def test_the_commands_copy_every_file_to_its_place(framework: str, tmp_path: Path) -> None:
-    """The templates have the folders `src` and `app`."""
+def test_the_commands_copy_every_file_to_its_path(framework: str, tmp_path: Path) -> None:
+    """The folder `src` or `app` exists already, as it does in the framework's template."""
     (tmp_path / {"vite": "src", "next": "app"}[framework]).mkdir()
     [block] = [text for text in COPYING.findall(TEXT) if f"/{framework}/" in text]
     script = block.replace("../tasks-web", str(tmp_path))
@@ -42,18 +42,18 @@ def test_the_commands_copy_every_file_to_its_place(framework: str, tmp_path: Pat
     }
 
 
-def test_the_page_names_the_version_that_is_tested() -> None:
+def test_the_page_names_the_tested_version_of_better_auth() -> None:
     for folder in (BETTER_AUTH, FRONTENDS):
         manifest = json.loads((folder / "package.json").read_text())
         assert f"| Better Auth | {manifest['dependencies']['better-auth']} |" in TEXT
 
 
 @pytest.mark.parametrize("folder", [BETTER_AUTH, FRONTENDS])
-def test_the_lock_names_no_registry(folder: Path) -> None:
+def test_the_lock_file_names_no_registry(folder: Path) -> None:
     assert '"resolved"' not in (folder / "package-lock.json").read_text()
 
 
-def test_the_browser_tests_take_the_steps_of_the_page() -> None:
+def test_the_browser_tests_run_the_commands_of_the_page() -> None:
     vite = CREATE["vite"].replace("create-vite tasks-web", "npm create vite@latest tasks-web --")
     followed = CREATE["next"].removesuffix(" --skip-install --disable-git")
     following = followed.replace("create-next-app", "npx create-next-app@latest")
@@ -67,7 +67,7 @@ def test_the_example_has_the_client_of_the_page() -> None:
 
 
 def test_the_page_deletes_an_account_as_the_example_does() -> None:
-    """The tests of the example delete an account, so what the page shows is tried."""
+    """The tests of the example delete an account, so they cover the code on the page too."""
     auth = ROOT / "examples/auth"
     section = TEXT.partition("## When a user deletes the account\n")[2].partition("\n## ")[0]
     file, *parts = re.findall(r"^```ts\n(.*?)^```$", section, re.M | re.S)

@@ -1,4 +1,4 @@
-"""The MCP server over HTTP in a thread of the tests, and the SDK's client."""
+"""The MCP server over HTTP in a thread, and the SDK's client for both transports."""
 
 import asyncio
 import socket
@@ -24,14 +24,14 @@ from tests.support.serving import SECRET
 from tokens.verifier import make_token
 
 ISSUER = "https://app.example.com/api/auth"
-ERAS = ("legacy", "2026-07-28")  # the handshake of 2025, and the protocol without one
+ERAS = ("legacy", "2026-07-28")  # the protocol of 2025 with a handshake, and the one without
 
 Value = TypeVar("Value")
 
 
 @contextmanager
 def http_server(api: str, port: int = 0, **settings: Any) -> Iterator[str]:
-    """Serve MCP for the API at `api`, and yield the URL."""
+    """Run an MCP server for the API at `api`, and yield its URL."""
 
     def app_at(url: str) -> ASGIApp:
         values = {"tasks_api_url": api, "mcp_url": f"{url}/mcp", "mcp_issuer": ISSUER, **settings}
@@ -43,7 +43,7 @@ def http_server(api: str, port: int = 0, **settings: Any) -> Iterator[str]:
 
 @contextmanager
 def serving_asgi(app_at: Callable[[str], ASGIApp], port: int = 0) -> Iterator[str]:
-    """Serve the application for a base URL, by default on a free port, in a thread of its own."""
+    """Serve an ASGI application in a thread, by default on a free port, and yield its base URL."""
     listener = socket.create_server(("127.0.0.1", port))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(app_at(url), log_config=None))
@@ -84,7 +84,7 @@ def token_of(user_id: str, **claims: Any) -> str:
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """Call a tool that succeeds, and return its structured result."""
+    """Call a tool, check that it succeeds, and return its structured result."""
     result = await client.call_tool(tool, arguments)
     assert isinstance(result, CallToolResult)
     assert not result.is_error, text_of(result)
@@ -94,7 +94,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 
 async def error_of(client: Client, tool: str, **arguments: Any) -> str:
-    """Call a tool that fails, and return what the assistant reads."""
+    """Call a tool, check that it fails, and return the text that the assistant reads."""
     result = await client.call_tool(tool, arguments)
     assert isinstance(result, CallToolResult)
     assert result.is_error

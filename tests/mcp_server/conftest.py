@@ -1,4 +1,4 @@
-"""What the tests of the MCP server share."""
+"""The fixture that the tests of the MCP server share."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.mcp_server.clients import http_server
 
 @pytest.fixture(scope="session")
 def mcp_url(base_url: str) -> Iterator[str]:
-    """The MCP server over HTTP, in front of the service that most tests share."""
+    """The URL of an MCP server for the service that most tests share."""
     with http_server(base_url) as url:
         yield url

@@ -1,4 +1,4 @@
-"""A proxy before the real API, which refuses requests, loses responses and sets cookies."""
+"""A proxy in front of the real API that refuses requests, loses responses and sets cookies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ BUSY = {"detail": "The gateway is busy.", "code": "OVERLOADED"}
 
 
 class Gateway:
-    """Forwards to `api`. `requests` are those that arrived, oldest first."""
+    """A proxy that forwards to `api`. `requests` holds the requests received, oldest first."""
 
     def __init__(self, api: str) -> None:
         self.requests: list[Request] = []
         self.refusals: list[tuple[int, str]] = []  # status and Retry-After of the next responses
-        self.losses = 0  # how many of the next requests are forwarded without a response
+        self.losses = 0  # how many of the next responses are lost
         self.cookie: str | None = None
         self.url = ""
         self._api = api

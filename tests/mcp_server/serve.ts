@@ -1,4 +1,4 @@
-// Makes the tables of auth.ts, and serves it with the two paths that a proxy would pass on.
+// Creates the tables of auth.ts, and serves every path that a proxy would pass on to Better Auth.
 import { createServer } from "node:http"
 import { getMigrations } from "better-auth/db/migration"
 import { toNodeHandler } from "better-auth/node"

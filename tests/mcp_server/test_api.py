@@ -1,4 +1,4 @@
-"""Retries, and what the API and a proxy before it may do."""
+"""Retries, and responses of the API, or of a proxy in front of it, that go wrong."""
 
 import time
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ async def request(url: str, user_id: str, *arguments: Any, **others: Any) -> Any
         return await TasksApi(http, caller).request(*arguments, **others)
 
 
-def test_a_request_is_repeated_when_the_api_says_so(before: Gateway, alice: str) -> None:
+def test_a_429_or_503_is_retried_once_retry_after_has_passed(before: Gateway, alice: str) -> None:
     before.refusals = [(429, "0"), (503, "1")]
     began = time.monotonic()
     assert run(lambda: request(before.url, alice, "GET"))["count"] == 0
@@ -44,21 +44,21 @@ def test_a_request_is_repeated_when_the_api_says_so(before: Gateway, alice: str)
     assert len(before.requests) == 3
 
 
-def test_nobody_waits_longer_than_the_limit(before: Gateway, alice: str) -> None:
+def test_a_long_retry_after_is_an_error_at_once(before: Gateway, alice: str) -> None:
     before.refusals = [(503, "3600")]
     with pytest.raises(Exception, match=r"is busy\. Wait 3600 s before"):
         run(lambda: request(before.url, alice, "GET"))
     assert len(before.requests) == 1
 
 
-def test_attempts_are_bounded(before: Gateway, alice: str) -> None:
+def test_the_number_of_attempts_is_limited(before: Gateway, alice: str) -> None:
     before.refusals = [(429, "0")] * (api.ATTEMPTS + 1)
     with pytest.raises(Exception, match="The gateway is busy"):
         run(lambda: request(before.url, alice, "GET"))
     assert len(before.requests) == api.ATTEMPTS
 
 
-def test_a_creation_whose_response_is_lost_makes_one_task(
+def test_a_creation_whose_response_is_lost_creates_one_task(
     before: Gateway, client: httpx.Client, alice: str
 ) -> None:
     before.losses = 1
@@ -67,7 +67,7 @@ def test_a_creation_whose_response_is_lost_makes_one_task(
     assert client.get(f"/api/{alice}/tasks").json()["tasks"] == [made]
 
 
-def test_two_creations_make_two_tasks(before: Gateway, client: httpx.Client, alice: str) -> None:
+def test_two_creations_create_two_tasks(before: Gateway, client: httpx.Client, alice: str) -> None:
     for _ in range(2):
         run(lambda: request(before.url, alice, "POST", body={"title": "Buy milk"}))
     assert client.get(f"/api/{alice}/tasks").json()["count"] == 2
@@ -81,12 +81,12 @@ def test_a_deletion_whose_response_is_lost_succeeds(
     assert len(before.requests) == 2
 
 
-def test_a_deletion_of_no_task_fails(before: Gateway, alice: str) -> None:
+def test_deleting_a_task_that_does_not_exist_fails(before: Gateway, alice: str) -> None:
     with pytest.raises(Exception, match="There is no such task"):
         run(lambda: request(before.url, alice, "DELETE", f"/{2**62}"))
 
 
-def test_a_request_whose_effect_would_be_counted_twice_is_sent_once(
+def test_a_request_with_once_is_not_sent_again_after_a_lost_response(
     before: Gateway, alice: str
 ) -> None:
     before.losses = 1
@@ -98,18 +98,18 @@ def test_a_request_whose_effect_would_be_counted_twice_is_sent_once(
     assert len(before.requests) == 1 + 2
 
 
-def test_an_api_that_is_down_is_said_so(alice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_api_is_reported(alice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "PAUSE", 0.05)
     with pytest.raises(Exception, match="can't be reached"):
         run(lambda: request("http://127.0.0.1:9", alice, "GET"))
 
 
-def test_a_user_id_is_one_part_of_the_path(before: Gateway) -> None:
+def test_a_user_id_is_encoded_as_one_part_of_the_path(before: Gateway) -> None:
     strange = "a/../b?c#d é"
     assert run(lambda: request(before.url, strange, "GET"))["count"] == 0
 
 
-def test_a_cookie_of_a_proxy_is_not_kept(before: Gateway, alice: str, bob: str) -> None:
+def test_a_proxys_cookie_is_not_sent_back(before: Gateway, alice: str, bob: str) -> None:
     before.cookie = "session=of-alice; Path=/"
 
     async def both() -> None:
@@ -123,13 +123,13 @@ def test_a_cookie_of_a_proxy_is_not_kept(before: Gateway, alice: str, bob: str) 
     assert [each.headers.get("cookie") for each in before.requests] == [None, None]
 
 
-def test_an_address_that_is_not_the_apis_is_said_so(alice: str) -> None:
+def test_an_address_that_is_not_the_api_is_reported(alice: str) -> None:
     page = PlainTextResponse("<title>Welcome</title>")
     with serving_asgi(lambda url: page) as url, pytest.raises(Exception, match="TASKS_API_URL"):
         run(lambda: request(url, alice, "GET"))
 
 
-def test_a_page_that_is_not_the_apis_is_an_error(before: Gateway, alice: str) -> None:
+def test_a_response_that_is_not_from_the_api_is_an_error(before: Gateway, alice: str) -> None:
     async def session() -> str:
         async with over_http(url, token_of(alice)) as client:
             return await error_of(client, "list_tasks")

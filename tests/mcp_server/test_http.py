@@ -1,4 +1,4 @@
-"""The HTTP transport: who is let in, and that no call is another user's."""
+"""The HTTP transport: which requests are accepted, and that every call acts as its own user."""
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ def test_without_a_token_the_client_learns_where_to_sign_in(mcp_url: str) -> Non
         (token_of("alice", exp=int(time.time()) - 60), "The token has expired; log in again."),
     ],
 )
-def test_a_token_that_cannot_be_good_is_refused_at_once(
+def test_a_token_that_cannot_be_valid_is_refused_before_the_api_is_called(
     mcp_url: str, token: str, reason: str
 ) -> None:
     response = post(mcp_url, **bearer(token))
@@ -67,15 +67,15 @@ def test_a_token_that_cannot_be_good_is_refused_at_once(
     assert "resource_metadata=" in response.headers["WWW-Authenticate"]
 
 
-def test_two_tokens_are_refused(mcp_url: str, alice: str, bob: str) -> None:
+def test_a_request_with_two_tokens_is_refused(mcp_url: str, alice: str, bob: str) -> None:
     both = [("Authorization", f"Bearer {token_of(each)}") for each in (alice, bob)]
     response = httpx.post(mcp_url, json=PING, headers=[*ACCEPT.items(), *both])
     assert response.status_code == 401
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_a_token_that_the_api_refuses_is_a_401_too(mcp_url: str, alice: str, era: str) -> None:
-    """Its signature is wrong, so that only the API finds out."""
+def test_a_token_that_the_api_refuses_gets_a_401(mcp_url: str, alice: str, era: str) -> None:
+    """Only its signature is wrong, which the MCP server does not check."""
     headers = bearer(token_of(alice)[:-4] + "AAAA")
     message = dict(TOOL)
     if era != "legacy":
@@ -101,14 +101,14 @@ def test_a_token_that_the_api_refuses_is_a_401_too(mcp_url: str, alice: str, era
         ({"Origin": "http://localhost:6274"}, 200),
     ],
 )
-def test_a_page_of_another_site_gets_nothing(
+def test_requests_from_pages_of_other_sites_are_refused(
     mcp_url: str, alice: str, headers: dict[str, str], status: int
 ) -> None:
     assert post(mcp_url, **bearer(token_of(alice)), **headers).status_code == status
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PUT"])
-def test_no_other_method_keeps_a_connection(mcp_url: str, alice: str, method: str) -> None:
+def test_every_method_except_post_is_refused(mcp_url: str, alice: str, method: str) -> None:
     headers = {**ACCEPT, **bearer(token_of(alice))}
     response = httpx.request(method, mcp_url, headers=headers, timeout=5)
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
@@ -120,10 +120,10 @@ def test_a_body_over_64_kib_is_refused(mcp_url: str, alice: str) -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_interleaved_users_have_their_own_tasks(
+def test_concurrent_users_see_only_their_own_tasks(
     mcp_url: str, alice: str, bob: str, era: str
 ) -> None:
-    """Four connections of two users at once, ten calls each."""
+    """Two users have two connections each, and make ten calls on each at the same time."""
 
     async def work(user: str, number: int) -> None:
         async with over_http(mcp_url, token_of(user), era) as client:
@@ -141,7 +141,7 @@ def test_interleaved_users_have_their_own_tasks(
     assert page["count"] == 10
 
 
-def test_a_token_of_the_operator_is_never_used(
+def test_the_operators_token_is_never_used_over_http(
     base_url: str, alice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TASKS_TOKEN", token_of(alice))
@@ -149,10 +149,10 @@ def test_a_token_of_the_operator_is_never_used(
         assert post(url, TOOL).status_code == 401
 
 
-def test_no_token_and_nothing_that_is_searched_for_is_logged(
+def test_neither_tokens_nor_arguments_are_logged(
     mcp_url: str, alice: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)  # the client of the tests logs more
+    caplog.set_level(logging.INFO)  # at DEBUG, the client of this test would log more
     token = token_of(alice)
 
     async def session() -> None:

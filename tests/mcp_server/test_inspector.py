@@ -1,4 +1,4 @@
-"""The command line of the MCP inspector, over both transports."""
+"""The command line of the MCP inspector as a client of the server, over both transports."""
 
 import json
 import os

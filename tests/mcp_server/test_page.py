@@ -1,4 +1,4 @@
-"""What docs/assistants.md shows is true."""
+"""The configurations, the session and the versions in docs/assistants.md are correct."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ def test_the_block_for_stdio_starts_a_server(base_url: str, alice: str) -> None:
     need("uv")
     shown = configuration("stdio", token_of(alice))
     arguments = [str(ROOT) if each.startswith("/path/to") else each for each in shown["args"]]
-    # `--no-sync` keeps the environment of the tests, which has the extra.
+    # `--no-sync` keeps uv from changing the environment of the tests, which has the extra already.
     command = {"command": shown["command"], "args": ["run", "--no-sync", *arguments[1:]]}
     variables = environment(**shown["env"]) | {"TASKS_API_URL": base_url}
 
@@ -37,7 +37,7 @@ def test_the_block_for_stdio_starts_a_server(base_url: str, alice: str) -> None:
     assert run(used)["title"] == "Buy milk"
 
 
-def test_the_block_for_http_reaches_a_server(mcp_url: str, alice: str) -> None:
+def test_the_block_for_http_connects_to_a_server(mcp_url: str, alice: str) -> None:
     shown = configuration("http", token_of(alice))
     assert (shown["type"], shown["url"]) == ("http", HttpSettings.model_fields["mcp_url"].default)
 
@@ -51,11 +51,11 @@ def test_the_block_for_http_reaches_a_server(mcp_url: str, alice: str) -> None:
     assert run(used)["title"] == "Buy milk"
 
 
-def test_every_json_block_is_one_of_these() -> None:
+def test_both_json_blocks_are_tested_here() -> None:
     assert len(re.findall(r"^```json [a-z]", TEXT, re.M)) == 2
 
 
-def test_the_session_of_the_page_is_what_the_command_prints(
+def test_the_session_on_the_page_is_what_the_command_prints(
     mcp_url: str, alice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def printed() -> None:
@@ -69,18 +69,18 @@ def test_the_session_of_the_page_is_what_the_command_prints(
 
 
 def shape(text: str) -> Iterator[str]:
-    """Yield the lines without what differs from one run to the next: ids and times."""
+    """Yield the lines without ids and times, which differ from one run to the next."""
     for line in text.strip().splitlines():
         without_times = re.sub(r'"\d{4}-\d{2}-\d{2}T[\d:.]+Z"', "TIME", line)
         yield re.sub(r'("(?:task_)?id": )\d+', r"\1ID", without_times)
 
 
-def test_the_page_names_the_version_of_the_plugin_that_is_tested() -> None:
+def test_the_page_names_the_tested_version_of_the_plugin() -> None:
     manifest = json.loads((ASSISTANTS / "package.json").read_text())["dependencies"]
     names = ("@better-auth/mcp", "better-auth", "@better-auth/core")
     assert {manifest[name] for name in names} == {"1.7.5"}
-    assert "`@better-auth/mcp` 1.7.5 wants" in TEXT
+    assert "`@better-auth/mcp` 1.7.5 requires" in TEXT
 
 
-def test_the_lock_of_these_packages_names_no_registry() -> None:
+def test_the_lock_file_of_these_packages_names_no_registry() -> None:
     assert '"resolved"' not in (ASSISTANTS / "package-lock.json").read_text()

@@ -1,4 +1,4 @@
-"""The MCP server imports nothing of the service, and agrees with it on the contract."""
+"""The MCP server imports nothing of the service, but has the same fields, limits and version."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def loaded_by(module: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
-def test_the_mcp_server_imports_nothing_of_the_service_nor_of_its_database() -> None:
+def test_the_mcp_server_imports_neither_the_service_nor_a_database_driver() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"mcp_server"}
     service = packages | {path.stem for path in ROOT.glob("*.py")}
     drivers = {"fastapi", "psycopg2", "sqlalchemy", "sqlmodel", "jose"}
@@ -43,11 +43,13 @@ SCHEMAS = app.openapi()["components"]["schemas"]
     ("result", "schema"),
     [(Task, "TaskResponse"), (TaskPage, "TaskListResponse"), (Stats, "TaskStatsResponse")],
 )
-def test_the_results_are_parts_of_the_apis_responses(result: type[Result], schema: str) -> None:
+def test_every_field_of_a_result_is_a_field_of_the_apis_response(
+    result: type[Result], schema: str
+) -> None:
     assert set(result.model_fields) <= set(SCHEMAS[schema]["properties"])
 
 
-def test_the_version_is_the_services() -> None:
+def test_the_version_is_that_of_the_service() -> None:
     assert app.version == VERSION
 
 
@@ -63,7 +65,7 @@ def tools(mcp_url: str, alice: str) -> dict[str, Tool]:
 @pytest.mark.parametrize(
     ("tool", "schema"), [("add_task", "TaskCreate"), ("update_task", "TaskUpdate")]
 )
-def test_the_limits_of_arguments_are_the_apis(
+def test_the_limits_of_arguments_are_those_of_the_api(
     tools: dict[str, Tool], tool: str, schema: str
 ) -> None:
     for field in ("title", "description"):
@@ -72,7 +74,7 @@ def test_the_limits_of_arguments_are_the_apis(
 
 
 def _lengths(schema: dict[str, Any]) -> list[int]:
-    """The maxLength of a schema, wherever in it."""
+    """Return every maxLength of a schema, including those inside `anyOf`."""
     found = [schema["maxLength"]] if "maxLength" in schema else []
     return found + [length for part in schema.get("anyOf", ()) for length in _lengths(part)]
 
@@ -83,7 +85,9 @@ SETS = (False, False, True)
 OVERWRITES = (False, True, True)
 
 
-def test_each_tool_says_what_it_does(tools: dict[str, Tool]) -> None:
+def test_every_tool_has_the_right_hints_and_describes_its_parameters(
+    tools: dict[str, Tool],
+) -> None:
     hints = {}
     for name, tool in tools.items():
         given = tool.annotations

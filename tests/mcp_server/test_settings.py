@@ -1,4 +1,4 @@
-"""A wrong setting ends the process with one sentence, which never holds the token."""
+"""A wrong setting ends the process with one sentence, which never contains the token."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_a_wrong_setting_is_said_in_one_sentence(
+def test_a_wrong_setting_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, kind: type[ApiSettings], values: dict[str, Any], sentence: str
 ) -> None:
     for name, value in values.items():
@@ -65,7 +65,7 @@ def test_a_wrong_setting_is_said_in_one_sentence(
         ({"MCP_ISSUER": " https://id.example.com "}, "https://id.example.com"),
     ],
 )
-def test_the_issuer_is_that_of_better_auths_plugins(
+def test_the_issuer_is_the_url_that_better_auth_uses(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, str], issuer: str
 ) -> None:
     for name, value in values.items():
@@ -73,13 +73,13 @@ def test_the_issuer_is_that_of_better_auths_plugins(
     assert read(HttpSettings).issuer == issuer
 
 
-def test_an_unknown_argument_is_answered_by_the_usage() -> None:
+def test_an_unknown_argument_prints_the_usage() -> None:
     with pytest.raises(SystemExit, match="Usage"):
         main(["sse"])
 
 
 @pytest.mark.parametrize("prefix", ["Bearer ", "bearer  "])
-def test_a_token_may_be_copied_with_the_word_before_it(
+def test_a_token_may_have_the_word_bearer_before_it(
     monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
     monkeypatch.setenv("TASKS_TOKEN", prefix + token_of("alice"))

@@ -1,4 +1,4 @@
-"""Signing in with Better Auth's MCP plugin, from the first 401 to a call of a tool."""
+"""Signing in with Better Auth's MCP plugin, from the first 401 to a tool call."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ CALLBACK = "http://127.0.0.1:8123/callback"
 
 
 def place(folder: Path) -> None:
-    """Put the file of the page into a folder, with what serves it."""
+    """Copy the documented auth.ts into a folder, with the files that are needed to serve it."""
     (folder / "auth.ts").write_text(BLOCKS["auth.ts"])
     for name in ("serve.ts", "package.json", "tsconfig.json"):
         (folder / name).write_text((ASSISTANTS / name).read_text())
@@ -48,7 +48,7 @@ def place(folder: Path) -> None:
 
 @contextmanager
 def better_auth(database: URL, folder: Path, mcp_url: str) -> Iterator[str]:
-    """The frontend of the page, whose pages for login and consent the test plays."""
+    """Run the documented frontend. `Browser` takes the place of its login and consent pages."""
     place(folder)
     url = f"http://127.0.0.1:{free_port()}"
     environment = {
@@ -75,7 +75,7 @@ def better_auth(database: URL, folder: Path, mcp_url: str) -> Iterator[str]:
 
 
 class Storage:
-    """What an assistant keeps."""
+    """The tokens and the client registration that an assistant stores."""
 
     tokens: OAuthToken | None = None
     client: OAuthClientInformationFull | None = None
@@ -94,7 +94,7 @@ class Storage:
 
 
 class Browser:
-    """A user who is signed in to the frontend, and agrees to what the assistant asks for."""
+    """The browser of a user who is signed in to the frontend and consents to every request."""
 
     def __init__(self, http: httpx.Client, name: str) -> None:
         self._http = http
@@ -138,7 +138,7 @@ def claims(token: str) -> dict[str, Any]:
 
 
 class Setting(NamedTuple):
-    """Better Auth, the service and the MCP server, and alice in her browser."""
+    """Running servers (Better Auth, the service and the MCP server) and alice's browser."""
 
     frontend: str
     mcp_url: str
@@ -147,7 +147,7 @@ class Setting(NamedTuple):
     alice: Browser
 
     def add_task(self, storage: Storage) -> dict[str, Any]:
-        """Add a task as an assistant that keeps `storage`."""
+        """Add a task as an assistant with this storage."""
 
         auth = assistant(self.mcp_url, storage, self.alice)
 
@@ -161,7 +161,7 @@ class Setting(NamedTuple):
         return run(session)
 
     def status(self, token: str) -> tuple[int, int]:
-        """What the MCP server and the API say to a token."""
+        """Return the statuses with which the MCP server and the API respond to a token."""
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
         message |= {"params": {"name": "task_stats", "arguments": {}}}
@@ -188,7 +188,7 @@ def setting(postgres: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def storage(setting: Setting) -> Storage:
-    """What an assistant keeps that has signed alice in."""
+    """The storage of an assistant that has signed alice in."""
     storage = Storage()
     setting.add_task(storage)
     return storage
@@ -208,7 +208,7 @@ def test_an_assistant_registers_itself_and_signs_the_user_in(
     assert setting.status(storage.tokens.access_token) == (200, 200)
 
 
-def test_the_frontends_own_tokens_stay_good(setting: Setting) -> None:
+def test_the_frontends_own_tokens_stay_valid(setting: Setting) -> None:
     token = setting.http.get("/api/auth/token").json()["token"]
     assert setting.status(token) == (200, 200)
 
@@ -216,7 +216,7 @@ def test_the_frontends_own_tokens_stay_good(setting: Setting) -> None:
 def test_an_assistant_whose_token_the_api_refuses_signs_the_user_in_again(
     setting: Setting, storage: Storage
 ) -> None:
-    """The signature is wrong, which only the API finds out, during the call."""
+    """The token's signature is wrong. Only the API checks it, during the call."""
     assert storage.tokens is not None
     good = storage.tokens
     bad = good.access_token[:-8] + "AAAAAAAA"
@@ -225,7 +225,7 @@ def test_an_assistant_whose_token_the_api_refuses_signs_the_user_in_again(
     assert storage.tokens.access_token not in (good.access_token, bad)
 
 
-def test_a_refresh_token_gets_another_token(setting: Setting, storage: Storage) -> None:
+def test_a_refresh_token_is_exchanged_for_a_new_token(setting: Setting, storage: Storage) -> None:
     assert storage.client is not None
     assert storage.tokens is not None
     fields = {
@@ -241,7 +241,7 @@ def test_a_refresh_token_gets_another_token(setting: Setting, storage: Storage) 
     assert setting.status(response.json()["id_token"]) == (401, 401)
 
 
-def test_an_assistant_that_names_no_resource_gets_a_token_that_is_no_jwt(
+def test_without_a_resource_an_assistant_gets_an_opaque_token_which_is_refused(
     setting: Setting, storage: Storage
 ) -> None:
     assert storage.client is not None
@@ -274,7 +274,7 @@ def test_an_assistant_that_names_no_resource_gets_a_token_that_is_no_jwt(
 
 
 def settings_of_the_page(frontend: str, mcp_url: str) -> dict[str, Any]:
-    """The service's settings as the page shows them, with the addresses of this test."""
+    """Return the documented settings of the service, with the addresses of this test."""
     text = BLOCKS["service"].replace("https://mcp.example.com/mcp", mcp_url)
     lines = text.replace("https://app.example.com", frontend).splitlines()
     settings = dict(line.split("=", 1) for line in lines)
@@ -282,7 +282,7 @@ def settings_of_the_page(frontend: str, mcp_url: str) -> dict[str, Any]:
     return {**named, "better_auth_secret": None}
 
 
-def test_the_documented_file_is_sound_typescript(tmp_path: Path) -> None:
+def test_the_documented_file_compiles(tmp_path: Path) -> None:
     need("Node.js", "Better Auth MCP plugin")
     place(tmp_path)
     done = subprocess.run(["node_modules/.bin/tsc"], cwd=tmp_path, capture_output=True, text=True)

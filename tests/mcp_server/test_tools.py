@@ -1,4 +1,4 @@
-"""Every tool against the real service, over both transports, by the SDK's client."""
+"""Every tool with the real service, called by the SDK's client over both transports."""
 
 import time
 from contextlib import AbstractAsyncContextManager
@@ -19,14 +19,14 @@ EXPIRED = "The token has expired; log in again. Ask the user to sign in again or
 def connect(
     request: pytest.FixtureRequest, base_url: str, mcp_url: str, alice: str
 ) -> AbstractAsyncContextManager[Client]:
-    """Alice's client, over one transport."""
+    """Alice's client over each transport."""
     transport, mode = request.param
     if transport == "http":
         return over_http(mcp_url, token_of(alice), mode)
     return over_stdio(base_url, token_of(alice), mode)
 
 
-def test_a_session_of_every_tool(connect: AbstractAsyncContextManager[Client]) -> None:
+def test_a_session_that_uses_every_tool(connect: AbstractAsyncContextManager[Client]) -> None:
     async def session() -> None:
         async with connect as client:
             milk = await call(client, "add_task", title="Buy milk", description="Two litres")
@@ -63,7 +63,7 @@ def test_a_session_of_every_tool(connect: AbstractAsyncContextManager[Client]) -
     run(session)
 
 
-def test_the_assistant_reads_that_the_token_of_its_configuration_has_expired(
+def test_the_assistant_is_told_that_the_configured_token_has_expired(
     base_url: str, alice: str
 ) -> None:
     async def session() -> str:
@@ -78,7 +78,7 @@ def test_the_assistant_reads_that_the_token_of_its_configuration_has_expired(
     assert EXPIRED in run(session)
 
 
-def test_the_assistant_reads_the_detail_of_an_error(
+def test_the_assistant_is_told_the_detail_of_an_error(
     mcp_url: str, alice: str, bob: str, create: Any
 ) -> None:
     task = create()
@@ -106,7 +106,7 @@ def test_the_assistant_reads_the_detail_of_an_error(
         ("list_tasks", {"search": ""}),
     ],
 )
-def test_arguments_outside_of_their_limits_are_refused(
+def test_arguments_outside_their_limits_are_refused(
     mcp_url: str, alice: str, tool: str, arguments: dict[str, Any]
 ) -> None:
     async def session() -> str:

@@ -1,4 +1,4 @@
-"""The frontend's origin may read every answer, an error too; no other origin may read any."""
+"""Pages of an allowed origin may read every response, even errors. Other pages may read none."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ TASKS = "/api/alice/tasks"
 
 @pytest.fixture(scope="module")
 def broken(postgres: URL) -> Iterator[httpx.Client]:
-    """Alice's client of a service that can't store milk."""
+    """Alice's client of a service that fails with a 500 for a task called Milk."""
     with database_of_its_own(postgres) as url:
         sql(url, "ALTER TABLE tasks ADD CONSTRAINT no_milk CHECK (title <> 'Milk')")
         with service(url) as client:
@@ -54,8 +54,8 @@ def cut_off() -> Iterator[httpx.Client]:
         yield client
 
 
-def answers(broken: httpx.Client, cut_off: httpx.Client, origin: str) -> dict[str, int]:
-    """The status of an answer of each kind, checked to be as `origin` may have it."""
+def statuses(broken: httpx.Client, cut_off: httpx.Client, origin: str) -> dict[str, int]:
+    """Return the status of each kind of response, after checking who may read it."""
     headers = {"Origin": origin}
     kinds = {
         "list": broken.get(TASKS, headers=headers),
@@ -76,18 +76,18 @@ def answers(broken: httpx.Client, cut_off: httpx.Client, origin: str) -> dict[st
     }
     task = kinds["create"].headers["location"]
     kinds["delete"] = broken.delete(task, headers=headers)
-    for kind, answer in kinds.items():
-        assert_readable(answer, origin == ORIGIN, kind)
-    return {kind: answer.status_code for kind, answer in kinds.items()}
+    for kind, response in kinds.items():
+        assert_readable(response, origin == ORIGIN, kind)
+    return {kind: response.status_code for kind, response in kinds.items()}
 
 
-def assert_readable(answer: httpx.Response, readable: bool, kind: str) -> None:
-    origin = answer.headers.get("access-control-allow-origin")
+def assert_readable(response: httpx.Response, readable: bool, kind: str) -> None:
+    origin = response.headers.get("access-control-allow-origin")
     assert origin == (ORIGIN if readable else None), kind
     if readable:
-        assert answer.headers["access-control-allow-credentials"] == "true", kind
-        assert "Origin" in answer.headers["vary"], kind
-        exposed = set(answer.headers["access-control-expose-headers"].split(", "))
+        assert response.headers["access-control-allow-credentials"] == "true", kind
+        assert "Origin" in response.headers["vary"], kind
+        exposed = set(response.headers["access-control-expose-headers"].split(", "))
         assert exposed >= {
             "Location",
             "ETag",
@@ -118,13 +118,13 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, *OTHER_ORIGINS])
-def test_every_answer_is_readable_for_the_allowed_origin_alone(
+def test_only_pages_of_the_allowed_origin_may_read_responses(
     broken: httpx.Client, cut_off: httpx.Client, origin: str
 ) -> None:
-    assert answers(broken, cut_off, origin) == STATUSES
+    assert statuses(broken, cut_off, origin) == STATUSES
 
 
-def test_each_of_several_origins_is_allowed_by_its_own_name(postgres: URL) -> None:
+def test_each_of_several_allowed_origins_is_named_in_its_responses(postgres: URL) -> None:
     origins = ["http://localhost:3000", "https://[::1]:8443", "https://b.example"]
     with service(postgres, allowed_origins=" , ".join(origins)) as client:
         for origin in origins:
@@ -206,7 +206,7 @@ def test_a_preflight_for_another_method_or_header_is_refused(
     assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
-def test_the_methods_of_all_routes_are_allowed(app: FastAPI) -> None:
+def test_cors_allows_the_methods_of_all_routes(app: FastAPI) -> None:
     used = {method for route in iter_route_contexts(app.routes) for method in route.methods or ()}
     assert used - set(cors.METHODS) == set()
 
@@ -214,7 +214,7 @@ def test_the_methods_of_all_routes_are_allowed(app: FastAPI) -> None:
 PRIVATE = {"Access-Control-Request-Private-Network": "true"}
 
 
-def test_a_page_of_a_public_network_may_call_a_private_one_if_its_origin_is_allowed(
+def test_a_public_page_of_an_allowed_origin_may_call_a_service_in_a_private_network(
     anonymous: httpx.Client,
 ) -> None:
     asked = {"Access-Control-Request-Method": "GET", **PRIVATE}
@@ -228,7 +228,7 @@ def test_a_page_of_a_public_network_may_call_a_private_one_if_its_origin_is_allo
         assert "access-control-allow-private-network" not in response.headers
 
 
-def test_a_preview_may_read_and_a_page_that_looks_like_one_may_not(postgres: URL) -> None:
+def test_a_pattern_allows_previews_but_not_lookalike_origins(postgres: URL) -> None:
     with service(postgres, allowed_origins=f"{ORIGIN},https://app-*-team.example.app") as client:
         for origin, allowed in (
             (ORIGIN, ORIGIN),
@@ -242,7 +242,7 @@ def test_a_preview_may_read_and_a_page_that_looks_like_one_may_not(postgres: URL
 
 
 def refusals(log: str) -> list[str]:
-    """The messages about refused origins, methods and headers, without the id of the request."""
+    """Return the messages about refused origins, methods and headers, without their request id."""
     lines = [line for line in log.splitlines() if "origin" in line or "ORIGIN" in line]
     assert all(" [WARNING] [-] " in line for line in lines)
     return [re.sub(r" request_id=\w+\]$", "", line.split("] [", 4)[4]) for line in lines]
@@ -250,7 +250,7 @@ def refusals(log: str) -> list[str]:
 
 EVIL = "https://evil.example"
 REFUSED = (
-    f"The origin {EVIL} is not in ALLOWED_ORIGINS, so a browser keeps responses from its pages"
+    f"The origin {EVIL} is not in ALLOWED_ORIGINS, so browsers don't let its pages read responses"
     " client=127.0.0.1"
 )
 
@@ -268,7 +268,7 @@ def test_a_refused_origin_is_logged_once(fresh: httpx.Client) -> None:
             assert preflight(fresh, EVIL).status_code == 400
             assert fresh.get(TASKS, headers={"Origin": EVIL}).status_code == 200
             fresh.post(TASKS, headers={"Origin": "null"}, json={})
-        fresh.get(TASKS)  # of an allowed origin
+        fresh.get(TASKS)  # from an allowed origin
         eventually(lambda: "null" in log.getvalue())
     assert refusals(log.getvalue()) == [REFUSED, REFUSED.replace(EVIL, "null")]
     assert f"[OPTIONS {TASKS}]" in log.getvalue()
@@ -291,7 +291,7 @@ def test_a_refused_method_or_header_is_logged_with_its_name(fresh: httpx.Client)
 @pytest.mark.parametrize(
     "name", ["Origin", "Access-Control-Request-Headers", "Access-Control-Request-Method"]
 )
-def test_what_a_page_sends_can_not_forge_a_line_or_fill_the_log(
+def test_the_headers_of_a_page_cannot_forge_a_line_or_flood_the_log(
     fresh: httpx.Client, name: str
 ) -> None:
     forged = "https://evil.example] client=10.0.0.1 [ERROR] request_id=1 \t é" + "x" * 9000
@@ -307,7 +307,7 @@ def test_what_a_page_sends_can_not_forge_a_line_or_fill_the_log(
     assert len(line) < 600
 
 
-def test_a_flood_of_origins_is_logged_in_part_and_again_later(
+def test_only_the_first_of_many_refused_origins_are_logged_in_an_interval(
     fresh: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with recorded_log() as log:
@@ -322,8 +322,8 @@ def test_a_flood_of_origins_is_logged_in_part_and_again_later(
         eventually(lambda: "https://0.example" in log.getvalue())
 
 
-def test_the_pages_of_the_service_itself_are_not_logged(fresh: httpx.Client) -> None:
-    """Browsers send Origin with a POST to the origin of the page, as Swagger UI's at /docs."""
+def test_requests_from_the_services_own_pages_are_not_logged(fresh: httpx.Client) -> None:
+    """Browsers send Origin with a same-origin POST too, for example from Swagger UI at /docs."""
     own = str(fresh.base_url).rstrip("/")
     behind_a_proxy = {"Origin": "https://api.example.com", "Sec-Fetch-Site": "same-origin"}
     with recorded_log() as log:
@@ -334,7 +334,7 @@ def test_the_pages_of_the_service_itself_are_not_logged(fresh: httpx.Client) -> 
     assert refusals(log.getvalue()) == [REFUSED.replace(EVIL, "https://api.example.com")]
 
 
-def test_what_an_allowed_page_sends_is_not_logged(anonymous: httpx.Client) -> None:
+def test_requests_from_an_allowed_page_are_not_logged(anonymous: httpx.Client) -> None:
     with recorded_log() as log:
         anonymous.get("/health/live", headers={"Origin": ORIGIN})
         preflight(anonymous)
@@ -347,7 +347,7 @@ def test_a_request_without_an_origin_gets_no_cors_headers(client: httpx.Client) 
 
 
 @pytest.mark.parametrize("path", [TASKS, "/nowhere"])
-def test_a_cache_keeps_apart_what_is_answered_to_browsers_and_others(
+def test_responses_vary_by_origin_even_without_one_in_the_request(
     broken: httpx.Client, path: str
 ) -> None:
     request = broken.build_request("GET", path)

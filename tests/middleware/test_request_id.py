@@ -1,4 +1,4 @@
-"""`X-Request-ID`: on every answer, the caller's own if it is sane, and in the log."""
+"""`X-Request-ID`: in every response and log line, and the client's own if it is valid."""
 
 import re
 import socket
@@ -29,27 +29,27 @@ def ids(response: httpx.Response) -> list[str]:
 
 
 def test_a_request_without_an_id_gets_a_new_one(client: httpx.Client, alice: str) -> None:
-    answers = [client.get(f"/api/{alice}/tasks") for _ in range(3)]
-    made = [ids(answer) for answer in answers]
+    responses = [client.get(f"/api/{alice}/tasks") for _ in range(3)]
+    made = [ids(response) for response in responses]
     assert all(len(each) == 1 and MADE.fullmatch(each[0]) for each in made)
     assert len({each[0] for each in made}) == 3
 
 
 @pytest.mark.parametrize(
-    "sane", ["7", "a" * 128, "0f8fad5b-d9cb-469f-a165-70867728950e", "A.b_c-9"]
+    "valid", ["7", "a" * 128, "0f8fad5b-d9cb-469f-a165-70867728950e", "A.b_c-9"]
 )
-def test_a_sane_id_of_the_caller_is_taken_over(client: httpx.Client, alice: str, sane: str) -> None:
-    assert ids(client.get(f"/api/{alice}/tasks", headers={"X-Request-ID": sane})) == [sane]
+def test_a_valid_id_of_the_client_is_kept(client: httpx.Client, alice: str, valid: str) -> None:
+    assert ids(client.get(f"/api/{alice}/tasks", headers={"X-Request-ID": valid})) == [valid]
 
 
 @pytest.mark.parametrize("other", ["", "a" * 129, "a b", "a,b", "a/b", "[x]", "ü", "a\tb", "%0a"])
-def test_any_other_is_replaced(client: httpx.Client, alice: str, other: str) -> None:
+def test_an_invalid_id_is_replaced(client: httpx.Client, alice: str, other: str) -> None:
     headers = [(b"X-Request-ID", other.encode())]
     [made] = ids(client.get(f"/api/{alice}/tasks", headers=headers))
     assert MADE.fullmatch(made)
 
 
-ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
+RESPONSES: list[tuple[str, str, dict[str, Any], int]] = [
     ("GET", "/api/{alice}/tasks", {}, 200),
     ("POST", "/api/{alice}/tasks", {"json": {"title": "Milk"}}, 201),
     ("POST", "/api/{alice}/tasks", {"json": {}}, 400),
@@ -70,8 +70,8 @@ ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "options", "status"), ANSWERS)
-def test_every_answer_has_one(
+@pytest.mark.parametrize(("method", "path", "options", "status"), RESPONSES)
+def test_every_response_has_a_request_id(
     client: httpx.Client, alice: str, method: str, path: str, options: dict[str, Any], status: int
 ) -> None:
     headers = {"X-Request-ID": "mine", **options.get("headers", {})}
@@ -79,7 +79,7 @@ def test_every_answer_has_one(
     assert (response.status_code, ids(response)) == (status, ["mine"])
 
 
-def test_a_bug_and_an_outage_are_answered_with_it(postgres: URL) -> None:
+def test_a_500_and_a_503_have_a_request_id(postgres: URL) -> None:
     with database_of_its_own(postgres) as url, service(url) as client:
         sql(url, "ALTER TABLE tasks ADD CONSTRAINT no_milk CHECK (title <> 'Milk')")
         task, headers = {"title": "Milk"}, {"X-Request-ID": "bug"}
@@ -91,18 +91,18 @@ def test_a_bug_and_an_outage_are_answered_with_it(postgres: URL) -> None:
             assert (response.status_code, ids(response)) == (503, ["outage"])
 
 
-def test_a_browser_may_send_and_read_it(client: httpx.Client, alice: str) -> None:
+def test_a_page_may_send_and_read_the_request_id(client: httpx.Client, alice: str) -> None:
     asked = "x-request-id, traceparent, tracestate"
     headers = {**PREFLIGHT, "Access-Control-Request-Headers": asked}
     preflight = client.options(f"/api/{alice}/tasks", headers=headers)
     assert preflight.status_code == 200
-    answer = client.get(f"/api/{alice}/tasks", headers={"Origin": ORIGIN})
-    assert "X-Request-ID" in answer.headers["access-control-expose-headers"].split(", ")
+    response = client.get(f"/api/{alice}/tasks", headers={"Origin": ORIGIN})
+    assert "X-Request-ID" in response.headers["access-control-expose-headers"].split(", ")
 
 
 @pytest.fixture
 def logged(postgres: URL) -> Callable[..., list[str]]:
-    """The lines of the log about one request to a service that logs all."""
+    """A function that sends a request to a service with an access log and returns its lines."""
 
     def logged(path: str, lines: int, **headers: str) -> list[str]:
         with (
@@ -117,7 +117,7 @@ def logged(postgres: URL) -> Callable[..., list[str]]:
     return logged
 
 
-def test_each_line_of_a_request_ends_with_its_id(logged: Callable[..., list[str]]) -> None:
+def test_every_log_line_of_a_request_ends_with_its_id(logged: Callable[..., list[str]]) -> None:
     lines = logged("/api/bob/tasks", 2, **{"X-Request-ID": "mine"})
     assert len(lines) == 2
     assert lines[0].endswith(
@@ -126,7 +126,7 @@ def test_each_line_of_a_request_ends_with_its_id(logged: Callable[..., list[str]
     assert re.search(r" \[403 in [\d.]+ ms request_id=mine\]$", lines[1])
 
 
-def test_an_id_that_was_made_is_the_same_in_the_log_and_the_answer(postgres: URL) -> None:
+def test_a_generated_id_is_the_same_in_the_log_and_the_response(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
         service(url, access_log=True) as client,
@@ -137,16 +137,16 @@ def test_an_id_that_was_made_is_the_same_in_the_log_and_the_answer(postgres: URL
     assert log.getvalue().count(f" request_id={made}]\n") == 2
 
 
-def test_no_id_forges_a_line(base_url: str) -> None:
-    """Sent as bytes, because a client would refuse to."""
+def test_no_request_id_can_forge_a_log_line(base_url: str) -> None:
+    """The test writes to a socket because httpx refuses to send this header."""
     host, port = httpx.URL(base_url).host, httpx.URL(base_url).port
     assert port is not None
     request = b"GET /api/x/tasks HTTP/1.1\r\nHost: x\r\nX-Request-ID: x\x85] [forged\r\n\r\n"
     with recorded_log() as log, socket.create_connection((host, port), 5) as connection:
         connection.sendall(request)
-        answer = connection.recv(65536)
+        response = connection.recv(65536)
         eventually(log.getvalue)
-    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", answer)
+    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", response)
     assert "forged" not in log.getvalue()
 
 
@@ -154,13 +154,13 @@ def test_malformed_http_gets_a_request_id(base_url: str) -> None:
     url = httpx.URL(base_url)
     with socket.create_connection((url.host, url.port or 80), 5) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
-        answer = connection.recv(65536)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", answer)
-    assert all(b"\r\n%b: %b\r\n" % header in answer for header in DEFAULTS)
+        response = connection.recv(65536)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", response)
+    assert all(b"\r\n%b: %b\r\n" % header in response for header in DEFAULTS)
 
 
-def test_the_document_names_it_for_every_answer(client: httpx.Client) -> None:
+def test_the_openapi_document_names_the_header_for_every_response(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     header = document["components"]["headers"]["X-Request-ID"]
     assert re.fullmatch(header["schema"]["pattern"], "mine")

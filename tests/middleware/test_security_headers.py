@@ -1,4 +1,4 @@
-"""The headers that stand on every response, from every layer."""
+"""Security headers, which every response has, whichever layer sends it."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png", "redoc.standa
 
 @pytest.fixture(scope="module")
 def broken(postgres: URL) -> Iterator[httpx.Client]:
-    """Alice's client of a service that can't store milk."""
+    """Alice's client of a service that fails with a 500 for a task called Milk."""
     with database_of_its_own(postgres) as url:
         sql(url, "ALTER TABLE tasks ADD CONSTRAINT no_milk CHECK (title <> 'Milk')")
         with service(url) as client:
@@ -32,7 +32,7 @@ def broken(postgres: URL) -> Iterator[httpx.Client]:
 
 
 def security_headers(response: httpx.Response) -> dict[str, str]:
-    """Each must be there once: of two, a browser may take either."""
+    """Return the security headers, with repeated ones joined so that they differ from OF_AN_API."""
     return {name: ";;".join(response.headers.get_list(name)) for name in OF_AN_API}
 
 
@@ -55,7 +55,7 @@ def security_headers(response: httpx.Response) -> dict[str, str]:
         (200, "GET", "/openapi.json", {}),
     ],
 )
-def test_every_answer_has_them(
+def test_every_response_has_security_headers(
     status: int, method: str, path: str, more: dict[str, dict[str, str]], origin: str | None,
     broken: httpx.Client,
 ) -> None:  # fmt: skip
@@ -67,19 +67,23 @@ def test_every_answer_has_them(
     assert (response.status_code, security_headers(response)) == (status, OF_AN_API)
 
 
-def test_a_deleted_task_is_answered_with_them(broken: httpx.Client) -> None:
+def test_a_204_has_security_headers(broken: httpx.Client) -> None:
     location = broken.post(TASKS, json={"title": "Buy tea"}).headers["location"]
     response = broken.delete(location)
     assert (response.status_code, security_headers(response)) == (204, OF_AN_API)
 
 
 @pytest.mark.parametrize(("origin", "status"), [(ORIGIN, 200), ("https://evil.example", 400)])
-def test_a_preflight_has_them_too(origin: str, status: int, broken: httpx.Client) -> None:
+def test_the_response_to_a_preflight_has_security_headers(
+    origin: str, status: int, broken: httpx.Client
+) -> None:
     response = broken.options(TASKS, headers={"Origin": origin, **PREFLIGHT})
     assert (response.status_code, security_headers(response)) == (status, OF_AN_API)
 
 
-def test_a_list_in_parts_has_them(client: httpx.Client, alice: str, postgres: URL) -> None:
+def test_a_list_that_is_sent_in_parts_has_security_headers(
+    client: httpx.Client, alice: str, postgres: URL
+) -> None:
     sql(
         postgres,
         "INSERT INTO tasks (user_id, title) SELECT %s, 'Tea' FROM generate_series(1, 1001)",
@@ -90,7 +94,7 @@ def test_a_list_in_parts_has_them(client: httpx.Client, alice: str, postgres: UR
     assert security_headers(response) == OF_AN_API
 
 
-def test_without_its_database_it_answers_with_them() -> None:
+def test_a_503_without_a_database_has_security_headers() -> None:
     with unreachable() as client:
         for path in (TASKS, "/health"):
             response = client.get(path)
@@ -99,7 +103,7 @@ def test_without_its_database_it_answers_with_them() -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_docs_pages_may_load_their_own_parts_and_nothing_else(
+def test_the_docs_pages_may_load_only_files_of_the_service(
     path: str, anonymous: httpx.Client
 ) -> None:
     headers = security_headers(anonymous.get(path))
@@ -109,12 +113,12 @@ def test_the_docs_pages_may_load_their_own_parts_and_nothing_else(
 
 
 @pytest.mark.parametrize("name", ASSETS)
-def test_the_files_of_the_docs_pages_may_be_kept(name: str, anonymous: httpx.Client) -> None:
+def test_the_files_of_the_docs_pages_may_be_cached(name: str, anonymous: httpx.Client) -> None:
     headers = security_headers(anonymous.get(f"/docs/assets/{name}"))
     assert headers == OF_AN_API | {"cache-control": "public, max-age=3600"}
 
 
-def test_what_a_route_says_itself_stands() -> None:
+def test_a_header_that_a_route_sets_is_not_replaced() -> None:
     own = (b"cache-control", b"private")
     names = [name for name, _ in with_defaults([own, (b"vary", b"Origin")])]
     assert with_defaults([own])[0] == own

@@ -1,10 +1,11 @@
-"""Faults that the tests must notice, each a small change of the source.
+"""Mutations: small changes of the source that the tests must notice.
 
-Coverage says that a line ran, and nothing about what would happen without it. `table.py` names the
-faults that would hurt most, and the tests that must fail on each. `run.py` makes each change in a
-copy of the project and runs these tests there: `scripts/test-mutations`, or with a part of a name
-`scripts/test-mutations toggle`. `test_table.py` checks in the default suite that every change can
-still be made. When it can't, because the code was edited, correct `old` and `new` in the table.
+Coverage shows that a line ran, but not that a test would fail without it. `table.py` lists the
+faults that would do the most harm, with the tests that must fail on each. `scripts/test-mutations`
+runs `run.py`, which makes each change in a copy of the project and runs these tests there. With an
+argument, as in `scripts/test-mutations toggle`, it runs only mutations whose name contains it.
+`test_table.py` checks in the default suite that every change can still be made. If it fails because
+the code was edited, correct `old` and `new` in the table.
 
-A change that survives means that a test is missing. Add the test; don't remove the change.
+A mutation that survives means that a test is missing. Add the test; don't remove the mutation.
 """

@@ -1,4 +1,4 @@
-"""Whose tasks a user may see and change, and which origins may read responses."""
+"""Users see and change only their own tasks, and only allowed origins may read responses."""
 
 from tests.mutations.mutation import Mutation
 
@@ -45,25 +45,25 @@ OWNERSHIP = [
         "A DELETE of the collection without a status would erase a user.",
         '            examples=["completed"],\n        ),\n    ]\n',
         '            examples=["completed"],\n        ),\n    ] = "all"\n',
-        ("test_an_accident_deletes_nothing",),
+        ("test_a_request_that_may_be_a_mistake_deletes_nothing",),
     ),
     Mutation(
         "clearing-ignores-the-owner",
         "A user could delete every task.",
         'own = f"user_id = %(user_id)s{condition}"',
         'own = f"true{condition}"',
-        ("test_these_tasks_of_this_user_are_deleted",),
+        ("test_only_the_chosen_tasks_of_one_user_are_deleted",),
     ),
     Mutation(
         "stats-ignore-the-owner",
         "A user would read how many tasks all users have.",
         "counted.where(columns.user_id == USER_ID, FILTERS[status])",
         "counted.where(FILTERS[status])",
-        ("test_the_tasks_of_the_user_are_counted",),
+        ("test_only_the_tasks_of_the_user_are_counted",),
     ),
     Mutation(
         "stats-is-an-id",
-        "A DELETE of the numbers would be refused as one of a task with a wrong id.",
+        "DELETE /tasks/stats would be a 400 for a malformed id instead of a 405.",
         'regex = "(?!stats/?$)[^/]+"',
         'regex = "[^/]+"',
         ("test_stats_can_only_be_read",),
@@ -91,7 +91,7 @@ OWNERSHIP = [
     ),
     Mutation(
         "foreign-task-is-a-404",
-        "The contract says 403 for a task that exists and belongs to another user.",
+        "The response would be a 404, but the contract says 403 for another user's task.",
         """raise errors.Forbidden("the task is another user's")""",
         "pass",
         FOREIGN,
@@ -101,24 +101,24 @@ OWNERSHIP = [
 CORS = [
     Mutation(
         "cors-without-credentials",
-        "Browsers would not show the frontend any response to a request with credentials.",
+        "The frontend could not read the response to any request with credentials.",
         "allow_credentials=True",
         "allow_credentials=False",
-        ("test_every_answer_is_readable_for_the_allowed_origin_alone",),
+        ("test_only_pages_of_the_allowed_origin_may_read_responses",),
     ),
     Mutation(
         "cors-for-every-origin",
         "Every website could read a user's tasks.",
         "allow_origins=allow_origins",
         'allow_origins=("*",)',
-        ("test_every_answer_is_readable_for_the_allowed_origin_alone",),
+        ("test_only_pages_of_the_allowed_origin_may_read_responses",),
     ),
     Mutation(
         "cors-of-refusals-for-every-origin",
-        "Responses that bypass the middleware would be readable for every website.",
+        "Every website could read responses that bypass the middleware.",
         "if self.is_allowed_origin(origin):",
         "if origin:",
-        ("test_a_frontend_may_read_what_never_became_a_request",),
+        ("test_an_allowed_page_may_read_errors_about_malformed_requests",),
     ),
     Mutation(
         "origin-pattern-crosses-a-dot",
@@ -129,14 +129,14 @@ CORS = [
     ),
     Mutation(
         "origin-pattern-is-not-escaped",
-        "A dot of the pattern would match any character, such as that of a registrable name.",
+        "A dot in the pattern would match any character, and so domains that anyone can register.",
         r're.escape(text).replace(r"\*", _ANY_TEXT)',
         'text.replace("*", _ANY_TEXT)',
         ("test_a_pattern_allows_only_hosts_that_match_it",),
     ),
     Mutation(
         "origin-pattern-may-be-a-whole-label",
-        "Each host of a domain could read tasks, forgotten ones and those that others run too.",
+        "Every host of a domain could read tasks, even forgotten hosts and those that others run.",
         'form["label"].strip("-") != "*"',
         'form["label"]',
         ("test_an_origin_that_allows_too_much_or_nothing_is_refused",),
@@ -150,17 +150,17 @@ CORS = [
     ),
     Mutation(
         "private-network-for-every-origin",
-        "Every website could find out that the service is there.",
+        "Every website could find out that the service exists.",
         'for name in ("content-type", "content-length", "access-control-allow-private-network"):',
         'for name in ("content-type", "content-length"):',
-        ("test_a_page_of_a_public_network_may_call_a_private_one_if_its_origin_is_allowed",),
+        ("test_a_public_page_of_an_allowed_origin_may_call_a_service_in_a_private_network",),
     ),
     Mutation(
         "refused-origins-fill-the-log",
-        "A client that invents origins could fill the disk.",
+        "A client that makes up origins could fill the disk.",
         "if text in self._logged or len(self._logged) >= MAX_LINES:",
         "if text in self._logged:",
-        ("test_a_flood_of_origins_is_logged_in_part_and_again_later",),
+        ("test_only_the_first_of_many_refused_origins_are_logged_in_an_interval",),
     ),
 ]
 

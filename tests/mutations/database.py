@@ -1,4 +1,4 @@
-"""A database that is slow or away, its connections, and its migrations."""
+"""A slow or unreachable database, its connections, and its migrations."""
 
 from tests.mutations.mutation import Mutation
 
@@ -38,35 +38,35 @@ MUTATIONS = [
     ),
     Mutation(
         "write-is-sent-late",
-        "The client would be told 503, and the write would happen after that.",
+        "The client would get a 503, and the write would happen afterwards.",
         'raise DatabaseUnavailable("connecting left no time for the statement")',
         "pass",
         ("test_a_write_that_may_not_finish_in_time_is_not_sent",),
     ),
     Mutation(
         "pool-is-kept-after-a-failover",
-        "Each connection to the old primary would fail one more write.",
+        "Each connection to the old primary would cause one more failed write.",
         "database.close_connections()",
         "pass",
         ("test_after_a_failover_no_connection_to_the_old_primary_is_kept",),
     ),
     Mutation(
         "libpq-crashes",
-        "A hiccup of a provider's proxy would end the service.",
+        "A broken TLS handshake with a provider's proxy would crash the service.",
         'os.environ.setdefault("PGSSLROOTCERT", "")',
         "pass",
         ("test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503",),
     ),
     Mutation(
         "reset-is-not-noticed",
-        "A read would wait for five seconds, and be a 503.",
+        "A read would wait for five seconds, then fail with a 503.",
         "if waited and self._has_something_to_read():",
         "if False:",
         ("test_after_a_truncated_response_a_read_is_repeated_and_a_write_is_not",),
     ),
     Mutation(
         "wrong-password-is-tried-again",
-        "A mistake in a setting would look like a database that is slow to start.",
+        "A wrong password would look like a database that is slow to start.",
         "show_sqlstates(self, show=True)",
         "pass",
         ("test_the_sqlstate_is_recognised_in_any_language",),
@@ -80,14 +80,14 @@ MUTATIONS = [
     ),
     Mutation(
         "statement-goes-on-in-the-server",
-        "Statements that nobody waits for would take the server's time and hold locks.",
+        "Abandoned statements would use the server's time and hold locks.",
         "await cancel(self)",
         "pass",
         ("test_a_statement_that_times_out_is_a_503_and_is_cancelled_in_the_server",),
     ),
     Mutation(
         "health-waits-for-long",
-        "A platform would take the health check's silence for a dead process.",
+        "A platform would take the late response to its health check for a dead process.",
         "asyncio.timeout(HEALTH_TIMEOUT)",
         "asyncio.timeout(4)",
         ("test_health_reports_each_change_of_the_database[hanging]",),
@@ -122,21 +122,21 @@ MUTATIONS = [
     ),
     Mutation(
         "missing-right-is-a-bug",
-        "A role that lost a right would be a 500 with a stack trace for each request.",
+        "If the role lost a right, each request would be a 500 with a stack trace.",
         "    postgres.InsufficientPrivilege,\n",
         "",
         ("test_a_refusal_that_the_check_cannot_detect_is_logged_in_the_words_of_postgres",),
     ),
     Mutation(
         "old-search-path-is-kept",
-        "A search_path that was set for the role would need a restart.",
+        "A new search_path of the role would need a restart of the service.",
         "            self._renew()\n",
         "",
         ("test_the_startup_log_names_the_fault_and_a_remedy_that_works",),
     ),
     Mutation(
         "reason-is-repeated",
-        "Thousands of lines would say the same.",
+        "The log would repeat the same line thousands of times.",
         "if kind != self.kind:",
         "if True:",
         ("test_each_change_of_the_reason_and_the_recovery_are_logged",),
@@ -150,28 +150,28 @@ MUTATIONS = [
     ),
     Mutation(
         "health-waits-behind-requests",
-        "A busy service would be taken for a dead one and restarted.",
+        "A platform would take a busy service for a dead one and restart it.",
         "self._probe = Probe(self._connect)",
         "self._probe = self.pool",
         ("test_health_does_not_wait_behind_requests",),
     ),
     Mutation(
         "wake-up-is-not-waited-for",
-        "Each wake-up of a suspended database would be a 503 for all.",
+        "Each wake-up of a suspended database would be a 503 for every request.",
         "is_final = not (may_pass or self._pool.is_connected())",
         "is_final = not self._pool.is_connected()",
         ("test_requests_wait_for_a_database_that_wakes_up",),
     ),
     Mutation(
         "wrong-password-delays-all-requests",
-        "Requests would wait for seconds for the 503 that is certain.",
+        "Requests would wait for seconds before the 503.",
         "is_final = not (may_pass or self._pool.is_connected())",
         "is_final = False",
         ("test_a_wrong_password_is_an_immediate_503_for_every_request",),
     ),
     Mutation(
         "attempt-that-hangs-is-waited-for",
-        "A connection that the provider holds for good would delay all requests by 5 seconds.",
+        "A connection attempt that never completes would delay all requests by 5 seconds.",
         "            self._start_fresh_attempt()\n            self._pause()",
         "            if not self._attempts:\n                self._start_fresh_attempt()\n"
         "            self._pause()",
@@ -187,28 +187,28 @@ MUTATIONS = [
     ),
     Mutation(
         "surplus-is-kept-for-ever",
-        "After one burst a process would keep connections that others need.",
+        "After a burst a process would keep connections that other processes need.",
         "in islice(unused, surplus):",
         "in islice(unused, 0):",
         ("test_surplus_connections_close_after_one_to_two_idle_periods",),
     ),
     Mutation(
         "migrations-run-at-the-same-time",
-        "Two releases at once would break the schema.",
+        "Two releases that migrate at once would break the schema.",
         'connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))',
         "pass",
         ("test_two_concurrent_migrations_do_no_harm",),
     ),
     Mutation(
         "forgotten-statement-is-an-error",
-        "Each new server connection of a pooler would be a 500 for each statement.",
+        "Behind a pooler, each statement would be a 500 on each new server connection.",
         "    errors.InvalidSqlStatementName,\n",
         "",
         ("test_a_statement_is_sent_again_and_takes_effect_once",),
     ),
     Mutation(
         "statement-that-is-there-is-an-error",
-        "A pooler's server connection that another process has used would be a 500.",
+        "Behind a pooler, a server connection that another process has used would cause a 500.",
         "    errors.DuplicatePreparedStatement,\n",
         "",
         ("test_a_statement_is_sent_again_and_takes_effect_once",),
@@ -222,7 +222,7 @@ MUTATIONS = [
     ),
     Mutation(
         "write-is-done-again-with-its-statement",
-        "A toggle that is done twice undoes itself.",
+        "A toggle that is executed twice undoes itself.",
         'f"DEALLOCATE {self.name}; {self.prepare}"',
         'f"DEALLOCATE {self.name}; {self.prepare}; {self.execute}"',
         ("test_a_statement_is_sent_again_and_takes_effect_once",),
@@ -236,16 +236,15 @@ MUTATIONS = [
     ),
     Mutation(
         "error-is-taken-for-a-pooler",
-        "Each new connection would first send every statement in vain.",
+        "Each new connection would first send every statement without preparing it, and fail.",
         "self.is_pooled |= statement.name not in names",
         "self.is_pooled = True",
         ("test_other_errors_are_not_a_sign_of_a_pooler",),
     ),
     Mutation(
         "deadline-begins-again-with-each-message",
-        "A client would wait for three times as long as is promised.",
-        """error undid the message as a whole, so nothing is executed twice. Behind a pooler the
-        second message may meet yet another server connection. So the third prepares nothing.
+        "A client would wait three times as long as documented.",
+        """so the third message uses plain SQL.
         \"\"\"
 """,
         """\"\"\"
@@ -255,21 +254,21 @@ MUTATIONS = [
     ),
     Mutation(
         "message-is-sent-after-the-deadline",
-        "A write would be sent, and the client told that it failed.",
+        "A write would be executed, but the client would be told that it failed.",
         "if self.expired:  # during the message before",
         "if False:  # during the message before",
         ("test_no_message_is_sent_after_the_deadline",),
     ),
     Mutation(
         "lost-statements-stay-on",
-        "Behind a pooler that discards all, each statement would be sent twice for ever.",
+        "Behind a pooler that runs DISCARD ALL, each statement would be sent twice forever.",
         "                self.enabled = False\n",
         "",
         ("test_statements_that_are_lost_too_often_are_no_longer_prepared",),
     ),
     Mutation(
         "setting-of-prepared-statements-is-ignored",
-        "They could not be turned off behind a proxy that they make useless.",
+        "Prepared statements could not be turned off behind a proxy that they make useless.",
         "prepared_statements=settings.db_prepared_statements",
         "prepared_statements=True",
         ("test_the_setting_turns_prepared_statements_on_and_off[False]",),

@@ -1,4 +1,4 @@
-"""What the log and error responses must not show."""
+"""The log and error responses contain no secrets, no user data and no forged lines."""
 
 from tests.mutations.mutation import Mutation
 
@@ -8,39 +8,42 @@ MUTATIONS = [
         "A reader of the log could use the token.",
         "return token.sub(REPLACEMENT, text) if holds_token(text) else text",
         "return text",
-        ("test_a_token_is_taken_out_of_every_field_of_a_line",),
+        ("test_a_token_is_removed_from_every_field_of_a_log_line",),
     ),
     Mutation(
         "encoded-token-in-the-log",
         "A reader of the log could decode the token and use it.",
         "decoded = _decoded(text)",
         "decoded: str | None = text",
-        ("test_an_encoded_token_is_not_shown",),
+        ("test_an_encoded_token_is_not_logged",),
     ),
     Mutation(
         "text-forges-a-log-line",
-        "A client could write lines of its own into the log.",
+        "A client could write its own lines into the log.",
         'if character.isprintable() and (brackets or character not in "[]")',
         "if True",
-        ("test_no_user_id_forges_a_line", "test_the_message_of_any_logger_stays_on_its_line"),
+        (
+            "test_no_user_id_can_forge_a_log_line",
+            "test_the_message_of_any_logger_stays_on_one_line",
+        ),
     ),
     Mutation(
         "any-request-id",
         "A client could put anything into the log and into a response.",
         "is_valid = VALID_ID.fullmatch(value) and not holds_token(value.decode())",
         "is_valid = value.isascii()",
-        ("test_any_other_is_replaced",),
+        ("test_an_invalid_id_is_replaced",),
     ),
     Mutation(
         "row-in-a-stack-trace",
-        "The log would hold the titles and descriptions of users.",
+        "The log would contain the titles and descriptions of users' tasks.",
         "if not isinstance(error, _SENSITIVE_ERRORS):",
         "if True:",
         ("test_a_bug_is_a_500_that_reveals_nothing",),
     ),
     Mutation(
         "reason-in-a-response",
-        "A 500 would say what failed inside.",
+        "A 500 would reveal what failed inside the service.",
         'return {"detail": self.detail, "code": self.code}',
         'return {"detail": str(self), "code": self.code}',
         ("test_a_bug_is_a_500_that_reveals_nothing",),
@@ -57,23 +60,23 @@ MUTATIONS = [
     ),
     Mutation(
         "text-of-what-a-validator-calls",
-        "A client would read Python's words, which repeat what was sent.",
+        "A client would read Python's error messages, which quote the input.",
         'return instruction == "RAISE_VARARGS" and module not in _LIBRARIES',
         "return True",
-        ("test_the_text_of_what_a_validator_calls_does_not",),
+        ("test_the_text_of_a_library_that_a_validator_calls_is_not_returned",),
     ),
     Mutation(
         "words-of-a-later-pydantic",
-        "A client would read pydantic's words once a version has a new kind of error.",
+        "A client would read pydantic's messages once a version has a new kind of error.",
         'return NOT_VALID if kind in _PYDANTIC else str(detail["msg"])',
         'return str(detail["msg"])',
-        ("test_a_kind_of_a_later_version_is_not_quoted",),
+        ("test_the_text_of_an_unknown_kind_of_error_is_not_quoted",),
     ),
     Mutation(
         "as-many-errors-as-faults",
-        "A small body could ask for a response of megabytes.",
+        "A small body could cause a response of megabytes.",
         "for fault in self.faults[:MAX_ERRORS]",
         "for fault in self.faults",
-        ("test_errors_are_bounded_and_the_detail_says_so",),
+        ("test_the_number_of_errors_is_limited_and_the_detail_says_so",),
     ),
 ]

@@ -1,10 +1,10 @@
-"""The bytes of a request: limits, framing, and what HTTP calls malformed."""
+"""The bytes of a request: limits, framing, and malformed HTTP."""
 
 from tests.mutations.mutation import Mutation
 
 
 def case(name: str) -> tuple[str, ...]:
-    """Return the test of a case of tests/http1."""
+    """Return the test that runs this case of tests/http1."""
     return (f"test_a_case_has_one_of_its_outcomes[{name}]",)
 
 
@@ -14,7 +14,7 @@ LIMITS = [
         "A client could fill the memory.",
         "MAX_BODY = 64 * 1024",
         "MAX_BODY = 65 * 1024",
-        ("test_a_body_of_more_is_refused",),
+        ("test_a_body_over_64_kib_is_refused_with_a_413",),
     ),
     Mutation(
         "chunks-without-limit",
@@ -39,7 +39,7 @@ LIMITS = [
     ),
     Mutation(
         "trailers-without-limit",
-        "A client without a token could send trailers for ever.",
+        "A client without a token could send trailers forever.",
         "if self._framing > MAX_FRAMING:",
         "if False:",
         case("over 64 KiB: in many trailers"),
@@ -56,7 +56,7 @@ FRAMING = [
     ),
     Mutation(
         "trailers-begin-a-request",
-        "What one client sends as a trailer would be taken for another request.",
+        "A client's trailer would be taken for another request.",
         r'self.complete = line == b"\r\n"',
         "self.complete = True",
         case(r"trailers 'X: from-trailer\\r\\nY: from-trailer'"),

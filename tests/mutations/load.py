@@ -1,4 +1,4 @@
-"""More requests than connections: whose turn it is, who is refused, and that no slot is lost."""
+"""More requests than connections: users take turns, some are refused, and no slot is lost."""
 
 from tests.mutations.mutation import Mutation
 
@@ -19,49 +19,49 @@ MUTATIONS = [
     ),
     Mutation(
         "greedy-user-is-not-refused",
-        "One user could take every place to wait.",
+        "One user could take every place in the queue.",
         "if mine >= share and self._is_shared():",
         "if False:",
-        ("test_the_longest_queue_loses_its_newest_request_when_all_places_are_taken",),
+        ("test_when_the_queue_is_full_the_user_with_most_requests_loses_the_newest",),
     ),
     Mutation(
         "any-number-may-wait",
-        "Waiting requests would fill the memory, and most would wait in vain.",
+        "Waiting requests would fill the memory, and most of them would time out.",
         "if self._queue.size >= self._max_waiting:",
         "if False:",
         ("test_a_request_is_refused_at_once_when_the_queue_is_full",),
     ),
     Mutation(
         "no-refusal-at-once",
-        "A client would wait two seconds for the 503 that is certain.",
+        "A client would wait two seconds before a 503 that could be sent at once.",
         "self._queue.size >= slots\n",
         "False\n",
-        ("test_a_user_with_few_requests_is_let_in_at_any_pace_beside_a_greedy_one",),
+        ("test_a_user_with_few_requests_may_wait_even_if_the_queue_is_slow",),
     ),
     Mutation(
         "wake-up-counts-in-the-pace",
         "After a wake-up nearly all requests would be refused for a second or more.",
         "max(self._since, self._unconnected_at())",
         "self._since",
-        ("test_the_time_without_a_connection_does_not_count_in_the_pace",),
+        ("test_time_without_a_connection_does_not_count_in_the_measured_pace",),
     ),
     Mutation(
         "slot-gets-lost",
-        "After some requests the service would serve nobody.",
+        "After some requests no slot would be left.",
         "            self._free += 1",
         "            pass",
-        ("test_a_request_that_is_cancelled_as_its_slot_comes_keeps_none",),
+        ("test_a_request_that_is_cancelled_as_it_gets_a_slot_does_not_keep_it",),
     ),
     Mutation(
         "slot-of-a-cancelled-request-gets-lost",
-        "Each client that leaves in the wrong moment would take a slot along.",
+        "Each client that disconnects at the wrong moment would cost a slot.",
         "                self.release(user)",
         "                pass",
-        ("test_a_request_that_is_cancelled_as_its_slot_comes_keeps_none",),
+        ("test_a_request_that_is_cancelled_as_it_gets_a_slot_does_not_keep_it",),
     ),
     Mutation(
         "slot-of-a-failed-request-gets-lost",
-        "Each error would take a slot along.",
+        "Each error would cost a slot.",
         "            return await self.call(request, solved={get_current_user: user_id})\n"
         "        finally:\n"
         "            admission.release(user_id)",
@@ -74,7 +74,7 @@ MUTATIONS = [
     ),
     Mutation(
         "client-that-left-is-served",
-        "A client that sends again and again would have each request executed.",
+        "Requests of a client that times out and retries would all be executed.",
         "raise ClientDisconnect",
         "pass",
         ("test_a_waiting_request_whose_client_left_is_not_executed",),
@@ -95,21 +95,21 @@ MUTATIONS = [
     ),
     Mutation(
         "stop-resets-waiting-connections",
-        "Connections that the kernel has not handed over yet would be reset.",
+        "Connections that wait in the kernel to be accepted would be reset.",
         "for _ in range(MAX_WAITING):",
         "for _ in range(0):",
         ("test_connections_in_the_accept_queue_are_served_during_a_shutdown",),
     ),
     Mutation(
         "overlap-resets-handshakes",
-        "A release that replaces another would lose the connections that are being made.",
+        "Connections in the TCP handshake would be lost when one release replaces another.",
         "        ignore_handshakes(listeners)\n",
         "        pass\n",
         ("test_no_connection_is_lost_when_a_release_replaces_another",),
     ),
     Mutation(
         "workers-keep-their-clients",
-        "A worker that was started again would have nearly no clients.",
+        "A restarted worker would have almost no clients.",
         "if connections > share * TOLERANCE + SLACK else 0",
         "if False else 0",
         ("test_workers_see_each_others_reports",),

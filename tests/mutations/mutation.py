@@ -1,4 +1,4 @@
-"""What a mutation is, and where its text and its tests are."""
+"""A mutation, and the functions that find its text and its tests."""
 
 import os
 import re
@@ -6,14 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-# Everything else is source; a mutation names no file, so that files can be moved and split.
+# All other files are source. A mutation names no file, so files can be moved and split.
 NOT_SOURCE = {"tests", "benchmarks", "node_modules", "__pycache__"}
 
 
 class Mutation(NamedTuple):
     """A fault: `old` in the source becomes `new`, and one of `tests` must fail.
 
-    A test is the name of a function, perhaps with the id of one of its cases in brackets.
+    A test is the name of a function, optionally followed by the id of one case in brackets.
     """
 
     name: str
@@ -24,12 +24,12 @@ class Mutation(NamedTuple):
 
 
 class NotApplicable(Exception):
-    """The mutation does not fit the source, or a test of it is not there."""
+    """The mutation's text is not in the source exactly once, or one of its tests does not exist."""
 
 
 @lru_cache(maxsize=4)
 def texts(root: Path) -> dict[Path, str]:
-    """Return the Python files below `root` that are not hidden, with their texts."""
+    """Return the Python files below `root`, without hidden folders, and their texts."""
     found: dict[Path, str] = {}
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -39,9 +39,9 @@ def texts(root: Path) -> dict[Path, str]:
 
 
 def mutated(mutation: Mutation, root: Path) -> tuple[Path, str]:
-    """Return the file of the project in `root` that has the text, and what becomes of it.
+    """Return the file below `root` that contains the mutation's text, and its mutated content.
 
-    Raises NotApplicable unless the text is there exactly once.
+    Raises NotApplicable unless the text occurs exactly once.
     """
     found = []
     for path, text in texts(root).items():
@@ -49,7 +49,7 @@ def mutated(mutation: Mutation, root: Path) -> tuple[Path, str]:
             found += [(path, text)] * text.count(mutation.old)
     if len(found) != 1:
         raise NotApplicable(
-            f"{mutation.name}: its text must be in the source exactly once, and is there"
+            f"{mutation.name}: its text must occur exactly once in the source, but occurs"
             f" {len(found)} times: {mutation.old.strip().splitlines()[0]}"
         )
     [(path, text)] = found
@@ -74,7 +74,7 @@ def _argument(test: str, mutation: Mutation, root: Path) -> str:
     ]
     if len(found) != 1:
         raise NotApplicable(
-            f"{mutation.name}: its test {name} must be defined exactly once, and is {len(found)}"
-            " times."
+            f"{mutation.name}: its test {name} must be defined exactly once, but is defined"
+            f" {len(found)} times."
         )
     return f"{found[0]}::{test}"

@@ -1,4 +1,4 @@
-"""Make each mutation in a copy of the project, and run its tests there.
+"""Make each mutation in a copy of the project, and run the mutation's tests there.
 
 `python -m tests.mutations.run [PART OF A NAME ...]`
 """
@@ -30,22 +30,22 @@ WORKERS = min(os.cpu_count() or 1, 4)
 # Exit codes of pytest (https://docs.pytest.org/en/stable/reference/exit-codes.html).
 ALL_PASSED, SOME_FAILED = 0, 1
 CAUGHT = "caught"
-FAILED = re.compile(r"^FAILED \S+?::(\w+)", re.M)  # not "ERROR", which is a fixture's
+FAILED = re.compile(r"^FAILED \S+?::(\w+)", re.M)  # not "ERROR", which means that a fixture failed
 
 _number = count()
 
 
 def run_tests(folder: Path, tests: Sequence[str], server: URL) -> tuple[int, str]:
-    """Run tests of the project in `folder` in a database of their own.
+    """Run tests of the project in `folder` with a new database.
 
-    Return pytest's exit code and what it wrote.
+    Return pytest's exit code and output.
     """
     database = f"mutation_{next(_number)}"
     sql(server, f"CREATE DATABASE {database}")
     dsn = server.set(database=database).render_as_string(hide_password=False)
     options = ["-q", "-x", "--no-header", "--tb=short", "-p", "no:cacheprovider"]
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    # Bytecode saves half of the time: each copy gets that of the unmutated project.
+    # Each copy includes the bytecode of the unmutated project, which saves half of the time.
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
     variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no test needs a plugin
     try:
@@ -64,7 +64,7 @@ def run_tests(folder: Path, tests: Sequence[str], server: URL) -> tuple[int, str
 
 
 class Runner:
-    """A copy of the project to copy from, and a Postgres for each worker."""
+    """A copy of the project, from which each mutation is copied, and a Postgres for each worker."""
 
     def __init__(self, folder: Path, servers: Sequence[URL]) -> None:
         self._folder = folder
@@ -76,13 +76,13 @@ class Runner:
         shutil.copytree(ROOT, self._original, ignore=shutil.ignore_patterns(".git", *ignored))
 
     def test_original(self, mutations: Sequence[Mutation]) -> str | None:
-        """Run every test that is to catch something, and return pytest's words if one fails."""
+        """Run the tests of all mutations without a mutation. Return the output if one fails."""
         tests = {test for each in mutations for test in arguments(each, self._original)}
         code, output = self._run(self._original, sorted(tests))
         return None if code == ALL_PASSED else output
 
     def test(self, mutation: Mutation) -> tuple[str, str]:
-        """Return what became of `mutation`, and pytest's words."""
+        """Make one mutation, run its tests, and return the result and pytest's output."""
         copy = self._folder / mutation.name
         shutil.copytree(self._original, copy)
         try:
@@ -146,7 +146,7 @@ def main(parts: Sequence[str]) -> int:
 
 
 def report(runner: Runner, mutations: Sequence[Mutation], workers: int) -> int:
-    """Run the mutations, write a line for each, and return how many were caught."""
+    """Run the mutations, print a line for each, and return how many were caught."""
     caught = 0
     with ThreadPoolExecutor(workers) as threads:
         results = threads.map(runner.test, mutations)

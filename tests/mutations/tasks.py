@@ -1,4 +1,4 @@
-"""What a task may hold, how it changes, and how lists, conditions and keys work."""
+"""The fields of a task, changes to it, lists, conditions and idempotency keys."""
 
 from tests.mutations.mutation import Mutation
 
@@ -26,11 +26,11 @@ FIELDS = [
     ),
     Mutation(
         "toggle-reads-before-it-writes",
-        "Of two toggles at once one would be lost.",
+        "One of two simultaneous toggles would be lost.",
         "completed=~columns.completed",
         'completed=(lambda seen: select(~seen.c.completed).where(seen.c.id == bindparam("task_id"))'
         ".scalar_subquery())(tasks.alias())",
-        ("test_concurrent_toggles_leave_the_parity_of_their_number",),
+        ("test_no_concurrent_toggle_is_lost",),
     ),
     Mutation(
         "completion-is-toggled-against-the-body",
@@ -41,7 +41,7 @@ FIELDS = [
     ),
     Mutation(
         "completion-that-is-set-already-is-a-change",
-        "The ETag of a client would be old although nothing has changed.",
+        "The client's ETag would be outdated although nothing has changed.",
         "(columns.completed != _sent(columns.completed), NEXT_UPDATE)",
         "(columns.completed == columns.completed, NEXT_UPDATE)",
         ("test_setting_completed_to_its_current_value_changes_nothing",),
@@ -68,63 +68,63 @@ CONDITIONS = [
         "The client would take its old version for the current one.",
         "if if_match is not None and unchanged.etag not in if_match:",
         "if False:",
-        ("test_a_condition_is_part_of_the_one_statement",),
+        ("test_a_condition_is_checked_by_the_same_statement",),
     ),
     Mutation(
         "if-match-takes-other-forms-of-a-time",
         "RFC 9110, section 8.8.3.2: a strong comparison is by character.",
         "return f\"{moment.isoformat(timespec='microseconds')}Z\" == time",
         "return True",
-        ("test_another_form_of_the_same_time_does_not_match",),
+        ("test_another_format_of_the_same_time_does_not_match",),
     ),
     Mutation(
         "if-match-takes-weak-tags",
         "RFC 9110, section 13.1.1: If-Match needs a strong comparison.",
         'return None if tags == ["*"] else frozenset(tags)',
         'return None if tags == ["*"] else frozenset(tag.removeprefix("W/") for tag in tags)',
-        ("test_a_tag_that_a_proxy_changed_does_not_match_and_the_error_says_so",),
+        ("test_an_etag_that_a_proxy_changed_does_not_match_and_the_error_says_so",),
     ),
     Mutation(
         "if-none-match-is-turned-round",
         "The client would keep an old version.",
         'not if_none_match.isdisjoint(("*", task.etag))',
         'if_none_match.isdisjoint(("*", task.etag))',
-        ("test_a_change_makes_what_the_caller_has_old",),
+        ("test_after_a_change_the_clients_etag_no_longer_matches",),
     ),
 ]
 
 KEYS = [
     Mutation(
         "key-is-good-for-another-body",
-        "The client would be told that another task is the one that it sent.",
+        "The client would get an earlier task instead of the one that it sent.",
         "if not same:",
         "if False:",
         ("test_the_same_key_with_another_body_is_refused",),
     ),
     Mutation(
         "key-claims-nothing",
-        "A create that is sent again would make a second task.",
+        "A create that is sent again would create a second task.",
         "FROM next JOIN claim ON id = task_id",
         "FROM next JOIN claim ON true",
-        ("test_a_replay_is_the_task_as_it_is_by_now",),
+        ("test_a_replay_returns_the_task_in_its_current_state",),
     ),
     Mutation(
         "key-is-kept-for-a-minute",
-        "A client that was offline would make a second task.",
+        "A client that was offline for longer would create a second task.",
         "kept.created_at > interval '24 hours'",
         "kept.created_at > interval '1 minute'",
-        ("test_a_key_is_kept_for_24_hours_and_then_is_new",),
+        ("test_a_key_can_be_used_again_after_24_hours",),
     ),
     Mutation(
         "keys-are-deleted-after-a-minute",
-        "A client that was offline would make a second task.",
+        "A client that was offline for longer would create a second task.",
         "now() - interval '24 hours'",
         "now() - interval '1 minute'",
         ("test_expired_keys_of_any_user_are_deleted_when_a_key_arrives",),
     ),
     Mutation(
         "expired-keys-are-kept",
-        "The table of the keys would grow for ever.",
+        "The table of keys would grow forever.",
         "request.app.state.expired_keys.key_arrived()",
         "pass",
         ("test_expired_keys_of_any_user_are_deleted_when_a_key_arrives",),
@@ -134,28 +134,28 @@ KEYS = [
 DELETIONS = [
     Mutation(
         "reopened-task-is-cleared",
-        "A task that was made pending while completed ones are cleared would be lost.",
+        "A task that is reopened while completed tasks are being cleared would be lost.",
         "DELETE FROM tasks WHERE {own} AND (created_at, id)",
         "DELETE FROM tasks WHERE user_id = %(user_id)s AND (created_at, id)",
-        ("test_a_task_that_is_reopened_meanwhile_stays",),
+        ("test_a_task_that_is_reopened_during_the_deletion_is_kept",),
     ),
     Mutation(
         "deletion-ends-with-the-first-batch",
         "The tasks of a deleted account would stay.",
         "if not has_more:",
         "if True:",
-        ("test_more_tasks_than_one_batch_are_deleted_and_counted",),
+        ("test_more_tasks_than_fit_one_batch_are_deleted_and_counted",),
     ),
     Mutation(
         "deletion-does-not-say-what-it-did",
-        "A client would believe that nothing is deleted.",
+        "A client would believe that nothing was deleted.",
         "raise _interrupted(error, self._deleted) from error",
         "raise",
-        ("test_what_was_deleted_before_a_failure_is_said",),
+        ("test_the_error_says_how_many_tasks_were_deleted_before_a_failure",),
     ),
     Mutation(
         "deletion-keeps-its-slot",
-        "Other users would wait until all of it is deleted.",
+        "Other users would wait until every batch is deleted.",
         "deleted, has_more = await delete_batch(self._session, self._user_id, self._status)",
         "deleted, has_more = 0, True\n"
         "            while has_more:\n"
@@ -163,14 +163,14 @@ DELETIONS = [
         "                    self._session, self._user_id, self._status\n"
         "                )\n"
         "                deleted += done",
-        ("test_other_users_have_their_turns_between_the_batches",),
+        ("test_other_users_requests_run_between_the_batches",),
     ),
 ]
 
 LISTS = [
     Mutation(
         "search-takes-a-percent-sign-for-anything",
-        "A search for `100%` would find tasks that do not have it.",
+        "A search for `100%` would find tasks that do not contain it.",
         'return f"%{q.translate(_LITERAL)}%"',
         'return f"%{q}%"',
         ("test_no_character_has_a_special_meaning",),
@@ -184,49 +184,49 @@ LISTS = [
     ),
     Mutation(
         "search-decodes-what-is-not-utf-8",
-        "A client would search for other characters than it meant.",
+        "A client would search for characters that it did not mean.",
         'if "q" in query.model_fields_set:',
         "if False:",
-        ("test_a_wrong_q_is_refused",),
+        ("test_an_invalid_q_is_refused",),
     ),
     Mutation(
         "unknown-parameter-is-ignored",
-        "A client that sends `page=2` would get the first page for ever.",
+        "A client that sends `page=2` would always get the first page.",
         "if name in TOLERATED:",
         "if True:",
         ("test_the_list_names_an_unknown_parameter",),
     ),
     Mutation(
         "one-of-two-values-is-chosen",
-        "The client would get another list than it may have meant.",
+        "The client might get a list that it did not mean.",
         "if len(sent.getlist(name)) > 1",
         "if False",
         ("test_a_parameter_that_is_sent_twice_is_refused",),
     ),
     Mutation(
         "page-repeats-a-task",
-        "The last task of a page would be the first of the next.",
+        "The last task of a page would also be the first task of the next page.",
         'here > there if order == "asc" else here < there',
         'here >= there if order == "asc" else here <= there',
-        ("test_the_newest_come_first_and_titles_from_a_to_z",),
+        ("test_the_default_order_is_newest_first_and_for_titles_a_to_z",),
     ),
     Mutation(
         "page-skips-a-tie",
         "Tasks with equal titles would be skipped at the end of a page.",
         'tuple_(key, columns.id), tuple_(position, bindparam("id"))',
         "key, position",
-        ("test_pages_put_together_are_the_whole_list_in_order",),
+        ("test_the_pages_together_are_the_whole_list_in_order",),
     ),
     Mutation(
         "cursor-of-another-order",
-        "The client would get pages that fit no order.",
+        "The client would get pages in no consistent order.",
         "if (sort, direction) != (query.sort, query.direction):",
         "if False:",
-        ("test_a_cursor_is_good_for_its_sort_and_order_only",),
+        ("test_a_cursor_is_valid_only_for_its_sort_and_order",),
     ),
     Mutation(
         "half-a-list-for-all-of-it",
-        "The client would take half of its tasks for all of them.",
+        "The client would take half of the tasks for the whole list.",
         "            tasks, following = await read_page(session, user_id, query, following, size)",
         "            tasks, last, following = [], following, None\n"
         '            with __import__("contextlib").suppress(Exception):\n'

@@ -1,4 +1,4 @@
-"""Every mutation can still be made, and its tests are there; `scripts/test-mutations` runs them."""
+"""Every mutation can still be made, and its tests exist. `scripts/test-mutations` runs them."""
 
 from pathlib import Path
 
@@ -16,12 +16,14 @@ def test_a_mutation_applies(mutation: Mutation) -> None:
     assert arguments(mutation, ROOT)
 
 
-def test_every_mutation_has_a_name_of_its_own() -> None:
+def test_the_names_of_mutations_are_unique() -> None:
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS) >= 30
 
 
 @pytest.mark.parametrize(("source", "times"), [("x = 2", 0), ("x = 1\nx = 1", 2)])
-def test_a_text_that_is_not_there_once_is_named(tmp_path: Path, source: str, times: int) -> None:
+def test_a_text_that_does_not_occur_exactly_once_is_reported(
+    tmp_path: Path, source: str, times: int
+) -> None:
     (tmp_path / "module.py").write_text(source)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_module.py").write_text("x = 1")
@@ -29,6 +31,6 @@ def test_a_text_that_is_not_there_once_is_named(tmp_path: Path, source: str, tim
         mutated(Mutation("the-name", "", "x = 1", "x = 3", ()), tmp_path)
 
 
-def test_a_test_that_is_not_there_is_named() -> None:
+def test_a_missing_test_is_reported() -> None:
     with pytest.raises(NotApplicable, match=r"the-name: its test test_nothing must be .* 0 times"):
         arguments(Mutation("the-name", "", "", "", ("test_nothing",)), ROOT)

@@ -1,7 +1,7 @@
-"""Postgres far away, and a service with default settings that goes through all that networks do.
+"""A simulated network between a distant Postgres and a service with default settings.
 
-The tests run on the service's side of the network. All but those of the link itself share one
-service: none of them may make it need a restart.
+The tests run on the service's side of the network. All tests of the service share one process,
+which must survive them without a restart.
 """
 
 import logging
@@ -26,13 +26,13 @@ from tests.support.services import database_of_its_own, eventually, sql
 
 HBA = "local all postgres trust\nhostssl all all all scram-sha-256\n"
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # which would have a line for each request
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request at INFO
 
 Serve = Callable[..., AbstractContextManager[Service]]
 
 
 class Database(NamedTuple):
-    """One database by two ways: over the network, and past it."""
+    """The URLs of one database: over the simulated network, and past it."""
 
     far: URL
     near: URL
@@ -52,7 +52,7 @@ def need(sentence: str | None) -> None:
 
 @pytest.fixture(scope="session")
 def link() -> Iterator[Link]:
-    """The network; the thread of the tests is on the service's side of it."""
+    """The network. The tests' own thread is on the service's side of it."""
     need(missing())
     with Link() as link, link.inside("service"):
         yield link
@@ -60,7 +60,7 @@ def link() -> Iterator[Link]:
 
 @pytest.fixture(scope="session")
 def database(link: Link, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database on the far side, with TLS and SCRAM."""
+    """A database on the far side, which requires TLS and SCRAM."""
     if not (POSTGRES / "postgres").exists():
         need("Postgres with TLS is missing: apt-get install postgresql")
     folder = tmp_path_factory.mktemp("far")
@@ -103,7 +103,7 @@ def _server_options(files: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def serve(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """Starts a service in production, with default settings, on `database`."""
+    """Start a service in production with default settings, by default on `database`."""
 
     def serve(url: URL = database.far) -> AbstractContextManager[Service]:
         return started(
@@ -125,7 +125,7 @@ def shared(serve: Serve) -> Iterator[Service]:
 
 @pytest.fixture
 def service(shared: Service, link: Link) -> Iterator[Service]:
-    """The service, with a good network before and after the test."""
+    """The shared service. Each test begins and ends with a perfect network."""
     link.set()
     with shared.client() as client:
         eventually(lambda: client.get("/health").status_code == 200, 20)
@@ -135,7 +135,7 @@ def service(shared: Service, link: Link) -> Iterator[Service]:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[httpx.Client]:
-    """Alice's client, on the service's side."""
+    """Alice's client, on the service's side of the network."""
     with service.client() as client:
-        client.get("/api/alice/tasks").raise_for_status()  # so that a connection is open
+        client.get("/api/alice/tasks").raise_for_status()  # opens a connection
         yield client

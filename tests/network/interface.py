@@ -1,4 +1,4 @@
-"""A network namespace with a tun device, by system calls alone, so that no program is needed."""
+"""A network namespace with a tun device, made by system calls without an external program."""
 
 import ctypes
 import fcntl
@@ -8,7 +8,7 @@ import struct
 
 NAME = b"net"  # of the device
 NETMASK = "255.255.255.0"
-QUEUE = 10_000  # packets that the device holds, enough for it to lose none by itself
+QUEUE = 10_000  # packets; so many that the device itself drops none
 
 # From <sched.h>, <linux/if_tun.h>, <linux/if.h> and <linux/sockios.h>.
 CLONE_NEWNET = 0x40000000
@@ -17,9 +17,9 @@ SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFTXQLEN = 0x8914, 0x8916, 0x891
 
 
 def interface(address: str) -> int:
-    """Move to a new namespace, and return a tun device in it that has this address.
+    """Move this thread to a new namespace, and return a tun device there with this address.
 
-    Raises OSError, without root above all.
+    Raises OSError, usually because the process is not root.
     """
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         number = ctypes.get_errno()
@@ -40,7 +40,7 @@ def interface(address: str) -> int:
 
 
 def enter(namespace: int) -> None:
-    """Move this thread to the namespace of a file descriptor. Raises OSError."""
+    """Move this thread to the namespace of a file descriptor. Raises OSError if it can't."""
     if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

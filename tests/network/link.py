@@ -1,4 +1,4 @@
-"""Two places, and a network between them whose delay, loss, bandwidth and holes can be set."""
+"""A simulated network between two sides, with settings for delay, loss, bandwidth and outages."""
 
 import json
 import os
@@ -33,10 +33,10 @@ def missing() -> str | None:
 
 
 class Link:
-    """The network, while it is entered.
+    """The network, which exists while this context is open.
 
-    `inside` moves the thread that calls it to one side, and everything that the thread starts there
-    stays there. `set` changes the network while it runs.
+    `inside` moves the calling thread to one side. Threads and processes that it starts there stay
+    there. `set` changes the network while it runs.
     """
 
     def __enter__(self) -> Self:
@@ -59,7 +59,7 @@ class Link:
         self._relay.communicate(timeout=10)  # this closes stdin
 
     def set(self, **conditions: Any) -> Counts:
-        """Change the network to `Conditions`, and return what it did since the last change."""
+        """Set the `Conditions` of the network, and return the counts since the last call."""
         assert self._relay.stdin is not None
         assert self._relay.stdout is not None
         self._relay.stdin.write(json.dumps(asdict(Conditions(**conditions))) + "\n")
@@ -68,7 +68,7 @@ class Link:
 
     @contextmanager
     def inside(self, side: Side) -> Iterator[None]:
-        """Be on one side of the network: this thread, and what it starts."""
+        """Move this thread, and whatever it starts, to one side of the network."""
         with HERE.open() as here, self._namespaces[side].open() as there:
             enter(there.fileno())
             try:

@@ -1,14 +1,14 @@
-"""A network between two namespaces, as a program: `tests/network/link.py` starts it.
+"""The program that simulates a network between two namespaces. `tests/network/link.py` starts it.
 
-The kernel's own delays and losses (netem) are missing from many machines, small virtual ones above
-all. So each namespace has a tun device. This program reads the packets of both, keeps each for as
-long as the network would take, and writes it to the other device
-(https://docs.kernel.org/networking/tuntap.html). The namespaces have no name: they end with this
-program and the processes in them, so nothing is left behind, even after SIGKILL.
+Many machines, mostly small virtual ones, lack the kernel's own simulation of delay and loss
+(netem). So each namespace has a tun device (https://docs.kernel.org/networking/tuntap.html). This
+program reads the packets of both devices, holds each packet for as long as the network would take,
+and writes it to the other device. The namespaces have no name: they disappear with this program and
+the processes in them, so nothing is left behind, even after SIGKILL.
 
-It prints its process id and its file descriptors of the two namespaces. After that, each line of
-stdin is a JSON object of `Conditions`; the program prints the `Counts` since the line before, and
-the conditions apply from then on. It ends when stdin ends.
+The program first prints its process id and its file descriptors of the two namespaces. For each
+line of stdin, a JSON object of `Conditions`, it prints the `Counts` since the previous line and
+applies the conditions. It ends at the end of stdin.
 """
 
 import json
@@ -23,41 +23,43 @@ from dataclasses import asdict, dataclass
 
 from tests.network.interface import interface
 
-ADDRESSES = ("10.99.0.1", "10.99.0.2")  # of the service's side, and of the database's
-LONGEST_WAIT = 0.2  # seconds in the queue before a bottleneck; a later packet is lost
-BATCH = 64  # packets to read from one device before the other has its turn
+ADDRESSES = ("10.99.0.1", "10.99.0.2")  # of the service's side, of the database's side
+LONGEST_WAIT = (
+    0.2  # seconds in the queue before the bottleneck; a packet that would wait longer is lost
+)
+BATCH = 64  # packets to read from one device before reading the other
 MAX_PACKET = 65_536  # bytes
 LATE = 1.0  # milliseconds after which a packet counts as late
 
 IPV4 = 4
-SYN, SYN_OR_ACK = 0x02, 0x12  # of the flags of TCP
+SYN, SYN_OR_ACK = 0x02, 0x12  # TCP flags
 
 
 @dataclass
 class Conditions:
-    """What the network does to packets."""
+    """The settings of the network."""
 
     round_trip: float = 0  # milliseconds
-    jitter: float = 0  # milliseconds more, at most, in each direction; packets keep their order
+    jitter: float = 0  # up to so many milliseconds more in each direction; packets keep their order
     loss: float = 0  # per cent of the packets of each direction
     bandwidth: float = 0  # Mbit/s in each direction, 0 for no limit
     reaches_database: bool = True  # False: a black hole in this direction
     reaches_service: bool = True
-    forgets_connections: bool = False  # only connections that begin from now on still work
+    forgets_connections: bool = False  # True: only connections that are opened from now on work
 
 
 @dataclass
 class Counts:
-    """What became of the packets."""
+    """Counts of packets."""
 
     delivered: int = 0
     lost: int = 0
     late: int = 0  # delivered more than LATE after their time, because the machine was busy
-    cpu_seconds: float = 0  # of this program, and of the kernel's work on the packets it writes
+    cpu_seconds: float = 0  # of this program, with the kernel's work on the packets it writes
 
 
 class Direction:
-    """The packets on their way to one of the devices, in the order of their arrival there."""
+    """The packets in flight to one device, in the order of their arrival there."""
 
     def __init__(self, device: int) -> None:
         self._device = device
@@ -66,7 +68,7 @@ class Direction:
         self._last_arrival = 0.0
 
     def add(self, packet: bytes, now: float, conditions: Conditions) -> bool:
-        """Return whether the network takes the packet."""
+        """Schedule the delivery of a packet. Return False if the network loses it."""
         if conditions.loss and random.random() * 100 < conditions.loss:
             return False
         arrival = now + conditions.round_trip / 2e3
@@ -84,7 +86,7 @@ class Direction:
         return True
 
     def deliver(self, now: float, counts: Counts) -> float | None:
-        """Write the packets that are due, and return when the next one is."""
+        """Write the packets that are due, and return the time at which the next one is due."""
         while self._packets:
             arrival, packet = self._packets[0]
             if arrival > now:
@@ -126,11 +128,11 @@ class Relay:
         with suppress(BlockingIOError):
             for _ in range(BATCH):
                 packet = os.read(device, MAX_PACKET)
-                if packet[0] >> 4 == IPV4:  # by IPv6 the kernel only looks for routers
+                if packet[0] >> 4 == IPV4:  # IPv6 packets are only the kernel's search for routers
                     self.counts.lost += not self._take(device, packet, now)
 
     def _take(self, device: int, packet: bytes, now: float) -> bool:
-        """Return whether a packet that was read from `device` will reach the other one."""
+        """Relay a packet that was read from `device`. Return False if the network loses it."""
         conditions, from_database = self.conditions, device == self._database
         arrives = conditions.reaches_service if from_database else conditions.reaches_database
         if conditions.forgets_connections and not self._is_of_new_connection(packet, from_database):
@@ -138,7 +140,7 @@ class Relay:
         return arrives and self._towards[device].add(packet, now, conditions)
 
     def _is_of_new_connection(self, packet: bytes, from_database: bool) -> bool:
-        """Remember a connection that begins. TCP's header follows the 20 bytes of IP's."""
+        """Return whether the packet's connection is new. The IP header is the first 20 bytes."""
         source, target, flags = packet[20:22], packet[22:24], packet[33:34]
         ports = target + source if from_database else source + target
         if flags and flags[0] & SYN_OR_ACK == SYN:
@@ -146,7 +148,7 @@ class Relay:
         return ports in self._new_connections
 
     def _obey(self, line: str) -> bool:
-        """Change the conditions, and report; return False at the end of stdin."""
+        """Print the counts and apply new conditions. Return False at the end of stdin."""
         if not line:
             return False
         self.counts.cpu_seconds = time.process_time()
@@ -162,12 +164,12 @@ def _say(value: object) -> None:
 
 
 def main() -> None:
-    """Make the namespaces, say where they are, and relay."""
+    """Make the namespaces, print their file descriptors, and relay packets."""
     devices, namespaces = [], []
     for address in ADDRESSES:
         devices.append(interface(address))
         namespaces.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
-    with suppress(PermissionError):  # a real-time process is on time on a busy machine too
+    with suppress(PermissionError):  # real-time priority keeps the relay punctual on a busy machine
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     _say([os.getpid(), *namespaces])
     Relay(*devices).run()

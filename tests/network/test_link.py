@@ -1,4 +1,4 @@
-"""The network does what it is told, and leaves nothing behind."""
+"""The simulated network has the conditions that were set, and leaves nothing behind."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ with Link() as link:
 
 @pytest.fixture
 def ends(link: Link) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two ends of UDP, which repeats and resends nothing: the service's and the database's."""
+    """A UDP socket on the service's side, and one on the database's. UDP sends nothing again."""
     with socket.socket(type=socket.SOCK_DGRAM) as near:
         with link.inside("database"):
             far = socket.socket(type=socket.SOCK_DGRAM)
@@ -45,7 +45,7 @@ def ends(link: Link) -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def echo(ends: tuple[socket.socket, socket.socket]) -> float:
-    """Send a message there and back, and return how many milliseconds it took."""
+    """Send a message there and back, and return the time in milliseconds."""
     near, far = ends
     started_at = time.perf_counter()
     near.send(b"x")
@@ -68,7 +68,7 @@ def send_all(end: socket.socket, size: int = 1) -> None:
 
 
 @pytest.mark.parametrize("round_trip", [0, 5, 60])
-def test_a_round_trip_takes_what_it_should(
+def test_a_round_trip_takes_the_time_that_was_set(
     link: Link, ends: tuple[socket.socket, socket.socket], round_trip: float
 ) -> None:
     link.set(round_trip=round_trip)
@@ -77,7 +77,7 @@ def test_a_round_trip_takes_what_it_should(
     assert times[5] < round_trip + 5
 
 
-def test_jitter_delays_and_keeps_the_order(
+def test_jitter_delays_packets_but_keeps_their_order(
     link: Link, ends: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = ends
@@ -90,17 +90,19 @@ def test_jitter_delays_and_keeps_the_order(
 
 
 @pytest.mark.parametrize("loss", [0, 20, 100])
-def test_loss(link: Link, ends: tuple[socket.socket, socket.socket], loss: float) -> None:
+def test_the_share_of_packets_that_was_set_is_lost(
+    link: Link, ends: tuple[socket.socket, socket.socket], loss: float
+) -> None:
     near, far = ends
     link.set(loss=loss)
     send_all(near)
     assert abs(received(far) - MESSAGES * (1 - loss / 100)) < 20  # five standard deviations
 
 
-def test_bandwidth_and_the_end_of_the_queue(
+def test_bandwidth_is_limited_and_a_full_queue_loses_packets(
     link: Link, ends: tuple[socket.socket, socket.socket]
 ) -> None:
-    """100 packets of 1,028 bytes at 2 Mbit/s would take 0.4 s; 0.2 s of them fit the queue."""
+    """100 packets of 1,028 bytes at 2 Mbit/s would take 0.4 s, and the queue holds 0.2 s."""
     near, far = ends
     link.set(bandwidth=2)
     send_all(near, 1000)
@@ -115,7 +117,7 @@ def test_bandwidth_and_the_end_of_the_queue(
         ({"reaches_database": False, "reaches_service": False}, 0, 0),
     ],
 )
-def test_black_holes(
+def test_a_black_hole_loses_every_packet_of_its_direction(
     link: Link,
     ends: tuple[socket.socket, socket.socket],
     conditions: dict[str, bool],
@@ -133,7 +135,7 @@ def test_black_holes(
     assert echo(ends) < 50
 
 
-def test_only_new_connections_work_when_the_older_are_forgotten(link: Link) -> None:
+def test_only_new_connections_work_after_the_network_forgot_the_old_ones(link: Link) -> None:
     with link.inside("database"):
         listener = socket.create_server((DATABASE_ADDRESS, 0))
     with ExitStack() as ends:
@@ -150,11 +152,11 @@ def test_only_new_connections_work_when_the_older_are_forgotten(link: Link) -> N
             assert end.recv(1) == b"y"
         link.set()
         accepted.settimeout(5)
-        assert accepted.recv(1) == b"x"  # TCP has sent it again
+        assert accepted.recv(1) == b"x"  # TCP sends the segment again
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_of_a_network_whose_user_is_killed(number: signal.Signals) -> None:
+def test_the_network_ends_when_the_process_that_uses_it_is_killed(number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The service far from its database, over TLS and SCRAM, through what networks do."""
+"""The service on a bad network to its database, with TLS and SCRAM."""
 
 import asyncio
 import socket
@@ -30,14 +30,14 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 
 def timed(client: httpx.Client, method: str, path: str, **rest: Any) -> tuple[int, float]:
-    """Send a request, and return the status and the seconds that it took."""
+    """Send a request, and return its status and duration in seconds."""
     began = time.monotonic()
     response = client.request(method, path, **rest)
     return response.status_code, time.monotonic() - began
 
 
 def operations(client: httpx.Client, key: str) -> Iterator[tuple[str, int, float]]:
-    """Send each operation once; yield its method, its status and its seconds."""
+    """Send each operation once, and yield its method, status and duration in seconds."""
     task = f"{TASKS}/{client.post(TASKS, json={'title': 'Milk'}).json()['id']}"
     requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", TASKS, {}),
@@ -53,7 +53,7 @@ def operations(client: httpx.Client, key: str) -> Iterator[tuple[str, int, float
 
 
 def test_each_operation_takes_one_round_trip(client: httpx.Client, link: Link) -> None:
-    """The second time: a connection may have to prepare a statement before."""
+    """Only the second run is timed, because the first one prepares the statements."""
     assert all(status < 300 for _, status, _ in operations(client, "first"))
     link.set(round_trip=200)
     for method, status, seconds in operations(client, "second"):
@@ -61,7 +61,7 @@ def test_each_operation_takes_one_round_trip(client: httpx.Client, link: Link) -
         assert 0.2 <= seconds < 0.39, method
 
 
-def test_a_burst_at_30_ms_has_no_error(service: Service, link: Link) -> None:
+def test_a_burst_at_a_round_trip_of_30_ms_has_no_errors(service: Service, link: Link) -> None:
     async def burst() -> list[int]:
         connections = [Connection(service.port) for _ in range(200)]
         requests = (
@@ -69,19 +69,19 @@ def test_a_burst_at_30_ms_has_no_error(service: Service, link: Link) -> None:
             for number in range(200)
         )
         calls = (each.ask(text) for each, text in zip(connections, requests, strict=True))
-        answers = await asyncio.gather(*calls)
+        responses = await asyncio.gather(*calls)
         for each in connections:
             each.close()
-        return [answer.status for answer in answers]
+        return [response.status for response in responses]
 
     link.set(round_trip=30)
     assert Counter(asyncio.run(burst())) == {200: 40, 201: 160}
 
 
-def test_a_black_hole_under_load_loses_and_doubles_nothing(
+def test_a_black_hole_under_load_loses_and_duplicates_no_task(
     service: Service, database: Database, link: Link
 ) -> None:
-    """Statements end after 5 s, a wait for a connection after 2 s, /health within 2 s."""
+    """Timeouts: 5 s for a statement, 2 s for a connection, and less than 2 s for /health."""
     with load(service.port) as users:
         time.sleep(1)
         link.set(**BLACK_HOLE)
@@ -105,7 +105,7 @@ def test_a_black_hole_under_load_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("direction", ["reaches_database", "reaches_service"])
-def test_a_creation_whose_response_was_lost_is_repeated_by_its_key(
+def test_a_creation_whose_response_was_lost_can_be_repeated_with_its_key(
     client: httpx.Client, database: Database, link: Link, direction: str
 ) -> None:
     title = f"created-when-nothing-{direction}"
@@ -122,14 +122,14 @@ def test_a_creation_whose_response_was_lost_is_repeated_by_its_key(
     eventually(lambda: client.get("/health").is_success, 10)
     second = client.post(TASKS, **creation)
     assert second.status_code == 201
-    # What was sent into the hole arrives after it, unless the statement was ended before.
+    # TCP delivers the statement after the black hole, unless the service has cancelled it before.
     assert second.headers.get("idempotency-replayed") in (
         ("true",) if direction == "reaches_service" else (None, "true")
     )
     assert sql(database.near, "SELECT count(*) FROM tasks WHERE title = %s", title) == [(1,)]
 
 
-def test_a_loss_of_5_percent_breaks_nothing(
+def test_a_packet_loss_of_5_percent_causes_no_errors(
     service: Service, database: Database, link: Link
 ) -> None:
     link.set(round_trip=10, loss=5)
@@ -145,8 +145,8 @@ def test_a_loss_of_5_percent_breaks_nothing(
     assert (counted["lost"], counted["duplicated"]) == (0, 0)
 
 
-def test_clients_that_vanish_hold_no_connection(service: Service, link: Link) -> None:
-    """One has not read its response (20 s), one has sent half of a request (15 s)."""
+def test_connections_of_vanished_clients_are_closed(service: Service, link: Link) -> None:
+    """One client does not read its response (timeout 20 s), one sends half a request (15 s)."""
 
     def held() -> int:
         connections = psutil.Process(service.process.pid).net_connections("tcp")
@@ -159,7 +159,8 @@ def test_clients_that_vanish_hold_no_connection(service: Service, link: Link) ->
             address = (SERVICE_ADDRESS, service.port)
             clients = [stack.enter_context(socket.create_connection(address)) for _ in range(2)]
         eventually(lambda: held() == 2)
-        link.set(reaches_database=False)  # the clients' side: what they are sent is lost
+        # The clients are on the database's side, so the responses to them are lost.
+        link.set(reaches_database=False)
         for client, text in zip(clients, (whole, whole[:30]), strict=True):
             client.sendall(text)
         time.sleep(0.5)
@@ -168,10 +169,10 @@ def test_clients_that_vanish_hold_no_connection(service: Service, link: Link) ->
         eventually(lambda: held() == 0, 25)
 
 
-def test_the_lost_end_of_an_idle_connection_is_no_error_of_the_next_write(
+def test_an_idle_connection_that_postgres_closed_in_a_black_hole_fails_no_write(
     service: Service, client: httpx.Client, database: Database, link: Link
 ) -> None:
-    """Postgres closes the connections in a black hole, and tells it again after the hole."""
+    """Postgres closes the connections during a black hole, and sends the FIN again after it."""
 
     def open_connections() -> int:
         connections = psutil.Process(service.process.pid).net_connections("tcp")
@@ -183,15 +184,15 @@ def test_the_lost_end_of_an_idle_connection_is_no_error_of_the_next_write(
     assert killed > 0
     time.sleep(1)
     link.set()
-    eventually(lambda: open_connections() == 0, 20)  # TCP waits longer for each repetition
+    eventually(lambda: open_connections() == 0, 20)  # TCP waits longer before each retransmission
     status, seconds = timed(client, "POST", TASKS, json={"title": "Milk"})
     assert status == 201
     assert seconds < 1
 
 
-def test_keepalives_find_idle_connections_that_lead_nowhere(serve: Serve, database: Database,
+def test_keepalives_find_dead_idle_connections(serve: Serve, database: Database,
                                                             link: Link) -> None:  # fmt: skip
-    """The keep-alives are those of the service, ten times as often."""
+    """The keepalives here are ten times as frequent as the service's own."""
     names = ("keepalives_idle", "keepalives_interval")
     shorter = {name: str(int(LIBPQ_DEFAULTS[name]) // 10) for name in names}
     shorter["tcp_user_timeout"] = str(int(LIBPQ_DEFAULTS["tcp_user_timeout"]) // 10)
@@ -205,10 +206,10 @@ def test_keepalives_find_idle_connections_that_lead_nowhere(serve: Serve, databa
     assert seconds < 1
 
 
-def test_one_statement_without_response_makes_the_other_idle_connections_suspect(
+def test_after_a_statement_without_response_no_idle_connection_is_trusted(
     client: httpx.Client, link: Link
 ) -> None:
-    """Otherwise a client that writes now and then gets one 503 from each connection of the pool."""
+    """Otherwise each dead connection of the pool would cost a client another 503."""
     with ThreadPoolExecutor(8) as threads:
         assert {response.status_code for response in threads.map(client.get, [TASKS] * 40)} == {200}
     link.set(forgets_connections=True)

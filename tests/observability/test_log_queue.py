@@ -1,4 +1,4 @@
-"""The queue of the log: no line is lost, repeated or torn while the log can be written."""
+"""The queue of log lines: while the log can be written, no line is lost, repeated or torn."""
 
 import fcntl
 import os
@@ -27,7 +27,7 @@ for number in range(2000):
 
 
 def output(program: str, *, code: int = 0) -> list[str]:
-    """The lines that a program writes to stdout after START; none on stderr."""
+    """Run START and a program, check its exit code and empty stderr, and return its lines."""
     command = [sys.executable, "-c", START + program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (code, "")
@@ -51,7 +51,7 @@ def test_an_uncaught_error_is_logged_after_the_lines_before_it() -> None:
     assert lines[-1] == "ValueError: the end"
 
 
-def test_errors_of_threads_and_destructors_and_warnings_are_lines() -> None:
+def test_errors_in_threads_and_destructors_and_warnings_are_logged() -> None:
     lines = output("""
 class Broken:
     def __del__(self):
@@ -71,7 +71,7 @@ warnings.warn("careful")
     assert re.search(r"\[WARNING\] \[-\] \[-\] \[.*UserWarning: careful.*\]", text)
 
 
-def test_a_fork_does_not_repeat_its_parent_s_lines_and_writes_its_own() -> None:
+def test_a_forked_process_writes_its_own_lines_but_not_its_parents() -> None:
     lines = output("""
 child = os.fork()
 for number in range(2000, 2100):
@@ -86,7 +86,7 @@ if child:
 
 
 def test_the_last_lines_of_a_worker_are_written() -> None:
-    """Nearly as many as the queue holds."""
+    """The lines almost fill the queue."""
     lines = output("""
 import signal, socket
 from serving.workers import Workers
@@ -102,7 +102,7 @@ Workers(serve, count=1, grace=5).run(socket.create_server(("127.0.0.1", 0)))
     assert sorted(numbers(lines)) == list(range(4000))
 
 
-def test_a_log_call_whose_arguments_do_not_fit_is_a_line() -> None:
+def test_a_log_call_with_wrong_arguments_is_logged_as_an_error() -> None:
     lines = output("logs.logger.info('%d tasks', 'many')")
     assert re.search(
         r"\[ERROR\] \[-\] \[-\] \[The log call in <string>, line \d+, failed\]", lines[2000]
@@ -111,8 +111,8 @@ def test_a_log_call_whose_arguments_do_not_fit_is_a_line() -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_has_no_room_loses_whole_lines_and_says_how_many(tmp_path: Path) -> None:
-    """The size of files is limited, which cuts a line, and then it isn't."""
+def test_a_full_disk_loses_whole_lines_whose_number_is_logged(tmp_path: Path) -> None:
+    """A limit on the file size, which takes effect within a line, stands for a full disk."""
     program = (
         START
         + """
@@ -138,8 +138,8 @@ logs.logger.info("line 3000")
     assert len(seen) + int(lost) == 2011
 
 
-def test_a_process_without_stdout_logs_nowhere() -> None:
-    """Where stdout was is the first file that the process opens."""
+def test_a_process_without_stdout_writes_no_log() -> None:
+    """Otherwise the log would go to the first file that is opened, which gets descriptor 1."""
     program = START + "print(open('/dev/null', 'w').fileno(), file=sys.stderr)"
     command = ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
@@ -147,7 +147,7 @@ def test_a_process_without_stdout_logs_nowhere() -> None:
 
 
 class Pipe:
-    """A pipe, and a writer to it."""
+    """A pipe, and a LogWriter that writes to it."""
 
     def __init__(self) -> None:
         self.reader, self.fd = os.pipe()
@@ -190,17 +190,17 @@ def test_a_line_that_is_larger_than_the_queue_is_written(pipe: Pipe) -> None:
     assert pipe.read_all(len(line)) == line
 
 
-def test_a_non_blocking_pipe_loses_nothing(pipe: Pipe) -> None:
+def test_a_full_non_blocking_pipe_loses_no_line(pipe: Pipe) -> None:
     flags = fcntl.fcntl(pipe.fd, fcntl.F_GETFL)
     fcntl.fcntl(pipe.fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
     lines = [b"%0999d\n" % number for number in range(500)]
     for line in lines:
         pipe.writer.write(line)
-    time.sleep(0.2)  # so that the pipe is full
+    time.sleep(0.2)  # until the pipe is full
     assert pipe.read_all(500_000) == b"".join(lines)
 
 
-def test_a_flush_of_a_stalled_pipe_ends(pipe: Pipe) -> None:
+def test_a_flush_to_a_stalled_pipe_times_out(pipe: Pipe) -> None:
     for _ in range(200):
         pipe.writer.write(b"x" * 999 + b"\n")
     pipe.writer.flush(0.05)
@@ -209,7 +209,7 @@ def test_a_flush_of_a_stalled_pipe_ends(pipe: Pipe) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_returns_sees_how_many_lines_were_lost(tmp_path: Path) -> None:
+def test_a_new_reader_reads_how_many_lines_were_lost(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

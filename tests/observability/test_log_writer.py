@@ -1,4 +1,4 @@
-"""The log's reader: a stalled or missing one loses lines, and never stops a request or the end."""
+"""A log that nobody reads: lines are lost, but requests and shutdown go on."""
 
 import logging
 import os
@@ -22,19 +22,19 @@ from config import ROOT
 from tests.support.processes import STOP_LIMIT, environment, free_port
 from tests.support.serving import SECRET
 
-LONG_PATH = "/" + "x" * 4000  # shown whole in the log, so that a few hundred lines fill the queue
-MANY = 400  # requests; 1.6 MB of lines, which is more than a pipe and the queue hold
+LONG_PATH = "/" + "x" * 4000  # logged in full, so a few hundred lines fill the queue
+MANY = 400  # requests; their 1.6 MB of lines are more than the pipe and the queue hold
 ACCESS = re.compile(rb"\[404 in [\d.]+ ms request_id=(\d+)\]\n")
 LOST = re.compile(rb"\[WARNING\] \[-\] \[-\] \[(\d+) log lines were lost because nothing read the ")
 
 
 @pytest.fixture(autouse=True)
 def _quiet_client(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "httpx")  # it would log each of the long paths
+    caplog.set_level(logging.WARNING, "httpx")  # httpx would log every long path
 
 
 class Service:
-    """A service whose stdout is a pipe that is read when the test says so."""
+    """A service whose stdout is a pipe that only the test reads."""
 
     def __init__(self, process: subprocess.Popen[bytes], client: httpx.Client) -> None:
         self.process = process
@@ -44,7 +44,7 @@ class Service:
         self.output = b""
 
     def read_until(self, text: bytes) -> None:
-        """Reads the log to the first line that holds `text`."""
+        """Read the log until it contains `text`."""
         while text not in self.output:
             readable, _, _ = select.select([self._stdout], [], [], STOP_LIMIT)
             assert readable, self.output[-2000:].decode()
@@ -71,7 +71,7 @@ class Service:
 
 @contextmanager
 def piped(postgres: URL, folder: Path, **settings: object) -> Iterator[Service]:
-    """A service with stdout and stderr in one pipe; the lines of its start have been read."""
+    """Run a service with stdout and stderr in one pipe, and read the log of its start."""
     port = free_port()
     defaults = {
         "database_url": postgres.render_as_string(hide_password=False),
@@ -105,7 +105,7 @@ def piped(postgres: URL, folder: Path, **settings: object) -> Iterator[Service]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_stalled_reader_stops_neither_requests_nor_the_end(
+def test_a_stalled_reader_blocks_neither_requests_nor_shutdown(
     postgres: URL, tmp_path: Path, workers: int
 ) -> None:
     with piped(postgres, tmp_path, web_concurrency=workers) as service:
@@ -115,7 +115,7 @@ def test_a_stalled_reader_stops_neither_requests_nor_the_end(
 
 
 @pytest.mark.slow
-def test_lines_that_are_lost_are_counted_once_the_log_is_read_again(
+def test_the_number_of_lost_lines_is_logged_once_the_log_is_read_again(
     postgres: URL, tmp_path: Path
 ) -> None:
     with piped(postgres, tmp_path) as service:
@@ -127,7 +127,7 @@ def test_lines_that_are_lost_are_counted_once_the_log_is_read_again(
         [lost] = [int(number) for number in LOST.findall(service.output)]
         assert lost > 0
         assert len(numbers) + lost == MANY + 1
-        # The first lines are kept, in order; what is said of the lost ones is in their place.
+        # The first lines are kept in order, and the number of lost lines is logged in their place.
         assert numbers == [*range(MANY - lost), MANY]
         end_of_kept = service.output.index(b"request_id=%d]" % (MANY - lost - 1))
         place = service.output.index(b"lines were lost")
@@ -136,7 +136,7 @@ def test_lines_that_are_lost_are_counted_once_the_log_is_read_again(
 
 
 @pytest.mark.slow
-def test_a_reader_that_is_gone_costs_nothing(postgres: URL, tmp_path: Path) -> None:
+def test_a_closed_log_costs_no_cpu_time(postgres: URL, tmp_path: Path) -> None:
     with piped(postgres, tmp_path) as service:
         service.close_log()
         service.requests(0, 50)
@@ -144,6 +144,6 @@ def test_a_reader_that_is_gone_costs_nothing(postgres: URL, tmp_path: Path) -> N
         process = psutil.Process(service.process.pid)
         before = sum(process.cpu_times())
         time.sleep(1)
-        assert sum(process.cpu_times()) - before < 0.1, "it tries again and again"
+        assert sum(process.cpu_times()) - before < 0.1, "it keeps trying to write"
         service.requests(50, 60)
         assert service.stop() == 0

@@ -1,4 +1,4 @@
-"""The log: one form, one line an event, and nothing in it that is a secret or a user's own."""
+"""The log: one format, one line per event, and no secrets or user data."""
 
 import logging
 import re
@@ -44,7 +44,7 @@ TASKS = "/api/alice/tasks"
 
 @pytest.fixture(scope="module")
 def client(postgres: URL) -> Iterator[httpx.Client]:
-    """Alice's client of a service that logs its requests, and has a bug about milk."""
+    """Alice's client of a service with an access log that fails for a task called Hidden milk."""
     with database_of_its_own(postgres) as url:
         sql(url, "ALTER TABLE tasks ADD CONSTRAINT no_milk CHECK (title <> 'Hidden milk')")
         with service(url, access_log=True) as client:
@@ -52,7 +52,7 @@ def client(postgres: URL) -> Iterator[httpx.Client]:
 
 
 def logged(call: Callable[[], httpx.Response], requests: int = 1) -> str:
-    """What is logged of a call, to the line of the last request's end."""
+    """Return everything that is logged during a call, up to the line of its last request."""
     with recorded_log() as log:
         call()
         end = r"\[\d{3} in [\d.]+ ms request_id=[\w.-]+\]\n"
@@ -61,13 +61,13 @@ def logged(call: Callable[[], httpx.Response], requests: int = 1) -> str:
 
 
 def events(text: str) -> list[tuple[str, ...]]:
-    """Level, user, endpoint and message of each line, all of which have the one form."""
+    """Return the level, user, endpoint and message of each line, after checking its format."""
     matches = [LINE.fullmatch(line) for line in text.splitlines()]
     assert all(matches), text
     return [match.group("level", "user", "endpoint", "message") for match in matches if match]
 
 
-def test_a_request_is_a_line(client: httpx.Client) -> None:
+def test_a_request_is_logged_as_one_line(client: httpx.Client) -> None:
     [event] = events(logged(lambda: client.get(TASKS)))
     assert event[:3] == ("INFO", "alice", f"GET {TASKS}")
     assert re.fullmatch(r"200 in \d+\.\d ms", event[3])
@@ -84,11 +84,11 @@ def test_a_token_in_the_path_is_not_logged(client: httpx.Client) -> None:
     assert "%65" not in text
 
 
-def test_a_path_without_end_is_cut(client: httpx.Client) -> None:
+def test_a_very_long_path_is_cut(client: httpx.Client) -> None:
     assert len(logged(lambda: client.get("/" + "x" * 60_000))) < 5000
 
 
-def test_an_unknown_user_is_a_dash(client: httpx.Client) -> None:
+def test_an_unknown_user_is_logged_as_a_dash(client: httpx.Client) -> None:
     [event] = events(logged(lambda: client.get("/health/live")))
     assert event[:3] == ("INFO", "-", "GET /health/live")
 
@@ -115,7 +115,7 @@ DENIED = [
 
 
 @pytest.mark.parametrize(("authorization", "status", "code", "user", "reason"), DENIED)
-def test_a_refused_connection_says_why(
+def test_a_denied_request_is_logged_with_the_reason(
     client: httpx.Client, authorization: str, status: int, code: str, user: str, reason: str
 ) -> None:
     headers = {"Authorization": authorization}
@@ -127,7 +127,7 @@ def test_a_refused_connection_says_why(
         assert len(part) < 4 or part not in text
 
 
-def test_a_task_of_another_is_denied_with_a_reason(client: httpx.Client) -> None:
+def test_access_to_another_users_task_is_logged_with_the_reason(client: httpx.Client) -> None:
     path = client.post(TASKS, json={"title": "Tea"}).headers["location"]
     theirs = path.replace("alice", "bob")
     warning, _ = events(logged(lambda: client.get(theirs, headers=bearer("bob"))))
@@ -139,7 +139,7 @@ def test_a_task_of_another_is_denied_with_a_reason(client: httpx.Client) -> None
     )
 
 
-def test_a_client_is_denied_with_its_address_and_not_with_one_that_it_forged(
+def test_a_denied_request_is_logged_with_the_real_address_not_a_forged_one(
     client: httpx.Client,
 ) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
@@ -153,7 +153,7 @@ def test_a_client_is_denied_with_its_address_and_not_with_one_that_it_forged(
 
 FORWARDED = [
     (b"203.0.113.7", "203.0.113.7"),
-    (b"198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the client sent the first one itself
+    (b"198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the client sent the first address itself
     (b"2001:db8::7", "2001:db8::7"),
     (b"[2001:db8::7]:5000", "2001:db8::7"),
     (b"x] [forged", "-"),
@@ -163,7 +163,7 @@ FORWARDED = [
 
 
 @pytest.mark.slow
-def test_a_trusted_proxy_tells_the_client_s_address(postgres: URL, tmp_path: Path) -> None:
+def test_the_clients_address_is_taken_from_a_trusted_proxy(postgres: URL, tmp_path: Path) -> None:
     url = postgres.render_as_string(hide_password=False)
     settings = {"database_url": url, "forwarded_allow_ips": "127.0.0.1", "access_log": "true"}
     with started(tmp_path, **settings) as service, service.starts().client() as client:
@@ -193,7 +193,7 @@ def test_a_bug_is_logged_with_its_stack_trace(client: httpx.Client) -> None:
 
 def test_an_outage_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = URL.create("postgresql", "postgres", "hidden-word", "127.0.0.1", 9, "hidden-name")
-    monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.2)  # the time to wait for it
+    monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.2)  # so that the test waits less
     with service(nowhere, access_log=True) as client:
         lines = events(logged(lambda: client.get(TASKS)))
     [outage] = [line for line in lines if line[3].startswith("503 DATABASE")]
@@ -203,8 +203,8 @@ def test_an_outage_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "127.0.0.1" not in outage[3]
 
 
-def test_what_is_private_is_never_logged(client: httpx.Client) -> None:
-    """Whatever comes of a request: success, each error, a forged token in the query string."""
+def test_private_data_is_never_logged(client: httpx.Client) -> None:
+    """The requests succeed, fail in several ways, or have tokens in the query string."""
     token = forge(claims("alice"))
     private = {"title": "Hidden title", "description": "Hidden description"}
 
@@ -236,7 +236,7 @@ FORGED = "[2026-01-01T00:00:00.000Z] [ERROR] [root] [GET /] [forged]"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x1c", "\x85", "\u2028", "\0", "]"])
-def test_no_path_forges_a_line(client: httpx.Client, end: str) -> None:
+def test_no_path_can_forge_a_log_line(client: httpx.Client, end: str) -> None:
     path = f"/api/{quote(end + FORGED.replace('/', ''))}/tasks"
     warning, request = events(logged(lambda: client.get(path)))
     assert warning[:2] == ("WARNING", "alice")
@@ -244,7 +244,7 @@ def test_no_path_forges_a_line(client: httpx.Client, end: str) -> None:
     assert warning[2] == request[2] == f"GET {path}"
 
 
-def test_no_raw_byte_of_a_request_forges_a_line(client: httpx.Client) -> None:
+def test_no_raw_byte_of_a_request_can_forge_a_log_line(client: httpx.Client) -> None:
     host, port = client.base_url.host, client.base_url.port
     requests = [
         "GET /api/[-]/]%20[/[forged HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -268,7 +268,7 @@ def test_no_raw_byte_of_a_request_forges_a_line(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("user_id", [f"a\n{FORGED}", "a] [b", "[", "a\u2028\u2029", "é\x1b[31m"])
-def test_no_user_id_forges_a_line(client: httpx.Client, user_id: str) -> None:
+def test_no_user_id_can_forge_a_log_line(client: httpx.Client, user_id: str) -> None:
     headers = {"Authorization": f"Bearer {forge(claims(user_id))}"}
     warning, request = events(logged(lambda: client.get(TASKS, headers=headers)))
     assert warning[1] == request[1] != "-"
@@ -276,20 +276,20 @@ def test_no_user_id_forges_a_line(client: httpx.Client, user_id: str) -> None:
 
 
 @pytest.mark.parametrize("header", [f"Bearer \x85{FORGED}", f"{FORGED} x", "Bearer \x9b31m"])
-def test_no_header_forges_a_line(client: httpx.Client, header: str) -> None:
+def test_no_header_can_forge_a_log_line(client: httpx.Client, header: str) -> None:
     headers = [(b"Authorization", header.encode("latin-1"))]
     warning, _ = events(logged(lambda: client.get(TASKS, headers=headers)))
     assert warning[:2] == ("WARNING", "-")
     assert "forged" not in warning[3]
 
 
-def test_the_message_of_any_logger_stays_on_its_line() -> None:
+def test_the_message_of_any_logger_stays_on_one_line() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "a\n%s", (FORGED,), None)
     [event] = events(LineFormatter().format(record))
     assert event == ("INFO", "-", "-", f"a\\x0a{FORGED}")
 
 
-def test_requests_are_logged_only_if_the_setting_says_so(postgres: URL) -> None:
+def test_requests_are_logged_only_with_the_setting_access_log(postgres: URL) -> None:
     with database_of_its_own(postgres) as url, service(url) as client, recorded_log() as log:
         assert client.get(TASKS).status_code == 200
         time.sleep(0.1)
@@ -297,8 +297,8 @@ def test_requests_are_logged_only_if_the_setting_says_so(postgres: URL) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_output_of_the_service_has_the_one_form(postgres: URL, tmp_path: Path) -> None:
-    """As a process: uvicorn's lines too, on stdout, and nothing on stderr."""
+def test_the_whole_output_of_the_service_has_one_format(postgres: URL, tmp_path: Path) -> None:
+    """This includes uvicorn's lines. All output goes to stdout, and none to stderr."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -319,7 +319,7 @@ def test_the_whole_output_of_the_service_has_the_one_form(postgres: URL, tmp_pat
         text=True,
     ) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            eventually(lambda: answers(client), 20)
+            eventually(lambda: responds(client), 20)
             client.get(f"{TASKS}?token=hidden")
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=10)
@@ -332,14 +332,14 @@ def test_the_whole_output_of_the_service_has_the_one_form(postgres: URL, tmp_pat
     assert "hidden" not in out
 
 
-def answers(client: httpx.Client) -> bool:
+def responds(client: httpx.Client) -> bool:
     try:
         return client.get("/health/live").status_code == 200
     except httpx.TransportError:
         return False
 
 
-SECRET_TITLE = "Oat milk"  # a name, for a trace shows the lines of the program
+SECRET_TITLE = "Oat milk"  # a constant, because a stack trace shows the lines of the program
 
 
 class Row(BaseModel):
@@ -359,7 +359,7 @@ def told_by_sqlalchemy() -> None:
 
 
 @pytest.mark.parametrize("fails", [told_by_the_validator, told_by_the_driver, told_by_sqlalchemy])
-def test_a_trace_leaves_out_the_texts_that_quote_a_caller(fails: Callable[[], None]) -> None:
+def test_a_stack_trace_leaves_out_texts_that_quote_a_client(fails: Callable[[], None]) -> None:
     with recorded_log() as log:
         try:
             fails()

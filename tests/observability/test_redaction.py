@@ -1,4 +1,4 @@
-"""No token gets into the log or a span, however it is encoded and wherever it stands."""
+"""No token gets into the log or a span, whatever its encoding and position."""
 
 import json
 import logging
@@ -16,23 +16,23 @@ from observability.redaction import MAX_PATH, holds_token, redact, shown_path
 from tests.support.services import base64url, claims, forge
 
 COMMON = forge(claims("alice"))
-# A header that begins with white space: its base64url doesn't begin with `eyJ`.
+# The header begins with a space, so the token doesn't begin with `eyJ`.
 SPACED = forge(claims("alice"), b' {"alg": "HS256", "typ": "JWT"}')
 TOKENS = [COMMON, SPACED]
 
 
 def secrets_of(token: str) -> list[str]:
-    """The parts of `token` that a line must not hold, even in part."""
+    """Return short pieces of `token`, none of which a line may contain."""
     return [part[start : start + 8] for part in token.split(".") for start in range(0, 36, 4)][1:]
 
 
 def escaped(character: str, choose: random.Random) -> str:
-    """One round of percent-encoding, in upper or lower case."""
+    """Percent-encode a character, in upper or lower case."""
     return f"%{ord(character):02{choose.choice('xX')}}"
 
 
 def encoded(text: str, rounds: int, share: float, seed: int) -> str:
-    """`text` with some of its characters encoded, and of that again some, `rounds` times."""
+    """Return `text` after `rounds` rounds that each percent-encode a share of its characters."""
     choose = random.Random(seed)
     for _ in range(rounds):
         text = "".join(escaped(each, choose) if choose.random() < share else each for each in text)
@@ -60,7 +60,7 @@ def is_hidden(token: str, shown: str) -> bool:
 
 @pytest.mark.parametrize("token", TOKENS, ids=["common", "spaced"])
 @pytest.mark.parametrize("encode", [each for _, each in ENCODINGS], ids=[n for n, _ in ENCODINGS])
-def test_an_encoded_token_is_not_shown(token: str, encode: Callable[[str], str]) -> None:
+def test_an_encoded_token_is_not_logged(token: str, encode: Callable[[str], str]) -> None:
     shown = shown_path(f"/api/{encode(token)}/tasks")
     assert "<token>" in shown
     assert is_hidden(token, shown)
@@ -69,7 +69,9 @@ def test_an_encoded_token_is_not_shown(token: str, encode: Callable[[str], str])
 @pytest.mark.parametrize("token", TOKENS, ids=["common", "spaced"])
 @pytest.mark.parametrize("rounds", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 1])
-def test_no_mix_of_encodings_shows_a_token(token: str, rounds: int, share: float) -> None:
+def test_a_token_in_any_mix_of_encodings_is_not_logged(
+    token: str, rounds: int, share: float
+) -> None:
     for seed in range(20):
         path = f"/api/x{encoded('/' + token, rounds, share, seed)}/tasks"
         if len(path) <= MAX_PATH:
@@ -78,7 +80,7 @@ def test_no_mix_of_encodings_shows_a_token(token: str, rounds: int, share: float
 
 
 @pytest.mark.parametrize("token", TOKENS, ids=["common", "spaced"])
-def test_a_token_that_the_limit_cuts_is_not_shown(token: str) -> None:
+def test_a_token_cut_off_by_the_length_limit_is_not_logged(token: str) -> None:
     for length in range(MAX_PATH - len(token) - 5, MAX_PATH + 5):
         path = "/" + "x" * (length - 2) + "/" + token
         shown = shown_path(path)
@@ -87,13 +89,13 @@ def test_a_token_that_the_limit_cuts_is_not_shown(token: str) -> None:
 
 
 @pytest.mark.parametrize("junk", ["\n", "%0A", "%0d%0a", "%20", "%00", "=", "%C3%A4", "%2F"])
-def test_what_follows_a_break_in_a_token_is_not_shown(junk: str) -> None:
-    """Such as the line breaks of a token that was copied from a terminal."""
+def test_the_rest_of_a_broken_token_is_not_logged(junk: str) -> None:
+    """A token that was copied from a terminal may contain line breaks, for example."""
     header, payload, signature = COMMON.split(".")
     path = f"/api/{header}.{payload[:20]}{junk}{payload[20:]}.{signature}/tasks"
     shown = shown_path(path)
     assert shown.startswith("/api/<token>")
-    if junk != "%2F":  # a token never holds a slash
+    if junk != "%2F":  # a slash ends a token
         assert is_hidden(COMMON, shown)
 
 
@@ -110,17 +112,17 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize("path", ORDINARY)
-def test_an_ordinary_path_is_shown_as_it_was_sent(path: str) -> None:
+def test_an_ordinary_path_is_logged_unchanged(path: str) -> None:
     assert shown_path(path) == path
 
 
-def test_a_query_is_not_shown() -> None:
+def test_a_query_string_is_not_logged() -> None:
     assert shown_path("/api/alice/tasks?q=milk") == "/api/alice/tasks"
 
 
 @pytest.mark.parametrize("token", TOKENS, ids=["common", "spaced"])
-def test_a_token_is_taken_out_of_every_field_of_a_line(token: str) -> None:
-    """The path, a user whose id is a token, the message, the text of an error."""
+def test_a_token_is_removed_from_every_field_of_a_log_line(token: str) -> None:
+    """The fields are the path, the user id, the message and the text of an error."""
     scope = {
         "type": "http",
         "method": "GET",
@@ -137,7 +139,7 @@ def test_a_token_is_taken_out_of_every_field_of_a_line(token: str) -> None:
     assert is_hidden(token, line)
 
 
-def test_an_id_of_a_request_that_is_a_token_is_not_taken_over() -> None:
+def test_a_request_id_that_is_a_token_is_replaced() -> None:
     short = ".".join(base64url(part) for part in (b'{"alg":"HS256"}', b'{"sub":"a"}', b"x" * 32))
     assert len(short) <= 128
     request_id = request_context(
@@ -147,13 +149,13 @@ def test_an_id_of_a_request_that_is_a_token_is_not_taken_over() -> None:
     assert holds_token(short)
 
 
-def test_asyncio_s_messages_do_not_show_the_texts_of_errors() -> None:
+def test_asyncios_messages_are_logged_without_the_texts_of_errors() -> None:
     text = "Task exception was never retrieved\nfuture: <Task exception=Error('Oat milk')>"
     record = logging.LogRecord("asyncio", logging.ERROR, "", 0, text, None, None)
     assert "[Task exception was never retrieved]" in LineFormatter().format(record)
 
 
-def test_no_message_with_a_token_is_exported() -> None:
+def test_a_token_in_a_message_is_not_exported() -> None:
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
@@ -163,7 +165,7 @@ def test_no_message_with_a_token_is_exported() -> None:
     assert exported.log_record.body == "refused: <token>"
 
 
-def test_text_around_a_token_stays() -> None:
+def test_the_text_around_a_token_is_kept() -> None:
     assert redact(f"Authorization: Bearer {COMMON}, and more") == (
         "Authorization: Bearer <token>, and more"
     )

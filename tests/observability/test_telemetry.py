@@ -1,4 +1,4 @@
-"""OpenTelemetry: the service as a process, and an OTLP endpoint that receives what it sends."""
+"""OpenTelemetry: what a service process exports to an OTLP endpoint."""
 
 import socket
 import time
@@ -33,7 +33,7 @@ def database(postgres: URL) -> Iterator[URL]:
 
 @contextmanager
 def watched(folder: Path, database: URL, endpoint: str, **variables: object) -> Iterator[Service]:
-    """A service that is told to export to `endpoint`."""
+    """Run a service that exports to `endpoint`."""
     settings: dict[str, object] = {
         "database_url": database.render_as_string(hide_password=False),
         "environment": "production",
@@ -72,7 +72,7 @@ def client(service: Service) -> Iterator[httpx.Client]:
 
 
 def server_span(collector: Collector, name: str, status: int) -> Span:
-    """The newest span of a request that ended so."""
+    """Return the newest span of a request with this name and status."""
 
     def found() -> list[Span]:
         return [
@@ -89,7 +89,7 @@ def children(collector: Collector, parent: Span) -> list[Span]:
 
 
 def value(metric: Metric, **where: str) -> float:
-    """The value of the point of a metric that has these attributes."""
+    """Return the value of the metric's data point with these attributes."""
     points = getattr(metric, str(metric.WhichOneof("data"))).data_points
     wanted = {name.replace("__", "."): text for name, text in where.items()}
     [point] = [point for point in points if wanted.items() <= attributes(point).items()]
@@ -97,7 +97,7 @@ def value(metric: Metric, **where: str) -> float:
     return float(getattr(point, kind) if kind else point.count)
 
 
-def test_one_request_is_a_trace_a_metric_and_a_line(
+def test_a_request_is_exported_as_a_trace_a_metric_and_a_log_line(
     client: httpx.Client, collector: Collector
 ) -> None:
     headers = {**TRACEPARENT, "X-Request-ID": "one"}
@@ -145,10 +145,10 @@ def test_one_request_is_a_trace_a_metric_and_a_line(
 
 
 @pytest.mark.slow
-def test_the_pool_is_measured(
+def test_metrics_of_the_connection_pool_are_exported(
     client: httpx.Client, collector: Collector, database: URL, service: Service
 ) -> None:
-    """Two connections: both wait for a lock, and a third request for one of them, in vain."""
+    """Two requests hold both connections and wait for a lock, so a third one times out."""
     name = "db.client.connection"
 
     def is_now(metric: str, number: int, **where: str) -> None:
@@ -185,11 +185,11 @@ def _status(connection: socket.socket) -> int:
         return int(connection.recv(65536).split()[1])
 
 
-def test_a_bug_is_an_error_with_its_stack_trace_and_without_its_text(
+def test_a_500_is_exported_with_its_stack_trace_but_not_its_message(
     client: httpx.Client, collector: Collector
 ) -> None:
-    answer = client.post(TASKS, json={"title": "Hidden milk"}, headers=TRACEPARENT)
-    assert answer.status_code == 500
+    response = client.post(TASKS, json={"title": "Hidden milk"}, headers=TRACEPARENT)
+    assert response.status_code == 500
     request = server_span(collector, "POST /api/{user_id}/tasks", 500)
     assert request.status.code == Status.STATUS_CODE_ERROR
     assert attributes(request)["error.type"] == "500"
@@ -218,7 +218,7 @@ def test_a_bug_is_an_error_with_its_stack_trace_and_without_its_text(
         ("/health", {}, "GET /health", 200),
     ],
 )
-def test_what_is_refused_is_a_span_and_no_error(
+def test_a_4xx_is_exported_as_a_span_without_an_error(
     client: httpx.Client,
     collector: Collector,
     path: str,
@@ -232,15 +232,13 @@ def test_what_is_refused_is_a_span_and_no_error(
     assert not request.events
 
 
-def test_a_long_path_is_cut_because_spans_wait_in_a_queue(
-    client: httpx.Client, collector: Collector
-) -> None:
+def test_a_long_path_is_cut_in_a_span(client: httpx.Client, collector: Collector) -> None:
     assert client.put("/" + "a" * 60_000).status_code == 404
     span = server_span(collector, "PUT", 404)
     assert attributes(span)["url.path"] == "/" + "a" * 4095
 
 
-def test_nothing_private_is_exported(client: httpx.Client, collector: Collector) -> None:
+def test_private_data_is_never_exported(client: httpx.Client, collector: Collector) -> None:
     token = client.headers["authorization"].removeprefix("Bearer ")
     private = {"title": "Hidden title", "description": "Hidden description"}
     client.post(TASKS, json=private)
@@ -256,7 +254,7 @@ def test_nothing_private_is_exported(client: httpx.Client, collector: Collector)
     client.get(TASKS, headers={"Host": token.replace("_", "-"), "X-Request-ID": token[:128]})
     client.get(TASKS, headers={"Authorization": "", "Cookie": token})
     client.get("/the-last-one?token=hidden")
-    paths = {"/the-last-one"}  # in a span and in a line
+    paths = {"/the-last-one"}  # exported as a span and as a log line
     eventually(lambda: paths <= {attributes(span).get("url.path") for span in collector.spans()})
     eventually(lambda: collector.raw.count(b"/the-last-one") >= 2)
     queries = [attributes(span).get("url.query") for span in collector.spans()]
@@ -268,7 +266,9 @@ def test_nothing_private_is_exported(client: httpx.Client, collector: Collector)
         assert secret.encode() not in unquote_to_bytes(unquote_to_bytes(collector.raw))
 
 
-def test_a_refused_client_s_address_is_exported(client: httpx.Client, collector: Collector) -> None:
+def test_the_address_of_a_denied_client_is_exported(
+    client: httpx.Client, collector: Collector
+) -> None:
     client.get(TASKS, headers={"Authorization": "", "X-Request-ID": "anonymous"})
 
     def told() -> list[dict[str, Any]]:
@@ -279,10 +279,10 @@ def test_a_refused_client_s_address_is_exported(client: httpx.Client, collector:
 
 
 @pytest.mark.slow
-def test_it_stops_in_time_and_sends_the_rest(
+def test_the_service_exports_the_rest_when_it_stops(
     tmp_path: Path, database: URL, collector: Collector
 ) -> None:
-    """The intervals are so long that nothing is sent before the stop."""
+    """The export intervals are so long that nothing is exported before the service stops."""
     never = dict.fromkeys(
         ("otel_bsp_schedule_delay", "otel_blrp_schedule_delay", "otel_metric_export_interval"),
         600_000,
@@ -303,7 +303,7 @@ def test_it_stops_in_time_and_sends_the_rest(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["absent", "slow", "refusing"])
-def test_a_bad_collector_costs_neither_requests_nor_the_stop(
+def test_a_bad_collector_delays_neither_requests_nor_shutdown(
     tmp_path: Path, database: URL, fault: str
 ) -> None:
     with (
@@ -328,7 +328,7 @@ def test_a_bad_collector_costs_neither_requests_nor_the_stop(
 
 
 @pytest.mark.slow
-def test_each_worker_exports_as_an_instance_of_its_own(tmp_path: Path, database: URL) -> None:
+def test_each_worker_exports_as_a_separate_instance(tmp_path: Path, database: URL) -> None:
     with (
         collecting() as collector,
         watched(tmp_path, database, collector.url, web_concurrency=2) as service,
@@ -358,7 +358,7 @@ def test_each_worker_exports_as_an_instance_of_its_own(tmp_path: Path, database:
         ({"otel_bsp_max_queue_size": "1"}, "Telemetry is off: a variable OTEL_"),
     ],
 )
-def test_the_environment_says_what_is_exported(
+def test_environment_variables_control_the_export(
     tmp_path: Path, database: URL, variables: dict[str, str], said: str | None
 ) -> None:
     endpoint = "http://127.0.0.1:9" if variables else ""
@@ -369,16 +369,16 @@ def test_the_environment_says_what_is_exported(
     assert "hidden" not in "".join(lines)
     if said is None:
         assert lines == []
-        assert "google/_upb" not in maps, "protobuf is in memory, and so is the SDK"
+        assert "google/_upb" not in maps, "protobuf, and therefore the SDK, was imported"
     else:
         assert said in lines[0]
 
 
 @pytest.mark.slow
-def test_it_serves_without_the_packages_and_says_how_to_get_them(
+def test_without_the_sdk_the_service_runs_and_logs_how_to_install_it(
     tmp_path: Path, database: URL
 ) -> None:
-    """As the production install without the extra: the SDK can't be imported."""
+    """The SDK can't be imported, as in a production install without the extra."""
     hide = "import sys; sys.modules['opentelemetry.sdk'] = None; "
     run = "import runpy; sys.argv = ['main.py']; runpy.run_path('main.py', run_name='__main__')"
     with started(

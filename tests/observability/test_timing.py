@@ -1,4 +1,4 @@
-"""A request that took long is logged, with where its time went."""
+"""A slow request is logged with the time that each part of it took."""
 
 import re
 import threading
@@ -34,7 +34,7 @@ PARTS = ("slot", "connection", "database", "rest")
 
 @contextmanager
 def recorded(requests: int = 1) -> Iterator[list[re.Match[str]]]:
-    """The slow requests that are logged meanwhile, `requests` of them."""
+    """Collect the slow requests logged in the context, and wait until there are `requests`."""
     found: list[re.Match[str]] = []
     with recorded_log() as log:
         yield found
@@ -43,7 +43,7 @@ def recorded(requests: int = 1) -> Iterator[list[re.Match[str]]]:
 
 
 def get(client: httpx.Client) -> threading.Thread:
-    """Asks for the list, in a thread."""
+    """Request the list in a thread."""
     thread = threading.Thread(target=client.get, args=(TASKS,))
     thread.start()
     return thread
@@ -53,8 +53,8 @@ def check_sum(match: re.Match[str]) -> None:
     assert abs(float(match["total"]) - sum(float(match[part]) for part in PARTS)) < 0.5
 
 
-def test_time_in_the_database_and_before_a_slot(postgres: URL) -> None:
-    """One connection: the first waits for a lock, and the second for the first."""
+def test_the_time_in_the_database_and_the_wait_for_a_slot_are_logged(postgres: URL) -> None:
+    """There is one connection. The first request waits for a lock, and the second for the first."""
     with (
         database_of_its_own(postgres) as url,
         service(url, slow_request_ms=100, db_pool_size=1) as client,
@@ -78,7 +78,7 @@ def test_time_in_the_database_and_before_a_slot(postgres: URL) -> None:
     assert float(behind["slot"]) > 300 > 100 > float(behind["database"])
 
 
-def test_time_until_a_connection_is_made(postgres: URL) -> None:
+def test_the_time_to_connect_is_logged(postgres: URL) -> None:
     with database_of_its_own(postgres) as url, proxy(url) as way:
         way.open()
         way.hold()
@@ -90,7 +90,7 @@ def test_time_until_a_connection_is_made(postgres: URL) -> None:
     assert float(match["connection"]) > 300 > 100 > float(match["slot"])
 
 
-def test_a_turn_that_never_came_is_counted_as_the_wait_for_it(postgres: URL) -> None:
+def test_a_request_that_never_got_a_slot_has_its_time_under_slot(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
         service(url, slow_request_ms=1000, db_pool_size=1) as client,
@@ -107,7 +107,7 @@ def test_a_turn_that_never_came_is_counted_as_the_wait_for_it(postgres: URL) -> 
     assert float(refused["slot"]) > 1900
 
 
-def test_of_many_at_once_only_some_have_a_line(postgres: URL) -> None:
+def test_only_some_of_many_slow_requests_are_logged_and_the_rest_are_counted(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
         service(url, slow_request_ms=100) as client,
@@ -124,7 +124,7 @@ def test_of_many_at_once_only_some_have_a_line(postgres: URL) -> None:
     assert len(SLOW.findall(log.getvalue())) == MAX_LINES
 
 
-def test_neither_fast_ones_nor_any_when_it_is_off(postgres: URL) -> None:
+def test_no_request_is_logged_if_it_is_fast_or_the_setting_is_0(postgres: URL) -> None:
     for milliseconds in (500, 0):
         with (
             database_of_its_own(postgres) as url,
@@ -141,8 +141,8 @@ def test_neither_fast_ones_nor_any_when_it_is_off(postgres: URL) -> None:
             assert log.getvalue() == ""
 
 
-def test_a_request_without_a_slot_has_its_time_in_the_rest(postgres: URL) -> None:
-    """The health check of a database that does not answer takes its 1.5 seconds."""
+def test_a_request_that_needs_no_slot_has_its_time_under_rest(postgres: URL) -> None:
+    """The health check waits 1.5 seconds for a database that does not respond."""
     with database_of_its_own(postgres) as url, proxy(url) as way:
         way.open()
         way.hold()

@@ -1,4 +1,4 @@
-"""Stack traces: Python's standard form, without what could quote a client or forge a line."""
+"""Stack traces: Python's format, without texts that may quote a client or forge a line."""
 
 import traceback
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from observability.tracebacks import MAX_CHAIN, stack_trace
 
 FORGED = "[2026-01-01T00:00:00.000Z] [ERROR] [root] [GET /] [forged]"
-PRIVATE = "Oat milk"  # a name, because a trace shows the lines of the program
+PRIVATE = "Oat milk"  # a constant, because a stack trace shows the lines of the program
 
 
 def fail() -> None:
@@ -63,7 +63,7 @@ FAILURES = [fail, with_a_cause, with_a_context, without_its_context, in_a_group,
 
 
 @pytest.mark.parametrize("fails", FAILURES)
-def test_it_is_python_s_own_form(fails: Callable[[], None]) -> None:
+def test_a_stack_trace_has_the_format_of_python(fails: Callable[[], None]) -> None:
     error = of(fails)
     assert stack_trace(error) == "".join(traceback.format_exception(error)).rstrip("\n")
 
@@ -96,7 +96,7 @@ class Mute(Exception):
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_no_text_forges_a_line(group: bool) -> None:
+def test_no_text_in_a_stack_trace_can_forge_a_log_line(group: bool) -> None:
     error: Exception = ValueError(f"x\n{FORGED}\r{FORGED}")
     error.add_note(FORGED)
     if group:
@@ -107,11 +107,11 @@ def test_no_text_forges_a_line(group: bool) -> None:
     assert f"ValueError: x\\x0a{FORGED}" in "\n".join(lines)
 
 
-def test_an_error_that_has_no_text_is_shown_all_the_same() -> None:
+def test_an_error_whose_str_fails_is_shown_without_a_text() -> None:
     assert "Mute: (no text: its __str__ failed)" in stack_trace(Mute())
 
 
-def test_a_long_chain_of_errors_ends() -> None:
+def test_a_long_chain_of_errors_is_cut() -> None:
     first: BaseException = ValueError("0")
     error = first
     for number in range(5000):

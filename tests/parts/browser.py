@@ -1,4 +1,4 @@
-"""A headless Chromium that reaches this machine and nothing else."""
+"""A headless Chromium that can reach only this machine."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ from config import ROOT
 from tests.parts.parts import need
 
 CHROMIUM = "/usr/bin/chromium"
-DOMAIN = "tasks.example.com"  # Swagger UI behaves otherwise on localhost
+DOMAIN = "tasks.example.com"  # Swagger UI behaves differently on localhost
 PREVIEWS = "previews.example.com"  # hosts below it serve previews of a frontend
 SCREENSHOTS = ROOT / "docs/screenshots"
 
@@ -30,7 +30,7 @@ def chromium() -> Iterator[Any]:
 
 
 def screenshot(page: Any, name: str) -> None:
-    """With RECORD=1, what is seen of `page` becomes a picture of the documentation."""
+    """With RECORD=1, save a screenshot of `page` for the documentation."""
     if os.environ.get("RECORD") == "1":
         SCREENSHOTS.mkdir(exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{name}.png")

@@ -1,7 +1,7 @@
-"""The commands that the documentation tells people to type, and how a test runs each.
+"""The commands in the documentation, and how a test runs each of them.
 
-A rule covers the lines that its pattern matches. Long commands are made to end by themselves: a
-service is stopped once it has served, and of a suite or a benchmark the smallest piece is run.
+A rule covers the lines that its pattern matches, and replaces a command that would not end soon:
+it stops a service after its first response, and runs a small part of a suite or benchmark.
 """
 
 import re
@@ -26,11 +26,11 @@ wait $server"""
 API = "TASKS_API_URL=http://localhost:$PORT"
 ISSUER = "MCP_ISSUER=https://app.example.com/api/auth"
 METADATA = "localhost:$PORT/.well-known/oauth-protected-resource"
-# It ends by the signal that it was sent.
+# The MCP server exits with 143, because SIGTERM ends it.
 MCP_SERVED = SERVED.replace("localhost:$PORT/health", METADATA) + " || test $? -eq 143"
 
 RULES = {
-    # tests/frontends takes these steps, with the packages of its lock file.
+    # Not run here: tests/frontends runs these commands with the packages of its lock file.
     r"npm create .*|npx create-next-app.*|npx tsx .*|npm run dev": "true",
     r"echo \.env >> \.gitignore": r"\g<0>",
     r"(cp docs/frontend|mkdir -p '\.\./tasks-web)/.*": (
@@ -38,7 +38,7 @@ RULES = {
     ),
     r"npx --yes newman (.*)": rf"{CLIENTS}/node_modules/.bin/newman \1",
     r"npm install (better-auth pg|better-auth@1\.7\.5 .*|--save-dev tsx @types/pg|jose)": "true",
-    # tests/example starts and stops this one; tests/deploying takes the steps of compose.yaml.
+    # tests/example starts and stops this command; tests/deploying runs what compose.yaml says.
     r"uv run -m examples( --help)?": "uv run -m examples --help",
     r"docker compose up --build|VITE_API_URL=\S+ npm run build": "true",
     r"echo \"BETTER_AUTH_SECRET=.*": r"\g<0>",
@@ -65,7 +65,7 @@ RULES = {
     r"uv run pytest": rf"\g<0> -q {ONE_FILE}",
     r"scripts/check": r"\g<0>",
     r"uv audit": r"\g<0> --help",  # as scripts/audit calls it
-    r"scripts/audit": r"\g<0> || test $? -eq 3",  # not everywhere is there a way to osv.dev
+    r"scripts/audit": r"\g<0> || test $? -eq 3",  # 3: osv.dev cannot be reached
     r"uv export .*": r"\g<0>",
     r"scripts/test": rf"\g<0> -q {ONE_FILE} --cov-fail-under=0",
     r"scripts/test-slow": r"\g<0> -q tests/serving/test_workers.py -k two_workers",
@@ -73,18 +73,18 @@ RULES = {
     r"scripts/postman": r"\g<0>",
     r"scripts/architecture": r"\g<0>",
     r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
-    r"scripts/test-parts tests/better_auth tests/frontends": r"\g<0> -q -k sound_typescript",
+    r"scripts/test-parts tests/better_auth tests/frontends": r"\g<0> -q -k documented_files",
     r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k toggles",
     r"scripts/setups": r"\g<0> --only password",
     r"scripts/test-network": r"\g<0> -q -k bandwidth",
     r"scripts/test-fuzz( \d+)?": r"FUZZ_SECONDS=5 scripts/test-fuzz",
     r"scripts/test-mutations( [\w-]+)?": r"scripts/test-mutations toggle-ignores-the-owner",
     r"scripts/test-debian \w+": r"\g<0> tests/test_tasks.py tests/test_migrations.py",
-    r"\.ci/run": r"bash -n \g<0>",  # it runs this very test
+    r"\.ci/run": r"bash -n \g<0>",  # .ci/run would run this test again
     r"uv run --group bench benchmarks/run\.py( .*)?": (
         r"\g<0> --quick --sections start --contenders floor --output $(mktemp -d)"
     ),
-    # It ends with code 3 on a machine that can't simulate a network.
+    # Exit code 3: this machine can't simulate a network.
     r"uv run --group bench benchmarks/network\.py( .*)?": (
         "uv run --group bench benchmarks/network.py --quick --sections users --networks '30 ms'"
         " --output $(mktemp -d) || test $? -eq 3"
@@ -107,7 +107,7 @@ RULES = {
 
 
 class Commands(NamedTuple):
-    """What stands in one place of a document."""
+    """The commands in one place of a document."""
 
     document: str
     line: int
@@ -118,13 +118,13 @@ class Commands(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """The commands, without comments; one that goes on over several lines is one."""
+        """The commands, without comments. A command that continues on the next line is joined."""
         joined = re.sub(r"\\\n\s*", "", self.text)
         lines = (re.sub(r"\s+#.*|^#.*", "", line).strip() for line in joined.splitlines())
         return [line for line in lines if line]
 
     def runnable(self) -> str:
-        """A script that ends. Raises KeyError for a command that no rule covers."""
+        """Return a script that ends. Raises KeyError for a command that no rule covers."""
         return "\n".join(_by_rule(line) for line in self.lines)
 
 
@@ -147,7 +147,7 @@ def documents() -> list[Path]:
 
 
 def documented() -> Iterator[Commands]:
-    """Every block of commands, and every command within a sentence, unless all of it was before."""
+    """Yield the commands in blocks and in sentences, except where all of them occurred before."""
     seen: set[str] = set()
     for path in documents():
         for commands in commands_of(str(path.relative_to(ROOT)), path.read_text()):
@@ -163,7 +163,7 @@ def commands_of(document: str, text: str) -> Iterator[Commands]:
 
 
 def filled(script: str, neon: Neon) -> str:
-    """`script` with what a person puts in place of `…`."""
+    """Return `script` with real values in place of `…`."""
     values = {
         # PgBouncer offers no channel binding.
         r"(?<!_)DATABASE_URL": f"{neon.pooled}?sslmode=require",

@@ -1,4 +1,4 @@
-"""What the tests of these parts share, and the table of what they used."""
+"""Fixtures for the tests with real software, and the table of what they used."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def folder(anonymous: httpx.Client, tmp_path: Path) -> Path:
-    """A frontend's folder: the packages, our sources, and the document as it is served."""
+    """Return a folder with the packages, our sources and the served OpenAPI document."""
     need("Node.js")
     folder = tmp_path / "frontend"
     ignored = shutil.ignore_patterns("node_modules", "package-lock.json")
@@ -44,7 +44,7 @@ def folder(anonymous: httpx.Client, tmp_path: Path) -> Path:
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """With RECORD=1, writes into the page which parts were used, if all were and all went well."""
+    """With RECORD=1, write the table of the page, if all parts were used and all tests passed."""
     if os.environ.get("RECORD") == "1" and exitstatus == 0 and used == set(BY_NAME):
         before, begin, rest = PAGE.read_text().partition("<!-- written by RECORD=1 -->\n")
         _, end, after = rest.partition("<!-- end -->")

@@ -1,4 +1,4 @@
-"""Postgres as Neon offers it: TLS, SCRAM, and a pooled string beside the direct one."""
+"""Postgres as Neon offers it: TLS, SCRAM, and a pooled and a direct connection string."""
 
 import secrets
 import socket
@@ -19,16 +19,17 @@ from tests.support.services import sql
 
 USER = "neondb_owner"
 DATABASE = "neondb"
-POOL = 20  # PgBouncer's connections to Postgres, for all of its clients
+POOL = 20  # PgBouncer's connections to Postgres, shared by all clients
 
-# A client on TCP needs TLS and a password.
+# TCP clients need TLS and a password.
 HBA = """\
 local   all postgres              trust
 hostssl all all      127.0.0.1/32 scram-sha-256
 """
 
-# As Neon's: transaction mode, and no startup parameter is let through or ignored. It has the
-# password only as Postgres has it, and so shows that SCRAM is spoken on both sides.
+# Like Neon's pooler, this one is in transaction mode, and neither forwards nor ignores any startup
+# parameter. It knows only the SCRAM secret that Postgres stores, which proves that both sides use
+# SCRAM.
 PGBOUNCER = """\
 [databases]
 {database} = host=localhost port={target}
@@ -51,7 +52,7 @@ logfile = {folder}/log
 
 
 class Neon(NamedTuple):
-    """Its two strings without their parameters, its certificate authority, and a way past both."""
+    """The two connection strings without parameters, the CA certificate, and a superuser's URL."""
 
     pooled: str
     direct: str
@@ -61,7 +62,7 @@ class Neon(NamedTuple):
 
 @contextmanager
 def neon(folder: Path) -> Iterator[Neon]:
-    """A Postgres and a PgBouncer, for as long as the context."""
+    """Run a Postgres and a PgBouncer while the context is open."""
     folder.chmod(0o755)
     files = folder / "files"
     development._make_private(files)
@@ -84,7 +85,7 @@ def neon(folder: Path) -> Iterator[Neon]:
 
 def _certify(folder: Path) -> None:
     authority = trustme.CA()
-    server = authority.issue_cert("localhost")  # and not for 127.0.0.1
+    server = authority.issue_cert("localhost")  # but not for 127.0.0.1
     chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
     give(folder / "ca.pem", authority.cert_pem.bytes().decode())
     give(folder / "server.pem", chain.decode())

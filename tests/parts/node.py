@@ -1,4 +1,4 @@
-"""Runs the programs of npm's packages in tests/clients."""
+"""Run programs of the npm packages in tests/clients."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The parts that users of the service run, and none of which was written here."""
+"""The software that users of the service run, and the tests run with it."""
 
 import importlib.metadata
 import json
@@ -24,7 +24,7 @@ POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib
 
 
 class Part(NamedTuple):
-    """One of them. `version` is None where it is missing; `remedy` then tells how to get it."""
+    """A piece of software. `version` returns None without it; `remedy` says how to install it."""
 
     name: str
     version: Callable[[], str | None]
@@ -36,7 +36,7 @@ def _program(name: str | Path) -> Callable[[], str | None]:
     def version() -> str | None:
         if not (path := shutil.which(name)):
             return None
-        # wrk takes the question for a mistake, and answers it all the same.
+        # wrk exits with an error, but prints its version.
         answer = subprocess.run([path, "--version"], capture_output=True, text=True)
         found = re.search(r"\d+(\.\d+)+", answer.stdout)
         return found and found[0]
@@ -80,13 +80,13 @@ PARTS = [
         "libpq",
         lambda: ".".join(map(str, divmod(psycopg2.extensions.libpq_version(), 10_000))),
         "uv sync",
-        "the one in psycopg2-binary's wheel: all of the above",
+        "the one in psycopg2-binary's wheel, for all of the above",
     ),
     Part(
         "Chromium",
         _program("chromium"),
         "apt-get install chromium",
-        "`/docs`, `/redoc`; pages of an allowed and of another origin that call every operation",
+        "`/docs`, `/redoc`; pages of an allowed and of another origin, which call every operation",
     ),
     Part(
         "Playwright",
@@ -98,7 +98,7 @@ PARTS = [
         "Node.js",
         _program("node"),
         "https://nodejs.org, version 20.19 or later",
-        "runs what follows",
+        "runs the tools below",
     ),
     Part(
         "Better Auth",
@@ -122,7 +122,7 @@ PARTS = [
         "Vite",
         _package("vite", FRONTENDS),
         "npm ci --prefix tests/frontends",
-        "a frontend as [the page](better-auth.md#step-by-step) builds it, used in Chromium",
+        "a frontend built [step by step](better-auth.md#step-by-step), used in Chromium",
     ),
     Part(
         "Next.js",
@@ -140,76 +140,76 @@ PARTS = [
         "the example's frontend",
         _package("vite", EXAMPLES / "frontend"),
         "npm ci --prefix examples/frontend",
-        "React and Vite: two users, and faults, in Chromium",
+        "React and Vite: two users, and failures of the service, in Chromium",
     ),
     Part(
         "axe-core",
         _package("axe-core", EXAMPLES / "frontend"),
         "npm ci --prefix examples/frontend",
-        "each state of that frontend, for people with disabilities",
+        "accessibility of each state of the example's frontend",
     ),
     Part(
         "openapi-typescript",
         _package("openapi-typescript"),
         NPM_CI,
-        "types made from `/openapi.json`, which are those of `tasks.ts`",
+        "types generated from `/openapi.json`, which `tasks.ts` has too",
     ),
     Part(
         "TypeScript",
         _package("typescript"),
         NPM_CI,
-        "`tsc --strict` on them, and on mistakes that it must find",
+        "`tsc --strict` on these types, and on mistakes that it must find",
     ),
     Part(
         "hey-api",
         _package("@hey-api/openapi-ts"),
         NPM_CI,
-        "a client by its default settings and a Zod schema, compiled; every operation",
+        "a client with default settings and a Zod schema, compiled; every operation",
     ),
     Part(
         "orval",
         _package("orval"),
         NPM_CI,
-        "the same: functions with `fetch`, and a Zod schema",
+        "functions with `fetch`, and a Zod schema; every operation",
     ),
     Part(
         "Zod",
         _package("zod"),
         NPM_CI,
-        "checks what was returned by both schemas",
+        "checks responses by both schemas",
     ),
     Part(
         "openapi-python-client",
         _distribution("openapi-python-client"),
         "uv sync --group parts",
-        "a client by its default settings, checked by mypy; every operation",
+        "a client with default settings, checked by mypy; every operation",
     ),
     Part(
         "Redocly CLI",
         _package("@redocly/cli"),
         NPM_CI,
-        "`/openapi.json` by its recommended rules",
+        "its recommended rules for `/openapi.json`",
     ),
     Part(
         "openapi-to-postmanv2",
         _package("openapi-to-postmanv2"),
         NPM_CI,
-        "a Postman collection made from `/openapi.json`",
+        "a Postman collection generated from `/openapi.json`",
     ),
     Part(
         "newman",
         _package("newman"),
         NPM_CI,
-        "that collection, each request with its status",
+        "the collection; each request must return its status",
     ),
-    Part("uv", _program("uv"), "https://docs.astral.sh/uv/", "every command of the documentation"),
+    Part("uv", _program("uv"), "https://docs.astral.sh/uv/", "every command in the documentation"),
     Part("curl", _program("curl"), "apt-get install curl", "the README's six calls"),
-    Part("wrk", _program("wrk"), "apt-get install wrk", "the commands that measure"),
+    Part("wrk", _program("wrk"), "apt-get install wrk", "the benchmarks"),
     Part(
         "debootstrap",
         lambda: _program("debootstrap")() if os.geteuid() == 0 else None,
         "apt-get install debootstrap, as root",
-        "the next Debian, with its Python and PostgreSQL",
+        "the next Debian release, with its Python and PostgreSQL",
     ),
 ]
 BY_NAME = {part.name: part for part in PARTS}
@@ -217,7 +217,7 @@ used: set[str] = set()
 
 
 def need(*names: str) -> None:
-    """Skips the test if a part is missing, and says how to get it. In CI that is a failure."""
+    """Skip the test if a part is missing, and say how to install it. In CI, fail."""
     for name in names:
         part = BY_NAME[name]
         if part.version() is None:
@@ -227,7 +227,7 @@ def need(*names: str) -> None:
 
 
 def table() -> str:
-    """What was used, as Markdown."""
+    """Return the parts that were used, as a Markdown table."""
     rows = [
         f"| {part.name} | {part.version()} | {part.exercised} |"
         for part in PARTS

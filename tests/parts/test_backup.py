@@ -1,4 +1,4 @@
-"""A dump of docs/operations.md, taken while the service runs, becomes a service of its own."""
+"""A service can run on a restored backup that was made with the commands of docs/operations.md."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def served(url: str, folder: Path) -> Iterator[httpx.Client]:
 
 
 def whole(client: httpx.Client) -> Any:
-    """The tasks as the API has them, with every field and time."""
+    """Return all tasks from the API, with every field and time."""
     return client.get(TASKS).json()
 
 
@@ -52,7 +52,7 @@ def urls(neon: Neon) -> tuple[str, str]:
     return urls
 
 
-def test_a_restored_dump_has_every_task_and_goes_on_from_there(
+def test_a_restored_dump_has_all_tasks_and_keys_and_gives_out_new_ids(
     urls: tuple[str, str], tmp_path: Path
 ) -> None:
     url, restored = urls

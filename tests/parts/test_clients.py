@@ -1,4 +1,4 @@
-"""The types of docs/frontend/tasks.ts, and the rules that the OpenAPI document keeps."""
+"""The types of docs/frontend/tasks.ts, and the OpenAPI document's conformance with lint rules."""
 
 import json
 import shutil
@@ -15,16 +15,17 @@ pytestmark = pytest.mark.parts
 LOGIN = 'export const apiUrl = "";\nexport const token = async () => "";\n'
 
 
-def test_the_types_of_tasks_ts_are_those_of_the_document(folder: Path) -> None:
+def test_the_types_of_tasks_ts_match_the_document(folder: Path) -> None:
     need("openapi-typescript", "TypeScript")
     shutil.copy(ROOT / "docs/frontend/tasks.ts", folder)
     (folder / "auth-client.ts").write_text(LOGIN)
     document = ("openapi.json", "--output", "tasks-api.d.ts", "--default-non-nullable=false")
     succeeds(folder, "openapi-typescript", *document)
-    succeeds(folder, "tsc", "--project", ".")  # with mistakes.ts, which it must find
+    # The project includes mistakes.ts, where the compiler must find every error.
+    succeeds(folder, "tsc", "--project", ".")
 
 
-def test_the_document_passes_the_rules_that_redocly_recommends(folder: Path) -> None:
+def test_the_document_passes_the_recommended_rules_of_redocly(folder: Path) -> None:
     need("Redocly CLI")
     done = run(folder, "redocly", "lint", "openapi.json", "--format", "json")
     found = json.loads(done.stdout[done.stdout.index("{") :])

@@ -1,4 +1,4 @@
-"""Every command in the documentation, as it is written, on a fresh copy of the repository."""
+"""Every command in the documentation runs, as it is written, in a new clone of the repository."""
 
 import os
 import re
@@ -23,12 +23,12 @@ from tests.support.services import sql
 pytestmark = pytest.mark.parts
 
 ALL = list(documented())
-TIME_LIMIT = 600  # seconds; for benchmarks and type checks, on a busy machine
+TIME_LIMIT = 600  # seconds, enough for benchmarks and type checks on a busy machine
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The repository as somebody gets it who has just cloned it."""
+    """A copy of the repository with the files that a new clone has."""
     ignored = (ROOT / ".gitignore").read_text().replace("/", "").split()
     private = shutil.ignore_patterns(".git", *ignored)
     return Path(shutil.copytree(ROOT, tmp_path / "clone", ignore=private))
@@ -36,10 +36,10 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def variables(copy: Path, neon: Neon) -> dict[str, str]:
-    """An environment as bare as a new terminal's, except for the port and a way to migrate."""
+    """The environment variables of a new terminal, with a free port and a configuration of curl."""
     ours = Path(sys.prefix) / "bin"
     path = [part for part in os.environ["PATH"].split(":") if Path(part) != ours]
-    # So curl fails where it was answered an error, and says what it was answered at all.
+    # Make curl print the status, and fail if it is an error.
     (copy.parent / ".curlrc").write_text(
         'silent\nfail-with-body\nwrite-out = "\\n%{http_code}\\n"\n'
     )
@@ -48,7 +48,7 @@ def variables(copy: Path, neon: Neon) -> dict[str, str]:
 
 
 def run(script: str, folder: Path, variables: dict[str, str]) -> str:
-    """Runs `script` as a terminal would, but stops at the first command that fails."""
+    """Run `script` as a terminal would, but stop at the first command that fails."""
     process = subprocess.Popen(
         ["sh", "-eu", "-c", script.replace("localhost:8000", f"localhost:{variables['PORT']}")],
         cwd=folder,
@@ -69,17 +69,17 @@ def run(script: str, folder: Path, variables: dict[str, str]) -> str:
 
 @contextmanager
 def served(copy: Path, variables: dict[str, str]) -> Iterator[None]:
-    """The README's first command, in a terminal of its own."""
+    """Run the first command of the README while the context is open."""
     url = f"http://localhost:{variables['PORT']}/health"
 
-    def answers() -> bool:
+    def responds() -> bool:
         with suppress(httpx.TransportError):
             return httpx.get(url).status_code == 200
         return False
 
     with subprocess.Popen(["uv", "run", "main.py"], cwd=copy, env=variables) as process:
         try:
-            until(lambda: answers() or process.poll() is not None, "the service")
+            until(lambda: responds() or process.poll() is not None, "the service")
             yield
             process.terminate()
             assert process.wait(10) == 0
@@ -88,7 +88,7 @@ def served(copy: Path, variables: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("commands", ALL, ids=str)
-def test_a_documented_command_does_what_it_says(
+def test_a_documented_command_works(
     commands: Commands, copy: Path, variables: dict[str, str], neon: Neon
 ) -> None:
     need("uv", "curl")
@@ -99,7 +99,7 @@ def test_a_documented_command_does_what_it_says(
         variables["MIGRATION_DATABASE_URL"] = (
             f"{neon.direct}?sslmode=verify-full&sslrootcert={neon.authority}"
         )
-        if "alembic" not in script:  # the page takes a database that is migrated
+        if "alembic" not in script:  # the page assumes a migrated database
             run("uv run alembic upgrade head", copy, variables)
         script = filled(script, neon)
     if "pg_restore" in script:
@@ -112,11 +112,11 @@ def test_a_documented_command_does_what_it_says(
         need("newman")
     if "test-debian" in script:
         need("debootstrap")
-    if re.search("npm install|npx --yes openapi", script):  # a frontend's, and not ours
+    if re.search("npm install|npx --yes openapi", script):  # runs in the frontend's folder
         folder = copy.parent / "frontend"
         (folder / "src").mkdir(parents=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(CLIENTS / name, folder)  # so that it gets the versions of the lock
+            shutil.copy(CLIENTS / name, folder)  # so that npm installs the locked versions
         shutil.copytree(CLIENTS / "node_modules", folder / "node_modules", symlinks=True)
     if "localhost:8000" in script:
         with served(copy, variables):
@@ -127,7 +127,7 @@ def test_a_documented_command_does_what_it_says(
 
 
 def restored(neon: Neon) -> dict[str, str]:
-    """Make an empty database for a backup, and return the URLs of both."""
+    """Empty the database, create another one for the restored backup, and return both URLs."""
     sql(neon.superuser, "DROP TABLE IF EXISTS tasks, idempotency_keys, alembic_version")
     sql(neon.superuser, "DROP DATABASE IF EXISTS restored")
     sql(neon.superuser, f"CREATE DATABASE restored OWNER {USER}")
@@ -139,7 +139,7 @@ def restored(neon: Neon) -> dict[str, str]:
 
 
 def check(script: str, output: str, copy: Path) -> None:
-    """What else there is to see of a command than that it did not fail."""
+    """Check the results of a command, beyond its exit code."""
     if "curl -X POST" in script:
         assert re.findall(r"^\d{3}$", output, re.M) == ["201", "200", "200", "200", "200", "204"]
         assert '"title":"Buy oat milk"' in output.replace(": ", ":")
@@ -155,7 +155,7 @@ def check(script: str, output: str, copy: Path) -> None:
         assert "listTasks" in (copy.parent / "frontend/tasks-api.d.ts").read_text()
 
 
-def test_the_curl_commands_are_the_six_operations_in_order() -> None:
+def test_the_curl_commands_of_the_readme_are_the_six_operations_in_order() -> None:
     [block] = [commands for commands in ALL if "curl -X POST" in commands.text]
     calls = [line.split() for line in block.lines if line.startswith("curl")]
     seen = [(words[2], words[3]) if words[1] == "-X" else ("GET", words[1]) for words in calls]
@@ -169,7 +169,7 @@ def test_the_curl_commands_are_the_six_operations_in_order() -> None:
     ]
 
 
-def test_a_command_that_no_rule_covers_is_found() -> None:
+def test_a_command_without_a_rule_is_found() -> None:
     text = "Type `uv run nothing.py`, or `scripts/nothing`:\n```sh\nmake it  # so\n```\n"
     found = list(commands_of("page.md", text))
     assert [commands.lines for commands in found] == [

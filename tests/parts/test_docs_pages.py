@@ -1,4 +1,4 @@
-"""The docs pages in a real browser, which can ask no other host for anything."""
+"""The docs pages in a real browser that can send no request to another host."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parts
 
 @pytest.fixture(params=["127.0.0.1", DOMAIN])
 def page(chromium: Any, base_url: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page that may ask the service only; in the end it has asked nobody else, nor complained."""
+    """A page. It fails the test if it sends a request to another host or logs an error."""
     origin = f"{request.param}:{urlsplit(base_url).port}"
     elsewhere: list[str] = []
     complaints: list[str] = []
@@ -35,7 +35,7 @@ def page(chromium: Any, base_url: str, request: pytest.FixtureRequest) -> Iterat
             route.abort()
 
     def complain(said: Any) -> None:
-        """An answer of 400 or above is one too, but may be just what the test asked for."""
+        """Collect errors, but not those for a 4xx of the API, which a test may expect."""
         if said.type == "error" and "/api/" not in said.location["url"]:
             complaints.append(said.text)
 
@@ -49,7 +49,7 @@ def page(chromium: Any, base_url: str, request: pytest.FixtureRequest) -> Iterat
 
 
 def try_out(page: Any, operation: str, body: object = None, **parameters: str) -> tuple[int, str]:
-    """Runs an operation by its form; gives the status and what is shown of the answer."""
+    """Send an operation from its form, and return the status and the response that is shown."""
     block = page.locator(f"#operations-tasks-{operation}")
     block.locator(".opblock-summary-control").click()
     for name, value in parameters.items():
@@ -57,9 +57,9 @@ def try_out(page: Any, operation: str, body: object = None, **parameters: str) -
     if body is not None:
         block.locator("textarea.body-param__text").fill(json.dumps(body))
     block.get_by_role("button", name="Execute").click()
-    answer = block.locator(".live-responses-table tbody tr.response")
-    status = int(answer.locator(".response-col_status").inner_text().split()[0])
-    shown: str = answer.inner_text()
+    response = block.locator(".live-responses-table tbody tr.response")
+    status = int(response.locator(".response-col_status").inner_text().split()[0])
+    shown: str = response.inner_text()
     block.locator(".opblock-summary-control").click()
     return status, shown
 
@@ -72,11 +72,11 @@ def log_in(page: Any, user_id: str) -> None:
     page.locator(".auth-container button.btn-done").click()
 
 
-def test_every_operation_succeeds_with_what_swagger_ui_fills_in(
+def test_every_operation_succeeds_with_the_values_that_swagger_ui_fills_in(
     page: Any, base_url: str, alice: str
 ) -> None:
-    """After a login, and without typing anything. A page that is reloaded stays logged in."""
-    # The task 1, which is the example, is another user's.
+    """The test only authorizes and clicks. After a reload the page is still authorized."""
+    # Task 1, whose id is the example, belongs to another user.
     task = {"title": "Buy milk"}
     httpx.post(f"{base_url}/api/{alice}/tasks", json=task, headers=bearer(alice))
     page.goto("/")
@@ -126,7 +126,7 @@ def test_redoc_shows_every_operation(page: Any) -> None:
         assert summary in text
 
 
-def test_swagger_ui_shows_an_error_as_it_was_answered(page: Any, alice: str) -> None:
+def test_swagger_ui_shows_the_body_of_an_error(page: Any, alice: str) -> None:
     page.goto("/docs")
     status, shown = try_out(page, "listTasks", user_id=alice, limit="")
     assert (status, '"code": "NOT_AUTHENTICATED"' in shown) == (401, True)

@@ -1,8 +1,8 @@
-"""Clients that generators make of the document as it is served, with their default settings.
+"""Clients generated from the served OpenAPI document with the generators' default settings.
 
-Each is compiled, and runs every operation. What is special: a title of 150 emoji, which is 300
-UTF-16 units, and an id that does not fit 32 bits. Zod before version 4.5 counts those units, so
-tests/clients has an older one.
+Each client is compiled and runs every operation. Two values are special: a title of 150 emoji,
+which is 300 UTF-16 units, and an id that does not fit 32 bits. tests/clients has a version of Zod
+before 4.5, because those versions count UTF-16 units.
 """
 
 import importlib
@@ -27,7 +27,7 @@ EMOJI = "🥛" * 150
 
 @pytest.fixture
 def large_id(postgres: URL, alice: str, base_url: str) -> int:
-    """The id of a task of alice's, created long ago."""
+    """The id, larger than 32 bits, of a task that alice created long ago."""
     statement = """INSERT INTO tasks (id, user_id, title, created_at) OVERRIDING SYSTEM VALUE
         SELECT greatest(max(id), %s) + 1, %s, 'Large', '2020-01-01' FROM tasks RETURNING id"""
     with closing(connect(postgres)) as connection, connection.cursor() as cursor:

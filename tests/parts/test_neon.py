@@ -1,4 +1,4 @@
-"""The service in production on Postgres as Neon offers it: TLS, SCRAM, and a pooler in between."""
+"""The service in production on Postgres as Neon offers it: TLS, SCRAM, and a pooler."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,6 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from postgres import driver, tls_files
+from postgres.connect_error import ConnectError
+from postgres.dialect import libpq_parameters
+from postgres.url import postgres_url
 from tests.parts.neon import POOL, Neon
 from tests.support.processes import Service, run, started, until
 from tests.support.services import NO_TLS, sql
@@ -23,7 +27,7 @@ NOWHERE = "postgresql://owner@127.0.0.1:1/nothing?sslmode=require"
 
 @pytest.fixture(scope="module", autouse=True)
 def migrated(neon: Neon) -> None:
-    """The tables, made on the direct string: DATABASE_URL leads nowhere at all."""
+    """Migrate with the direct string. DATABASE_URL is unreachable, so only that string is used."""
     done = run(
         *("-m", "alembic", "upgrade", "head"),
         environment="production",
@@ -35,7 +39,7 @@ def migrated(neon: Neon) -> None:
 
 
 def strings(neon: Neon) -> dict[str, str]:
-    """The ways to the database that must work, by name."""
+    """Return the connection strings that must work, by name."""
     verified = f"sslmode=verify-full&sslrootcert={neon.authority}"
     return {
         "pooled": f"{neon.pooled}?sslmode=require",
@@ -43,6 +47,24 @@ def strings(neon: Neon) -> dict[str, str]:
         "direct": f"{neon.direct}?sslmode=require&channel_binding=require",
         "direct, verified": f"{neon.direct}?{verified}&channel_binding=require",
     }
+
+
+def test_system_stands_for_the_authorities_of_this_system(
+    neon: Neon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_files, "SYSTEM_FILES", ("/nowhere", str(neon.authority)))
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    url = postgres_url(f"{neon.direct}?sslrootcert=system")
+
+    async def work() -> None:
+        connection = await driver.connect(**libpq_parameters(url))
+        assert connection.info.ssl_in_use
+        connection.close()
+        with pytest.raises(ConnectError, match=r"127\.0\.0\.1"):  # the certificate is for localhost
+            await driver.connect(**libpq_parameters(url.set(host="127.0.0.1")))
+
+    asyncio.run(work())
 
 
 @contextmanager
@@ -58,7 +80,7 @@ def service(request: pytest.FixtureRequest, neon: Neon, tmp_path: Path) -> Itera
 
 
 class Callers:
-    """300 users, each with a client of their own: one pool for so many connections is slow."""
+    """300 users. Each has a client, because one pool for so many connections is slow."""
 
     def __init__(self, service: Service) -> None:
         self._clients = [
@@ -76,8 +98,8 @@ class Callers:
             await client.aclose()
 
     async def ask(self, method: str, paths: list[str] | None = None, **body: Any) -> list[Any]:
-        """All of them ask at once; gives the bodies that all of them are answered."""
-        answers = await asyncio.gather(
+        """Send a request of every user at once, and return the bodies of the responses."""
+        responses = await asyncio.gather(
             *(
                 client.request(method, f"/api/caller_{number}/tasks{path}", **body)
                 for number, (client, path) in enumerate(
@@ -86,9 +108,9 @@ class Callers:
             )
         )
         status = {"POST": 201, "DELETE": 204}.get(method, 200)
-        failed = [answer.text for answer in answers if answer.status_code != status]
+        failed = [response.text for response in responses if response.status_code != status]
         assert failed == []
-        return [answer.json() if answer.content else None for answer in answers]
+        return [response.json() if response.content else None for response in responses]
 
 
 def at_once(service: Service, scenario: Callable[[Callers], Awaitable[None]]) -> None:
@@ -102,7 +124,7 @@ def at_once(service: Service, scenario: Callable[[Callers], Awaitable[None]]) ->
     asyncio.run(run())
 
 
-def test_every_operation_is_answered_to_300_at_once(service: Service) -> None:
+def test_every_operation_succeeds_for_300_users_at_once(service: Service) -> None:
     async def scenario(callers: Callers) -> None:
         created = await callers.ask("POST", json={"title": "Buy milk"})
         assert len({task["id"] for task in created}) == AT_ONCE
@@ -119,13 +141,15 @@ def test_every_operation_is_answered_to_300_at_once(service: Service) -> None:
     at_once(service, scenario)
 
 
-def test_the_database_counts_as_connected(service: Service) -> None:
+def test_health_reports_the_database_as_connected(service: Service) -> None:
     with service.client() as client:
-        answer = client.get("/health")
-        assert (answer.status_code, answer.json()["database"]) == (200, "connected")
+        response = client.get("/health")
+        assert (response.status_code, response.json()["database"]) == (200, "connected")
 
 
-def test_the_pooler_shares_few_connections_among_many_processes(neon: Neon, tmp_path: Path) -> None:
+def test_the_pooler_serves_several_processes_with_few_connections(
+    neon: Neon, tmp_path: Path
+) -> None:
     settings: dict[str, Any] = {"db_pool_size": 15, "web_concurrency": 2}
     url = strings(neon)["pooled"]
     with started(tmp_path, environment="production", database_url=url, **settings) as service:
@@ -156,14 +180,14 @@ def test_every_connection_uses_tls(service: Service, neon: Neon) -> None:
 @pytest.mark.parametrize(
     ("host", "parameters"),
     [
-        # The certificate is localhost's, so that this host is not to be trusted.
+        # The certificate is for localhost, so verification fails for this host.
         ("127.0.0.1", "sslmode=verify-full&sslrootcert={authority}"),
-        # Neon's proxy offers it; this PgBouncer, as every one up to 1.18 at least, does not.
+        # Neon's proxy offers channel binding; PgBouncer, up to version 1.18 at least, does not.
         ("localhost", "sslmode=require&channel_binding=require"),
         ("localhost", "sslmode=disable"),
     ],
 )
-def test_the_service_does_without_the_database_rather_than_without_what_is_required(
+def test_the_service_does_not_connect_if_required_tls_features_are_missing(
     neon: Neon, tmp_path: Path, host: str, parameters: str
 ) -> None:
     url = f"{neon.pooled}?{parameters.format(authority=neon.authority)}"
@@ -174,10 +198,8 @@ def test_the_service_does_without_the_database_rather_than_without_what_is_requi
         assert (refused.status_code, refused.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
 
 
-def test_a_database_that_fell_asleep_is_woken_by_the_next_request(
-    neon: Neon, tmp_path: Path
-) -> None:
-    """Neon ends its connections when it suspends, and takes new ones as it wakes."""
+def test_the_next_request_wakes_a_suspended_database(neon: Neon, tmp_path: Path) -> None:
+    """Neon closes connections when it suspends the database, and accepts new ones as it wakes."""
     with serving(strings(neon)["direct"], tmp_path) as service, service.client() as client:
         assert client.get("/api/alice/tasks").status_code == 200
         ended = sql(
@@ -189,7 +211,7 @@ def test_a_database_that_fell_asleep_is_woken_by_the_next_request(
         assert client.get("/api/alice/tasks").json()["count"] == 1
 
 
-def test_a_process_opens_what_it_keeps_and_one_more_for_the_health_check(
+def test_a_process_opens_its_pool_and_one_connection_for_the_health_check(
     neon: Neon, tmp_path: Path
 ) -> None:
     def connections() -> int:

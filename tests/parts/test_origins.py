@@ -1,4 +1,4 @@
-"""Pages of an allowed and of another origin, which call the service with `fetch` in a browser."""
+"""Pages of an allowed origin and of another one that call the service with `fetch`."""
 
 import threading
 from collections.abc import Iterator
@@ -26,15 +26,15 @@ from tokens.verifier import make_token
 
 pytestmark = pytest.mark.parts
 
-# What a script of the page sees of an answer, or the name of what `fetch` threw.
+# Return what a script of the page sees of a response, or the name of the error from `fetch`.
 CALL = """async ([method, url, token, body, others]) => {
     const headers = {...others};
     if (token) headers.Authorization = `Bearer ${token}`;
     if (body !== null) headers["Content-Type"] = "application/json";
     try {
-        const answer = await fetch(url, {method, headers, body, credentials: "include"});
-        const text = await answer.text();
-        const seen = {status: answer.status, headers: Object.fromEntries(answer.headers)};
+        const response = await fetch(url, {method, headers, body, credentials: "include"});
+        const text = await response.text();
+        const seen = {status: response.status, headers: Object.fromEntries(response.headers)};
         return {...seen, body: text ? JSON.parse(text) : null};
     } catch (error) {
         return {thrown: error.name};
@@ -42,11 +42,11 @@ CALL = """async ([method, url, token, body, others]) => {
 }"""
 BLOCKED = {"thrown": "TypeError"}
 
-Answer = dict[str, Any]
+Outcome = dict[str, Any]
 
 
 class Page(BaseHTTPRequestHandler):
-    """A frontend: an empty page, all of whose scripts come from the test."""
+    """A frontend: an empty page, in which the test runs its scripts."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -59,7 +59,7 @@ class Page(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def origins() -> Iterator[tuple[str, str]]:
-    """Two origins of pages: one that will be allowed, and another."""
+    """Two origins that serve pages. Only the first will be allowed."""
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), Page) for _ in range(2)]
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
     for thread in threads:
@@ -86,21 +86,21 @@ class Frontend:
         token: str | None = None,
         body: str | None = None,
         **headers: str,
-    ) -> Answer:
+    ) -> Outcome:
         others = {name.replace("_", "-"): value for name, value in headers.items()}
         arguments = [method, self._service + path, token, body, others]
-        answer: Answer = self._page.evaluate(CALL, arguments)
-        return answer
+        response: Outcome = self._page.evaluate(CALL, arguments)
+        return response
 
 
 class Visit(Protocol):
     def __call__(self, origin: str, url: URL, allowed: str = "") -> Frontend:
-        """Open a page of `origin`, beside a service on the database that allows `allowed`."""
+        """Start a service that allows `allowed`, and open a page of `origin` that can call it."""
 
 
 @pytest.fixture
 def visit(chromium: Any, origins: tuple[str, str]) -> Iterator[Visit]:
-    """Opens a page of an origin, beside a service that allows the first unless it is told."""
+    """A function that opens a page and starts a service, by default one that allows origins[0]."""
     with ExitStack() as stack:
 
         def visit(origin: str, url: URL, allowed: str = "") -> Frontend:
@@ -121,8 +121,8 @@ def database(postgres: URL) -> Iterator[URL]:
         yield url
 
 
-def code(answer: Answer) -> tuple[int, str]:
-    return answer["status"], answer["body"]["code"]
+def code(response: Outcome) -> tuple[int, str]:
+    return response["status"], response["body"]["code"]
 
 
 def test_a_page_of_an_allowed_origin_calls_every_operation(
@@ -164,8 +164,8 @@ def test_a_page_of_an_allowed_origin_reads_every_error(
 
     assert code(page.call("GET", "/api/bob/tasks", token)) == (403, "FORBIDDEN")
     for method, path in [("GET", ""), ("PUT", ""), ("DELETE", ""), ("PATCH", "/complete")]:
-        answer = page.call(method, f"{tasks}/1{path}", token, "{}" if method == "PUT" else None)
-        assert code(answer) == (404, "TASK_NOT_FOUND")
+        response = page.call(method, f"{tasks}/1{path}", token, "{}" if method == "PUT" else None)
+        assert code(response) == (404, "TASK_NOT_FOUND")
     assert code(page.call("GET", "/nothing")) == (404, "NOT_FOUND")
 
     wrong = page.call("PUT", tasks, token, "{}")
@@ -176,7 +176,7 @@ def test_a_page_of_an_allowed_origin_reads_every_error(
     assert code(page.call("POST", tasks, token, large)) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_a_page_of_an_allowed_origin_repeats_and_compares(
+def test_a_page_of_an_allowed_origin_uses_idempotency_keys_and_etags(
     visit: Visit, origins: tuple[str, str], database: URL
 ) -> None:
     page, token = visit(origins[0], database), make_token("alice", SECRET)
@@ -196,7 +196,7 @@ def test_a_page_of_an_allowed_origin_repeats_and_compares(
     assert code(late) == (412, "PRECONDITION_FAILED")
 
 
-def test_a_page_of_an_allowed_origin_sends_what_its_libraries_add(
+def test_a_page_of_an_allowed_origin_may_send_the_headers_of_common_libraries(
     visit: Visit, origins: tuple[str, str], database: URL
 ) -> None:
     page, token = visit(origins[0], database), make_token("alice", SECRET)
@@ -208,7 +208,7 @@ def test_a_page_of_an_allowed_origin_sends_what_its_libraries_add(
     assert "status" in page.call("HEAD", "/health/live", token)
 
 
-def test_a_page_of_a_preview_calls_the_service_and_others_of_that_domain_do_not(
+def test_only_previews_that_match_the_pattern_may_call_the_service(
     visit: Visit, origins: tuple[str, str], database: URL
 ) -> None:
     port, token = origins[0].rpartition(":")[2], make_token("alice", SECRET)
@@ -219,9 +219,9 @@ def test_a_page_of_a_preview_calls_the_service_and_others_of_that_domain_do_not(
         ("app-pr.7-team", False),
     ):
         page = visit(f"http://{host}.{PREVIEWS}:{port}", database, allowed)
-        answer = page.call("GET", "/api/alice/tasks", token)
-        assert (answer.get("status") == 200) == is_allowed, host
-        assert is_allowed or answer == BLOCKED
+        response = page.call("GET", "/api/alice/tasks", token)
+        assert (response.get("status") == 200) == is_allowed, host
+        assert is_allowed or response == BLOCKED
 
 
 FAILING_TRIGGER = """
@@ -230,19 +230,19 @@ CREATE TRIGGER fails BEFORE INSERT ON tasks EXECUTE FUNCTION fail()
 """
 
 
-def test_a_page_of_an_allowed_origin_reads_what_is_wrong_on_our_side(
+def test_a_page_of_an_allowed_origin_reads_a_500_and_a_503(
     visit: Visit, origins: tuple[str, str], postgres: URL
 ) -> None:
     token = make_token("alice", SECRET)
     with database_of_its_own(postgres) as url:
         sql(url, FAILING_TRIGGER)
         page = visit(origins[0], url)
-        answer = page.call("POST", "/api/alice/tasks", token, '{"title": "Buy milk"}')
-        assert (answer["status"], answer["body"]) == (500, INTERNAL_ERROR)
+        response = page.call("POST", "/api/alice/tasks", token, '{"title": "Buy milk"}')
+        assert (response["status"], response["body"]) == (500, INTERNAL_ERROR)
     with proxy(postgres) as closed:
-        answer = visit(origins[0], closed.url).call("GET", "/api/alice/tasks", token)
-        assert (answer["status"], answer["body"]) == (503, DATABASE_UNAVAILABLE)
-        assert answer["headers"]["retry-after"] == "1"
+        response = visit(origins[0], closed.url).call("GET", "/api/alice/tasks", token)
+        assert (response["status"], response["body"]) == (503, DATABASE_UNAVAILABLE)
+        assert response["headers"]["retry-after"] == "1"
 
 
 def test_a_page_of_another_origin_reads_nothing_and_changes_nothing(
@@ -263,6 +263,6 @@ def test_a_page_of_another_origin_reads_nothing_and_changes_nothing(
     ]
     for method, url, body in calls:
         assert page.call(method, url, token, body) == BLOCKED
-        assert page.call(method, url, None, body) == BLOCKED  # an error is not for it either
+        assert page.call(method, url, None, body) == BLOCKED  # not even an error is readable
     assert page.call("GET", "/health") == BLOCKED
     assert sql(database, "SELECT * FROM tasks") == before

@@ -1,4 +1,4 @@
-"""Postman: an import of the document as its import does it, and the collection in postman/."""
+"""Postman: the OpenAPI document as Postman imports it, and the collection in postman/."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parts
 SHIPPED = ROOT / "postman"
 COLLECTION = "task-management-api.postman_collection.json"
 ENVIRONMENT = "task-management-api.postman_environment.json"
-USER = "user_123"  # the user of the examples, whose first task has the id of the examples
+USER = "user_123"  # the user of the examples; the id of the first task is that of the examples
 EXPECTED = {
     "Create a task": 201,
     "List tasks": 200,
@@ -40,13 +40,13 @@ EXPECTED = {
 
 @pytest.fixture
 def service(postgres: URL) -> Iterator[str]:
-    """A service without any task, as it is after the first start."""
+    """A service without any tasks, as after its first start."""
     with database_of_its_own(postgres) as url, serving(create_app(make_settings(url))) as address:
         yield address
 
 
-def test_an_imported_document_runs_as_it_is(folder: Path, service: str) -> None:
-    """Every optional parameter is enabled and has its example. Only the token is set."""
+def test_an_imported_document_runs_without_changes(folder: Path, service: str) -> None:
+    """Every optional parameter is enabled and has its example value. Only the token is set."""
     need("openapi-to-postmanv2", "newman")
     (folder / "openapi.json").write_text(httpx.get(f"{service}/openapi.json").text)
     succeeds(folder, "node", "postman.cjs", "openapi.json", "imported.json")
@@ -55,7 +55,7 @@ def test_an_imported_document_runs_as_it_is(folder: Path, service: str) -> None:
     assert '"disabled": true' not in json.dumps(requests_of(imported))
     imported["item"] = deleting_last(imported)
     text = json.dumps(imported)
-    for title in ("Buy bread", "Buy milk"):  # the key must not be that of another body
+    for title in ("Buy bread", "Buy milk"):  # another body must not get the same Idempotency-Key
         (folder / "imported.json").write_text(text.replace("Buy milk", title))
         created = newman(folder, "imported.json", "--folder", "Create a task")
         assert created == {"Create a task": 201}
@@ -85,7 +85,7 @@ def document(app: Any) -> str:
 
 
 def newman(folder: Path, *words: str) -> dict[str, int]:
-    """Run a collection with USER's token; return the status of each request, without failures."""
+    """Run a collection with USER's token, check that no test failed, and return the statuses."""
     token = make_token(USER, SECRET)
     variables = ("--env-var", f"token={token}", "--env-var", f"bearerToken={token}")
     report = ("--reporters", "json", "--reporter-json-export", "report.json")
@@ -96,16 +96,16 @@ def newman(folder: Path, *words: str) -> dict[str, int]:
 
 
 def requests_of(part: Any) -> list[Any]:
-    """Every request of a collection, out of its folders."""
+    """Return the requests in all folders of a collection."""
     if "item" in part:
         return [request for item in part["item"] for request in requests_of(item)]
     return [part]
 
 
 def deleting_last(collection: Any) -> list[Any]:
-    """The requests of a collection, as a person sends them: the task is deleted in the end.
+    """Return the requests of a collection with the deletions last, as a person sends them.
 
-    Then there is nothing left for the one that clears completed tasks.
+    The task is deleted before the request that clears completed tasks, which finds none.
     """
 
     def place(request: Any) -> int:

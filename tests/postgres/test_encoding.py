@@ -14,6 +14,7 @@ from errors import DatabaseNotMigrated
 from errors.handlers import NO_SUCH_CHARACTER
 from observability.connection_warnings import ENCODING, ConnectionWarnings
 from postgres import driver
+from postgres.dialect import libpq_parameters
 from tests.postgres.sessions import Run
 from tests.support.responses import invalid_input
 from tests.support.services import create_tables, service, sql
@@ -54,7 +55,7 @@ def title_and_encoding(run: Run, **parameters: Any) -> None:
 def test_text_is_utf_8_whatever_encoding_is_configured(
     run: Run, url: URL, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parameters = driver.libpq_parameters(url)
+    parameters = libpq_parameters(url)
     sql(url, f"ALTER ROLE postgres IN DATABASE {url.database} SET client_encoding = {encoding}")
     sql(url, f"ALTER DATABASE {url.database} SET client_encoding = {encoding}")
     try:

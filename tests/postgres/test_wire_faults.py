@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from postgres import driver
 from postgres.connect_error import ConnectError
+from postgres.dialect import libpq_parameters
 from tests.postgres.sessions import Run
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.services import sql
@@ -53,7 +54,7 @@ def test_the_servers_error_is_read_although_the_connection_ends_with_it(
     run: Run, url: URL, proxy: FaultProxy, tls: bool
 ) -> None:
     async def work() -> None:
-        parameters = driver.libpq_parameters(url_of(proxy, url.set(database="absent"), tls=tls))
+        parameters = libpq_parameters(url_of(proxy, url.set(database="absent"), tls=tls))
         for _ in range(5):
             with pytest.raises(ConnectError, match="does not exist") as error:
                 await driver.connect(**parameters)

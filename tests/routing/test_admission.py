@@ -1,4 +1,4 @@
-"""Waiting for a slot: users take turns, each request waits for its time only, no slot gets lost."""
+"""Waiting for a slot: users take turns, no request waits too long, and no slot is lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tasks.pagination import list_json, read_page
 
 
 class Scene:
-    """An Admission, and the requests of a test: `greedy1` is the first request of `greedy`."""
+    """An Admission and the requests of a test. `greedy1` is the first request of user `greedy`."""
 
     def __init__(self, concurrent: int, max_waiting: int = 100) -> None:
         self.unconnected_at = -inf
@@ -27,7 +27,7 @@ class Scene:
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def send(self, *names: str, has_begun: bool = False) -> None:
-        """Let requests ask for a slot, in this order. They keep it until `end`."""
+        """Start requests that ask for a slot, in this order. They keep it until `end`."""
         for name in names:
             self.tasks[name] = asyncio.create_task(self._request(name, has_begun))
             await self.settle()
@@ -37,29 +37,29 @@ class Scene:
         self.admitted.append(name)
 
     async def settle(self) -> None:
-        """Let every request go as far as it gets."""
+        """Let every request run until it waits or ends."""
         for _ in range(5):
             await asyncio.sleep(0)
 
     async def end(self, *names: str) -> None:
-        """Let requests that have a slot give it back, in this order."""
+        """End requests that have a slot, in this order."""
         for name in names:
             self.admission.release(name.rstrip("0123456789"))
             await self.settle()
 
     async def end_each(self) -> list[str]:
-        """Let each request end as soon as it is admitted, and return the order of all of them."""
-        for name in self.admitted:  # which grows meanwhile
+        """End each request as soon as it is admitted, and return the order of admission."""
+        for name in self.admitted:  # the list grows meanwhile
             await self.end(name)
         return self.admitted
 
     def refused(self, error: type[Exception]) -> list[str]:
-        """The requests that ended with `error`."""
+        """Return the requests that ended with `error`."""
         ended = [(name, task) for name, task in self.tasks.items() if task.done()]
         return [name for name, task in ended if isinstance(task.exception(), error)]
 
 
-def test_requests_of_one_user_get_slots_in_the_order_in_which_they_came() -> None:
+def test_requests_of_one_user_get_slots_in_order_of_arrival() -> None:
     async def scene() -> list[str]:
         scene = Scene(1)
         await scene.send("alice1", "alice2", "alice3", "alice4")
@@ -80,7 +80,7 @@ def test_users_take_turns() -> None:
 
 
 def test_the_user_with_the_fewest_running_requests_is_next() -> None:
-    """Turns alone would let a user hold nearly all slots whose statements take long."""
+    """With turns alone, a user with slow statements could hold nearly all slots."""
 
     async def scene() -> list[str]:
         scene = Scene(4)
@@ -92,7 +92,7 @@ def test_the_user_with_the_fewest_running_requests_is_next() -> None:
     assert asyncio.run(scene()) == ["quick2", "quick3", "slow4"]
 
 
-def test_users_with_equally_many_running_requests_take_turns() -> None:
+def test_users_with_the_same_number_of_running_requests_take_turns() -> None:
     async def scene() -> list[str]:
         scene = Scene(3)
         await scene.send("a1", "b1", "c1", *(f"{user}{n}" for n in (2, 3) for user in "cab"))
@@ -102,7 +102,7 @@ def test_users_with_equally_many_running_requests_take_turns() -> None:
     assert asyncio.run(scene()) == ["a2", "b2", "c2", "a3", "b3", "c3"]
 
 
-def test_a_user_alone_gets_every_slot_and_every_place() -> None:
+def test_a_single_user_gets_every_slot_and_every_place_in_the_queue() -> None:
     async def scene() -> None:
         scene = Scene(3, max_waiting=20)
         await scene.send(*(f"alice{number}" for number in range(24)))
@@ -114,7 +114,7 @@ def test_a_user_alone_gets_every_slot_and_every_place() -> None:
     asyncio.run(scene())
 
 
-def test_the_longest_queue_loses_its_newest_request_when_all_places_are_taken() -> None:
+def test_when_the_queue_is_full_the_user_with_most_requests_loses_the_newest() -> None:
     async def scene() -> None:
         scene = Scene(1, max_waiting=20)
         await scene.send(*(f"greedy{number}" for number in range(12)))
@@ -131,7 +131,7 @@ def test_the_longest_queue_loses_its_newest_request_when_all_places_are_taken() 
     asyncio.run(scene())
 
 
-def test_many_users_with_few_requests_each_are_an_overload() -> None:
+def test_many_users_with_few_requests_each_cause_an_overloaded_error() -> None:
     async def scene() -> None:
         scene = Scene(1, max_waiting=12)
         await scene.send("a0", *(f"{user}{number}" for user in "abcd" for number in (1, 2, 3)))
@@ -156,10 +156,10 @@ def test_a_page_whose_response_has_begun_is_neither_refused_nor_removed() -> Non
     asyncio.run(scene())
 
 
-def test_a_user_with_few_requests_is_let_in_at_any_pace_beside_a_greedy_one(
+def test_a_user_with_few_requests_may_wait_even_if_the_queue_is_slow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """More of the greedy user's requests wait than can be served in time."""
+    """More requests of the greedy user are waiting than can be served in time."""
     monkeypatch.setattr(admission, "MEASURED", 0.05)
 
     async def scene() -> None:
@@ -176,7 +176,7 @@ def test_a_user_with_few_requests_is_let_in_at_any_pace_beside_a_greedy_one(
     asyncio.run(scene())
 
 
-def test_a_request_that_waited_too_long_is_refused_and_the_next_gets_a_slot(
+def test_a_request_that_waits_too_long_is_refused_and_the_next_one_gets_the_slot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT", 0.2)
@@ -195,7 +195,7 @@ def test_a_request_that_waited_too_long_is_refused_and_the_next_gets_a_slot(
     assert asyncio.run(scene()) == ["alice1", "alice2"]
 
 
-def test_many_requests_of_a_user_that_waited_too_long_get_a_429(
+def test_a_user_whose_many_requests_wait_too_long_gets_429s(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT", 0.1)
@@ -215,7 +215,7 @@ def test_many_requests_of_a_user_that_waited_too_long_get_a_429(
     asyncio.run(scene())
 
 
-def test_the_time_without_a_connection_does_not_count_in_the_pace(
+def test_time_without_a_connection_does_not_count_in_the_measured_pace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "MEASURED", 0.05)
@@ -223,12 +223,12 @@ def test_the_time_without_a_connection_does_not_count_in_the_pace(
     async def scene() -> None:
         scene, loop = Scene(2), asyncio.get_running_loop()
         await scene.send("alice1", "alice2", "alice3")
-        for number in range(4, 10):  # no slot is granted
+        for number in range(4, 10):  # no slot is granted meanwhile
             scene.unconnected_at = loop.time()
             await asyncio.sleep(0.03)
             scene.unconnected_at = loop.time()
             await scene.send(f"alice{number}")
-        await asyncio.sleep(0.03)  # connected
+        await asyncio.sleep(0.03)  # with a connection
         await scene.send("alice10")
         assert scene.refused(Overloaded) == []
         await asyncio.sleep(0.03)
@@ -240,7 +240,7 @@ def test_the_time_without_a_connection_does_not_count_in_the_pace(
     asyncio.run(scene())
 
 
-def test_requests_that_waited_for_the_database_have_some_time_more_when_it_is_there(
+def test_requests_that_waited_for_the_database_get_more_time_once_it_is_available(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT", 0.15)
@@ -261,7 +261,9 @@ def test_requests_that_waited_for_the_database_have_some_time_more_when_it_is_th
     asyncio.run(scene())
 
 
-def test_waiting_for_the_database_is_nobody_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_time_out_without_a_database_get_a_503_and_no_429(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT", 0.05)
     monkeypatch.setattr(admission, "MAX_WAIT_TO_WAKE", (0.1, 0.1))
 
@@ -276,7 +278,7 @@ def test_waiting_for_the_database_is_nobody_s_fault(monkeypatch: pytest.MonkeyPa
     asyncio.run(scene())
 
 
-def test_a_request_that_is_cancelled_while_it_waits_gives_up_its_place() -> None:
+def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue() -> None:
     async def scene() -> None:
         scene = Scene(1)
         await scene.send("alice1", "leaving1", "leaving2", "bob1")
@@ -288,12 +290,14 @@ def test_a_request_that_is_cancelled_while_it_waits_gives_up_its_place() -> None
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("its_slot_has_come", [False, True])
-def test_a_request_that_is_cancelled_as_its_slot_comes_keeps_none(its_slot_has_come: bool) -> None:
+@pytest.mark.parametrize("slot_comes_first", [False, True])
+def test_a_request_that_is_cancelled_as_it_gets_a_slot_does_not_keep_it(
+    slot_comes_first: bool,
+) -> None:
     async def scene() -> list[str]:
         scene = Scene(1)
         await scene.send("alice1", "leaving1")
-        if its_slot_has_come:
+        if slot_comes_first:
             scene.admission.release("alice")
             scene.tasks["leaving1"].cancel()
         else:
@@ -306,7 +310,7 @@ def test_a_request_that_is_cancelled_as_its_slot_comes_keeps_none(its_slot_has_c
     assert asyncio.run(scene()) == ["alice1", "alice2"]
 
 
-def test_nothing_is_kept_of_users_whose_requests_are_done() -> None:
+def test_no_state_is_kept_for_users_without_requests() -> None:
     async def scene() -> None:
         scene = Scene(1)
         await scene.send(*(f"user-{letter}1" for letter in "abcdefgh"))
@@ -338,7 +342,7 @@ def test_frequent_refusals_of_a_user_are_delayed(
     asyncio.run(scene())
 
 
-def test_a_whole_list_waits_for_a_slot_for_each_page_and_holds_none_while_it_is_read(
+def test_a_whole_list_takes_a_slot_for_each_page_and_none_while_the_client_reads(
     postgres: URL, client: httpx.Client, alice: str, create: Callable[..., object]
 ) -> None:
     for _ in range(2):
@@ -356,7 +360,7 @@ def test_a_whole_list_waits_for_a_slot_for_each_page_and_holds_none_while_it_is_
         assert not rest.done()
         assert scene.admission.waiting == 2
         await scene.end("bob1")
-        assert await rest  # and the reader takes its time
+        assert await rest  # the client does not ask for the next part yet
         await scene.settle()
         assert scene.admitted == ["bob1", "carol1"]
         assert [part async for part in parts]

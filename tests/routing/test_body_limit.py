@@ -1,4 +1,4 @@
-"""A body of more than 64 KiB is refused before its end, whether its length is declared or not."""
+"""A body over 64 KiB is refused before its end, whether or not its length is declared."""
 
 import json
 import socket
@@ -22,8 +22,8 @@ Create = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def short_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service waits less for the rest of a body that these callers do not send."""
+def short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the service wait less for the rest of a body, which these tests do not send."""
     monkeypatch.setattr(protocol, "LINGER_TIME", 0.2)
 
 
@@ -32,13 +32,13 @@ def body_of(size: int, ends: bytes = b'{"title": "x"}') -> bytes:
 
 
 def in_chunks(body: bytes) -> Iterator[bytes]:
-    """`body` in pieces, so that httpx declares no length."""
+    """Yield `body` in pieces, so that httpx declares no length."""
     yield from (body[start : start + 1000] for start in range(0, len(body), 1000))
 
 
 @pytest.fixture
 def path(alice: str, create: Create) -> Callable[[str], str]:
-    """Where to send a body by a method."""
+    """A function that returns a path to which a method can send a body."""
     task_id = create()["id"]
     return lambda method: f"/api/{alice}/tasks" + (f"/{task_id}" if method == "PUT" else "")
 
@@ -57,7 +57,7 @@ def test_a_body_of_64_kib_is_accepted(
 @with_both
 @pytest.mark.parametrize("form", [bytes, in_chunks])
 @pytest.mark.parametrize("size", [LIMIT + 1, 20 * LIMIT])
-def test_a_body_of_more_is_refused(
+def test_a_body_over_64_kib_is_refused_with_a_413(
     method: str,
     form: Callable[[bytes], Any],
     size: int,
@@ -71,7 +71,7 @@ def test_a_body_of_more_is_refused(
     assert response.headers["connection"] == "close"
 
 
-def test_small_characters_count_as_bytes(client: httpx.Client, alice: str) -> None:
+def test_the_limit_counts_bytes_and_not_characters(client: httpx.Client, alice: str) -> None:
     body = {"title": "x", "other": "😀" * (LIMIT // 4)}
     assert client.post(f"/api/{alice}/tasks", json=body).status_code == 413
 
@@ -84,14 +84,14 @@ def connection(base_url: str) -> Iterator[socket.socket]:
 
 
 def head(method: str, path: str, user_id: str, *fields: str) -> bytes:
-    """The head of a request; its body is the caller's to send."""
+    """Return the head of a request, without a body."""
     token = bearer(user_id)["Authorization"]
     lines = [f"{method} {path} HTTP/1.1", "Host: tasks", f"Authorization: {token}", *fields]
     return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode()
 
 
-def answer(connection: socket.socket) -> bytes:
-    """All that comes before the service closes the connection; TimeoutError if it does not."""
+def response_on(connection: socket.socket) -> bytes:
+    """Read until the service closes the connection. Raises TimeoutError if it does not."""
     received = b""
     with suppress(ConnectionResetError):
         while part := connection.recv(65536):
@@ -104,18 +104,18 @@ def test_a_declared_length_is_refused_before_the_body_is_sent(
     method: str, connection: socket.socket, path: Callable[[str], str], alice: str
 ) -> None:
     connection.sendall(head(method, path(method), alice, DECLARED))
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("zeros", [1, 5000, 40_000])
 @pytest.mark.parametrize(("size", "status"), [(LIMIT, 201), (LIMIT + 1, 413)])
-def test_a_length_may_have_leading_zeros(
+def test_a_content_length_may_have_leading_zeros(
     zeros: int, size: int, status: int, connection: socket.socket, alice: str
 ) -> None:
     field = f"Content-Length: {'0' * zeros}{size}"
     close = "Connection: close"
     connection.sendall(head("POST", f"/api/{alice}/tasks", alice, field, close) + body_of(size))
-    assert answer(connection).startswith(b"HTTP/1.1 %d " % status)
+    assert response_on(connection).startswith(b"HTTP/1.1 %d " % status)
 
 
 @with_both
@@ -124,11 +124,11 @@ def test_a_chunked_body_is_refused_before_its_end(
 ) -> None:
     chunk = b"%x\r\n%b\r\n" % (LIMIT + 1, b" " * (LIMIT + 1))
     connection.sendall(head(method, path(method), alice, CHUNKED) + chunk)
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(("field", "frame"), [(DECLARED, b"%b"), (CHUNKED, b"10000\r\n%b\r\n")])
-def test_an_endless_body_is_not_read(
+def test_an_endless_body_is_cut_off(
     field: str, frame: bytes, connection: socket.socket, alice: str
 ) -> None:
     connection.sendall(head("POST", f"/api/{alice}/tasks", alice, field))
@@ -141,31 +141,33 @@ def test_an_endless_body_is_not_read(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
-def test_a_large_body_of_an_operation_without_one_is_refused(
+def test_a_large_body_is_refused_by_operations_that_need_none(
     method: str, connection: socket.socket, alice: str, create: Create
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}" + ("/complete" if method == "PATCH" else "")
     connection.sendall(head(method, path, alice, DECLARED))
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
-def test_nor_is_one_that_comes_in_chunks(
+def test_a_large_chunked_body_is_refused_by_operations_that_need_none(
     method: str, connection: socket.socket, client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create()
     path = f"/api/{alice}/tasks/{task['id']}"
     called = path + ("/complete" if method == "PATCH" else "")
     connection.sendall(head(method, called, alice, CHUNKED) + b"20000\r\n" + b" " * 0x20000)
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
     assert client.get(path).json() == task
 
 
-def test_a_client_that_still_sends_gets_the_response(connection: socket.socket, alice: str) -> None:
+def test_a_client_that_is_still_sending_gets_the_response(
+    connection: socket.socket, alice: str
+) -> None:
     connection.sendall(head("POST", f"/api/{alice}/tasks", alice, f"Content-Length: {20 * LIMIT}"))
     for _ in range(20):
         connection.sendall(b" " * LIMIT)
-    assert answer(connection).startswith(b"HTTP/1.1 413 ")
+    assert response_on(connection).startswith(b"HTTP/1.1 413 ")
 
 
 def test_after_a_response_the_rest_of_a_body_is_read_up_to_a_limit(
@@ -183,19 +185,19 @@ def test_after_a_response_the_rest_of_a_body_is_read_up_to_a_limit(
 
 
 @pytest.mark.parametrize("field", [b"X-%d: %b\r\n", b"%.0d%b"])
-def test_a_head_without_end_is_refused(field: bytes, connection: socket.socket) -> None:
+def test_an_endless_head_is_cut_off(field: bytes, connection: socket.socket) -> None:
     connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: ")
     with suppress(ConnectionError):
         for number in range(1000):
             connection.sendall(field % (number, b"x" * LIMIT))
     assert number < 999
-    received = answer(connection)
+    received = response_on(connection)
     assert not received or received.startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_large_head_gets_a_431(connection: socket.socket) -> None:
     connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: tasks\r\nX-Large: " + b"x" * LIMIT)
-    head, _, body = answer(connection).partition(b"\r\n\r\n")
+    head, _, body = response_on(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert json.loads(body) == {
         "detail": "The path and the headers are larger than 64 KiB, or there are over 100 headers.",
@@ -205,15 +207,15 @@ def test_a_large_head_gets_a_431(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example"])
 @pytest.mark.parametrize(("rest", "status"), [(b"x" * LIMIT, 431), (b"\0", 400)])
-def test_a_frontend_may_read_what_never_became_a_request(
+def test_an_allowed_page_may_read_errors_about_malformed_requests(
     rest: bytes, status: int, origin: str, connection: socket.socket, client: httpx.Client
 ) -> None:
-    """As it may read any other answer."""
+    """The CORS headers are the same as those of any other response."""
     named = {"Origin": origin, "X-Request-ID": "the-id"}
     fields = "".join(f"{name}: {value}\r\n" for name, value in named.items())
     head = f"GET /health/live HTTP/1.1\r\nHost: tasks\r\n{fields}X-Large: "
     connection.sendall(head.encode() + rest)
-    first, *lines = answer(connection).decode().partition("\r\n\r\n")[0].split("\r\n")
+    first, *lines = response_on(connection).decode().partition("\r\n\r\n")[0].split("\r\n")
     refused = dict(line.split(": ", 1) for line in lines)
     assert first.startswith(f"HTTP/1.1 {status} ")
     assert refused["x-request-id"] == "the-id"

@@ -1,4 +1,4 @@
-"""A greedy user beside others, in the whole service: who is served, who is refused, and how."""
+"""A greedy user and other users of the whole service: which requests are served or refused."""
 
 import json
 import re
@@ -28,7 +28,7 @@ from tests.support.serving import ORIGIN, bearer, make_settings, serving
 
 
 class Crowd:
-    """Users who send while every statement waits for a lock, until `release`."""
+    """Users who send requests while every statement waits for a lock, until `release`."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Crowd:
         self.sent: list[Future[tuple[str, httpx.Response]]] = []
 
     def send(self, user: str, count: int) -> None:
-        """Send requests of `user`, each on a connection of its own."""
+        """Send requests of `user`, each on a separate connection."""
         self.sent += [self.threads.submit(self._get, user) for _ in range(count)]
 
     def _get(self, user: str) -> tuple[str, httpx.Response]:
@@ -49,15 +49,15 @@ class Crowd:
         return user, self.client.get(f"/api/{user}/tasks", headers=headers)
 
     def until_waiting(self, count: int) -> None:
-        """Return once `count` requests wait for a slot."""
+        """Wait until `count` requests wait for a slot."""
         eventually(lambda: self.app.state.admission.waiting == count)
 
     def until_refused(self, count: int) -> None:
-        """Return once `count` requests have been refused."""
+        """Wait until `count` requests have been refused."""
         eventually(lambda: self.app.state.admission.refusals == count)
 
     def responses(self) -> list[tuple[str, httpx.Response]]:
-        """Every response, once the lock is released."""
+        """Release the lock, and return every response."""
         self.release()
         return [each.result() for each in self.sent]
 
@@ -82,15 +82,15 @@ def crowd(postgres: URL, **settings: object) -> Iterator[Crowd]:
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine the lock may be held for seconds."""
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests wait longer, because on a busy machine the lock may be held for seconds."""
     for seconds in ("MAX_WAIT", "MEASURED"):
         monkeypatch.setattr(admission, seconds, 60.0)
 
 
 @pytest.mark.slow
-def test_requests_of_a_small_user_do_not_wait_for_those_of_a_greedy_one(postgres: URL) -> None:
-    """The log has a line for each request, in the order in which they were served."""
+def test_a_user_with_few_requests_does_not_wait_for_those_of_a_greedy_user(postgres: URL) -> None:
+    """The log has a line for each request, in the order in which the requests were served."""
     with crowd(postgres, db_pool_size=1, access_log=True) as users, recorded_log() as log:
         users.send("greedy", 21)
         users.until_waiting(20)
@@ -103,7 +103,7 @@ def test_requests_of_a_small_user_do_not_wait_for_those_of_a_greedy_one(postgres
 
 
 @pytest.mark.slow
-def test_a_flood_of_one_user_is_refused_and_the_other_user_never(postgres: URL) -> None:
+def test_only_the_user_who_floods_the_service_is_refused(postgres: URL) -> None:
     with crowd(postgres, db_pool_size=1, max_waiting=20) as users, recorded_log() as log:
         users.send("greedy", 21)
         users.until_waiting(20)
@@ -126,7 +126,7 @@ def test_a_flood_of_one_user_is_refused_and_the_other_user_never(postgres: URL) 
     assert re.search(line, log.getvalue())
 
 
-def test_a_connection_is_read_at_once_after_too_many_requests(postgres: URL) -> None:
+def test_after_a_429_the_next_request_on_the_connection_is_read_at_once(postgres: URL) -> None:
     with crowd(postgres, db_pool_size=1, max_waiting=14) as users:
         users.send("greedy", 14)
         users.until_waiting(13)
@@ -141,5 +141,5 @@ def test_a_connection_is_read_at_once_after_too_many_requests(postgres: URL) -> 
             begin = time.perf_counter()
             connection.request("GET", "/health/live")
             assert connection.getresponse().status == 200
-            assert time.perf_counter() - begin < 0.6  # after OVERLOADED it is a second
+            assert time.perf_counter() - begin < 0.6  # after OVERLOADED the service waits a second
         assert {response.status_code for _, response in users.responses()} == {200}

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the service does, and its pages need no other host."""
+"""The OpenAPI document is correct, and the docs pages need no other host."""
 
 import asyncio
 import http.client
@@ -43,7 +43,7 @@ REUSED = {409: {"IDEMPOTENCY_KEY_REUSED"}}
 CODED = {415: {"UNSUPPORTED_MEDIA_TYPE"}}
 STALE = {412: {"PRECONDITION_FAILED"}}
 
-# operation: its path and method, its success, and its errors with their codes
+# operation: path, method, status and model of a success, and the error codes of each status
 OPERATIONS: dict[str, tuple[str, str, int, str | None, dict[int, set[str]]]] = {
     "listTasks": (TASKS, "get", 200, "TaskListResponse", INPUT),
     "getTaskStats": (TASKS + "/stats", "get", 200, "TaskStatsResponse", INPUT),
@@ -65,7 +65,7 @@ HEADERS = {201: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "R
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
 ERRORS = {
     error.code: error
-    for error in reversed(vars(errors).values())  # of one code, the first is documented
+    for error in reversed(vars(errors).values())  # the first class with a code is documented
     if isinstance(error, type) and issubclass(error, errors.APIError) and hasattr(error, "code")
 }
 
@@ -80,15 +80,17 @@ def operation(document: Any, name: str) -> Any:
     return document["paths"][path][method]
 
 
-def json_of(answer: Any) -> Any:
-    return answer["content"]["application/json"]
+def json_of(response: Any) -> Any:
+    return response["content"]["application/json"]
 
 
-def model_of(answer: Any) -> str:
-    return str(json_of(answer)["schema"]["$ref"]).removeprefix("#/components/schemas/")
+def model_of(response: Any) -> str:
+    return str(json_of(response)["schema"]["$ref"]).removeprefix("#/components/schemas/")
 
 
-def test_it_is_served_and_names_the_service(anonymous: httpx.Client, document: Any) -> None:
+def test_the_document_is_served_with_the_address_of_the_service(
+    anonymous: httpx.Client, document: Any
+) -> None:
     server = str(anonymous.base_url).rstrip("/")
     served = anonymous.get("/openapi.json").json()
     assert served == document | {"servers": [{"url": server}]}
@@ -98,7 +100,7 @@ def test_it_is_served_and_names_the_service(anonymous: httpx.Client, document: A
     assert "example.com" not in json.dumps(document)
 
 
-def test_the_contact_is_that_of_the_settings(settings: Settings) -> None:
+def test_the_contact_is_taken_from_the_settings(settings: Settings) -> None:
     page = "https://tasks.test/support"
     app = create_app(settings.model_copy(update={"contact_url": page}))
     assert app.openapi()["info"]["contact"] == {"url": page}
@@ -121,7 +123,7 @@ def test_the_server_is_the_address_that_the_client_used(
     assert json.loads(document)["servers"] == [{"url": expected}]
 
 
-def test_servers_that_the_application_names_are_kept(settings: Settings) -> None:
+def test_servers_of_the_application_are_kept(settings: Settings) -> None:
     app = create_app(settings)
     app.servers = [{"url": "https://api.test"}]
     assert json.loads(fetched(app, "/openapi.json"))["servers"] == app.servers
@@ -129,10 +131,10 @@ def test_servers_that_the_application_names_are_kept(settings: Settings) -> None
     assert under_path["servers"] == [{"url": "/tasks-service"}, *app.servers]
 
 
-def test_the_pages_have_a_relative_server_and_fill_in_only_what_is_required(
+def test_the_document_of_the_pages_has_a_relative_server_and_only_required_examples(
     anonymous: httpx.Client,
 ) -> None:
-    """Behind a proxy the host may be another, and Swagger UI sends each `example`."""
+    """A proxy may have another host name, and Swagger UI sends every `example` that it finds."""
     served = anonymous.get("/docs/openapi.json").json()
     assert served["servers"] == [{"url": "/"}]
     parameters = [
@@ -145,13 +147,13 @@ def test_the_pages_have_a_relative_server_and_fill_in_only_what_is_required(
         assert ("example" in parameter) is parameter["required"], parameter["name"]
 
 
-def test_the_token_is_described_as_a_person_pastes_it(document: Any) -> None:
+def test_the_description_of_the_token_says_what_to_paste(document: Any) -> None:
     described = document["components"]["securitySchemes"]["bearerToken"]["description"]
     assert "without the word Bearer" in described
     assert "uv run auth.py" in described
 
 
-def test_every_operation_has_a_name_and_a_summary_of_its_own(document: Any) -> None:
+def test_every_operation_has_a_unique_name_and_summary(document: Any) -> None:
     found = [part for path in document["paths"].values() for part in path.values()]
     names = [part["operationId"] for part in found]
     assert sorted(names) == sorted([*OPERATIONS, "getHealth", "getLiveness"])
@@ -160,43 +162,43 @@ def test_every_operation_has_a_name_and_a_summary_of_its_own(document: Any) -> N
 
 
 @each_operation
-def test_an_operation_documents_every_answer_it_can_give(document: Any, name: str) -> None:
+def test_an_operation_documents_every_response(document: Any, name: str) -> None:
     _, _, success, model, failures = OPERATIONS[name]
-    answers = operation(document, name)["responses"]
+    responses = operation(document, name)["responses"]
     unchanged = {"304"} if name == "getTask" else set()
-    assert set(answers) == {str(status) for status in (success, *failures)} | unchanged
+    assert set(responses) == {str(status) for status in (success, *failures)} | unchanged
     if model is None:
-        assert "content" not in answers[str(success)]
+        assert "content" not in responses[str(success)]
     else:
-        assert model_of(answers[str(success)]) == model
+        assert model_of(responses[str(success)]) == model
     for status, codes in failures.items():
-        answer = answers[str(status)]
-        assert set(json_of(answer)["examples"]) == codes
-        assert all(f"`{code}`" in answer["description"] for code in codes)
+        response = responses[str(status)]
+        assert set(json_of(response)["examples"]) == codes
+        assert all(f"`{code}`" in response["description"] for code in codes)
         expected = "ValidationErrorResponse" if status == 400 else "ErrorResponse"
-        assert model_of(answer) == expected
+        assert model_of(response) == expected
     for status, header in HEADERS.items():
-        if str(status) in answers:
-            assert header in answers[str(status)]["headers"]
+        if str(status) in responses:
+            assert header in responses[str(status)]["headers"]
     for code in {str(success), *unchanged}:
-        assert ("ETag" in answers[code].get("headers", {})) == (model == "TaskResponse")
-    assert "content" not in answers.get("304", {})
+        assert ("ETag" in responses[code].get("headers", {})) == (model == "TaskResponse")
+    assert "content" not in responses.get("304", {})
 
 
 @each_operation
-def test_every_example_of_an_error_is_what_would_be_answered(document: Any, name: str) -> None:
+def test_every_example_of_an_error_is_the_real_body(document: Any, name: str) -> None:
     for status in OPERATIONS[name][-1]:
-        answer = operation(document, name)["responses"][str(status)]
-        for code, example in json_of(answer)["examples"].items():
+        response = operation(document, name)["responses"][str(status)]
+        for code, example in json_of(response)["examples"].items():
             error = ERRORS[code]
             assert example["value"] == error.example()
             assert example["value"]["code"] == code
             assert error.status == status
-            model = getattr(schemas, model_of(answer))
+            model = getattr(schemas, model_of(response))
             assert model.model_validate(example["value"]).model_dump() == example["value"]
 
 
-def test_a_client_can_tell_every_code_apart(document: Any) -> None:
+def test_the_models_of_errors_list_every_code(document: Any) -> None:
     models = document["components"]["schemas"]
     invalid = models["ValidationErrorResponse"]["properties"]["code"]["enum"]
     other = models["ErrorResponse"]["properties"]["code"]["enum"]
@@ -211,7 +213,7 @@ def test_every_operation_on_tasks_requires_the_bearer_token(document: Any, name:
     assert operation(document, name)["security"] == [{"bearerToken": []}]
 
 
-def test_health_needs_no_token_and_documents_both_answers(document: Any) -> None:
+def test_health_needs_no_token_and_documents_its_responses(document: Any) -> None:
     health, live = document["paths"]["/health"]["get"], document["paths"]["/health/live"]["get"]
     assert health["security"] == live["security"] == []
     assert set(live["responses"]) == {"200", "400", "408", "431", "500"}
@@ -239,7 +241,7 @@ def test_a_condition_is_an_optional_header(document: Any, name: str, header: str
 
 
 def header_of(document: Any, name: str) -> Any:
-    """The one header among the parameters of an operation."""
+    """Return the only header parameter of an operation."""
     parameters = operation(document, name)["parameters"]
     [found] = [parameter for parameter in parameters if parameter["in"] == "header"]
     return found
@@ -249,7 +251,7 @@ def test_the_key_of_a_create_is_an_optional_header(document: Any) -> None:
     found = header_of(document, "createTask")
     assert (found["name"], found["required"]) == ("Idempotency-Key", False)
     schema = found["schema"]
-    assert schema["examples"] == ["{{$guid}}"]  # another value for every request of Postman
+    assert schema["examples"] == ["{{$guid}}"]  # Postman fills in another value for each request
     assert (schema["type"], schema["maxLength"]) == ("string", 255)
     for value, valid in {"!~": True, schema["examples"][0]: True, "": False, "a b": False}.items():
         assert bool(re.search(schema["pattern"], value)) is valid
@@ -258,7 +260,7 @@ def test_the_key_of_a_create_is_an_optional_header(document: Any) -> None:
 
 
 def test_the_postman_collection_has_every_operation_and_parameter(document: Any) -> None:
-    """`scripts/postman` makes it again. tests/parts/test_postman.py compares the rest."""
+    """`scripts/postman` generates it. tests/parts/test_postman.py compares the rest."""
     collection = json.loads(COLLECTION.read_text())
     requests = [item["request"] for folder in collection["item"] for item in folder["item"]]
     found = {
@@ -276,7 +278,7 @@ def test_the_postman_collection_has_every_operation_and_parameter(document: Any)
     }
 
 
-def test_there_is_no_422(document: Any) -> None:
+def test_the_document_has_no_422(document: Any) -> None:
     text = json.dumps(document)
     assert not re.search(r'"422"|HTTPValidationError|"ValidationError"', text)
 
@@ -284,14 +286,14 @@ def test_there_is_no_422(document: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["TaskCreate", "TaskUpdate", "TaskCompletion", "TaskResponse", "TaskListResponse"]
 )
-def test_the_example_of_every_body_is_valid_and_whole(document: Any, name: str) -> None:
+def test_the_example_of_every_body_is_valid_and_complete(document: Any, name: str) -> None:
     example = example_of({"$ref": name}, document)
     model = getattr(schemas, name)
     assert set(example) == set(model.model_fields)
     assert model.model_validate_json(json.dumps(example)).model_dump_json()
 
 
-def test_the_examples_are_accepted_when_they_are_sent(client: httpx.Client, document: Any) -> None:
+def test_the_service_accepts_the_examples(client: httpx.Client, document: Any) -> None:
     headers = bearer("user_123")
     created = client.post(
         "/api/user_123/tasks", json=example_of({"$ref": "TaskCreate"}, document), headers=headers
@@ -308,7 +310,7 @@ def test_the_examples_are_accepted_when_they_are_sent(client: httpx.Client, docu
 def test_all_examples_of_an_operation_can_be_sent_together(
     client: httpx.Client, document: Any, name: str
 ) -> None:
-    """An import into Postman sends them all."""
+    """Postman sends all of them after an import of the document."""
     path, method, success, *_ = OPERATIONS[name]
     headers = bearer("user_123")
     location = "/api/user_123/tasks"
@@ -326,7 +328,7 @@ def test_all_examples_of_an_operation_can_be_sent_together(
 
 
 def example_parameters(document: Any, name: str, place: str) -> dict[str, Any]:
-    """The first value that each parameter of an operation names: its default, or its example."""
+    """Return the default, or else the example, of each parameter of an operation."""
     schemas = {
         each["name"]: each["schema"]
         for each in operation(document, name)["parameters"]
@@ -341,8 +343,8 @@ def example_parameters(document: Any, name: str, place: str) -> dict[str, Any]:
     }
 
 
-def test_the_parts_of_a_path_come_first_and_in_its_order(document: Any) -> None:
-    """Generated functions take their arguments in this order."""
+def test_path_parameters_come_first_in_the_order_of_the_path(document: Any) -> None:
+    """Generated functions have their arguments in this order."""
     for path, operations in document["paths"].items():
         parts = re.findall(r"{(\w+)}", path)
         for operation in operations.values():
@@ -350,10 +352,10 @@ def test_the_parts_of_a_path_come_first_and_in_its_order(document: Any) -> None:
             assert names[: len(parts)] == parts
 
 
-def test_a_response_has_no_limit_that_a_validator_of_a_client_could_count_differently(
+def test_response_schemas_have_no_limits_that_clients_may_check_differently(
     document: Any,
 ) -> None:
-    """Zod before 4.5 counts UTF-16 units. A pattern may mean something else in another language."""
+    """Zod before 4.5 counts UTF-16 units, and a pattern may differ in another language."""
     responses = [
         response["content"]
         for path in document["paths"].values()
@@ -366,14 +368,14 @@ def test_a_response_has_no_limit_that_a_validator_of_a_client_could_count_differ
 
 
 def test_no_integer_has_a_format(document: Any) -> None:
-    """Some generators make a bigint of int64, which JSON.stringify refuses."""
+    """For int64, some generators use bigint, which JSON.stringify refuses."""
     schemas = [part for part in reachable(document, document) if part.get("type") == "integer"]
     assert len(schemas) > 3
     assert not any("format" in schema for schema in schemas)
 
 
 def reachable(part: Any, document: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object in `part`, and in the models that it refers to."""
+    """Yield every object in `part` and in the models to which it refers."""
     if isinstance(part, dict):
         yield part
         if "$ref" in part:
@@ -385,14 +387,14 @@ def reachable(part: Any, document: Any) -> Iterator[dict[str, Any]]:
         yield from reachable(child, document)
 
 
-def test_the_body_of_a_toggle_is_optional_and_may_not_be_null(document: Any) -> None:
+def test_the_body_of_a_toggle_is_optional_but_not_nullable(document: Any) -> None:
     body = operation(document, "toggleTask")["requestBody"]
     assert not body.get("required")
     assert model_of(body) == "TaskCompletion"
 
 
-def test_the_default_of_a_request_s_field_is_described_in_words(document: Any) -> None:
-    """openapi-typescript makes a field with a `default` required."""
+def test_the_default_of_a_field_in_a_request_is_only_in_its_description(document: Any) -> None:
+    """openapi-typescript would make a field with a `default` required."""
     create = document["components"]["schemas"]["TaskCreate"]
     assert create["required"] == ["title"]
     assert "default" not in json.dumps(create["properties"])
@@ -400,7 +402,7 @@ def test_the_default_of_a_request_s_field_is_described_in_words(document: Any) -
 
 
 def test_fields_of_an_update_have_no_defaults(document: Any) -> None:
-    """A generated client would send them, and change what nobody asked it to."""
+    """A generated client would send the defaults, and so change fields that the user left out."""
     update = document["components"]["schemas"]["TaskUpdate"]
     assert "default" not in json.dumps(update)
     fields = update["properties"].items()
@@ -411,7 +413,7 @@ def test_fields_of_an_update_have_no_defaults(document: Any) -> None:
 
 @pytest.mark.parametrize(("name", "least", "most"), [("limit", 1, 1000), ("task_id", 1, 2**63 - 1)])
 def test_the_bounds_of_a_number_are_exact(document: Any, name: str, least: int, most: int) -> None:
-    """Each value that the document allows is accepted, so that the next one must not be."""
+    """The service accepts every value that the document allows, so the bounds must be exact."""
     [parameter] = [
         parameter
         for parameter in operation(document, "listTasks" if name == "limit" else "getTask")[
@@ -436,25 +438,27 @@ def test_no_parameter_may_be_null(document: Any) -> None:
             assert '"null"' not in json.dumps(parameter["schema"]), parameter["name"]
 
 
-def test_making_the_document_prints_nothing() -> None:
+def test_generating_the_document_prints_nothing() -> None:
     made = run("-c", "import main; main.app.openapi()")
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 def test_a_docs_page_loads_nothing_from_another_host(anonymous: httpx.Client, page: str) -> None:
-    answer = anonymous.get(page)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
-    assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", answer.text)
-    needed = re.findall(r"""(?:src|href|spec-url|url)["']?\s*[=:]\s*["']([^"']+)""", answer.text)
+    response = anonymous.get(page)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", response.text)
+    needed = re.findall(r"""(?:src|href|spec-url|url)["']?\s*[=:]\s*["']([^"']+)""", response.text)
     assert "/docs/openapi.json" in needed
     for address in needed:
         assert anonymous.get(address).status_code == 200, address
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_a_docs_page_forbids_requests_to_another_host(anonymous: httpx.Client, page: str) -> None:
+def test_the_policy_of_a_docs_page_allows_no_requests_to_other_hosts(
+    anonymous: httpx.Client, page: str
+) -> None:
     policy = anonymous.get(page).headers["content-security-policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'self'"
@@ -462,7 +466,7 @@ def test_a_docs_page_forbids_requests_to_another_host(anonymous: httpx.Client, p
     assert sources <= {"'self'", "'none'", "'unsafe-inline'", "data:", "blob:"}
 
 
-def test_redoc_does_not_fetch_its_makers_logo(anonymous: httpx.Client) -> None:
+def test_redoc_does_not_load_files_of_its_vendor(anonymous: httpx.Client) -> None:
     script = anonymous.get("/docs/assets/redoc.standalone.js")
     assert script.headers["content-type"].startswith("text/javascript")
     assert len(script.content) > 500_000
@@ -485,19 +489,19 @@ def test_redoc_does_not_fetch_its_makers_logo(anonymous: httpx.Client) -> None:
         "/etc/passwd",
     ],
 )
-def test_no_other_file_can_be_had(base_url: str, name: str) -> None:
+def test_no_other_file_is_served(base_url: str, name: str) -> None:
     connection = http.client.HTTPConnection(str(urlsplit(base_url).netloc))
     connection.request("GET", f"/docs/assets/{name}")
-    answer = connection.getresponse()
-    body = json.loads(answer.read())
+    response = connection.getresponse()
+    body = json.loads(response.read())
     connection.close()
     expected = {"detail": "There is nothing at this path.", "code": "NOT_FOUND"}
-    assert (answer.status, body) == (404, expected)
+    assert (response.status, body) == (404, expected)
 
 
 @pytest.mark.parametrize("root_path", ["", "/tasks-service"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_the_root_leads_to_the_docs(app: FastAPI, method: str, root_path: str) -> None:
+def test_the_root_redirects_to_the_docs(app: FastAPI, method: str, root_path: str) -> None:
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app, root_path=root_path)
         async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as client:
@@ -508,7 +512,7 @@ def test_the_root_leads_to_the_docs(app: FastAPI, method: str, root_path: str) -
     assert response.content == b""
 
 
-def test_a_route_of_a_developer_serves_the_root(settings: Settings) -> None:
+def test_a_developers_route_can_serve_the_root(settings: Settings) -> None:
     app = create_app(settings)
 
     @app.get("/")
@@ -519,12 +523,12 @@ def test_a_route_of_a_developer_serves_the_root(settings: Settings) -> None:
 
 
 class Own(BaseModel):
-    """A model of a developer's, of a request and a response."""
+    """A developer's model, for a request and a response."""
 
     number: Annotated[int, Field(examples=[])] = 3
 
 
-def test_the_document_takes_what_a_developer_adds(settings: Settings) -> None:
+def test_the_document_includes_a_developers_additions(settings: Settings) -> None:
     app = create_app(settings)
     parameters = [
         {"$ref": "#/components/parameters/Shared"},
@@ -540,7 +544,7 @@ def test_the_document_takes_what_a_developer_adds(settings: Settings) -> None:
     assert document["components"]["schemas"]["Own"]["properties"]["number"]["default"] == 3
 
 
-def test_a_document_of_a_developer_keeps_its_server(settings: Settings) -> None:
+def test_a_developers_own_document_keeps_its_servers(settings: Settings) -> None:
     app = create_app(settings)
     servers = [{"url": "https://api.example.com"}]
     custom = get_openapi(title="Mine", version="1", routes=app.routes, servers=servers)
@@ -572,7 +576,7 @@ def test_without_docs_there_is_no_page_and_no_document(settings: Settings) -> No
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_behind_a_path_of_a_proxy_the_pages_find_their_files(app: FastAPI, page: str) -> None:
+def test_the_pages_find_their_files_behind_a_path_prefix(app: FastAPI, page: str) -> None:
     text = fetched(app, f"/tasks-service{page}", "/tasks-service")
     assert "/tasks-service/docs/openapi.json" in text
     assert not re.search(r"""["'](/docs/assets|/docs/openapi.json)""", text)
@@ -581,7 +585,7 @@ def test_behind_a_path_of_a_proxy_the_pages_find_their_files(app: FastAPI, page:
 def fetched(
     app: FastAPI, url: str, root_path: str = "", headers: dict[str, str] | None = None
 ) -> str:
-    """The body of a response to a request for https://proxy, which a proxy may have changed."""
+    """Return the body for a URL of https://proxy, with the path prefix and headers of a proxy."""
 
     async def get() -> str:
         transport = httpx.ASGITransport(app, root_path=root_path)

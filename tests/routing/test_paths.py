@@ -1,4 +1,4 @@
-"""Which path leads where: for routes of the project, and for those that somebody adds."""
+"""Which route matches a path, for the project's routes and for those that a developer adds."""
 
 import asyncio
 import gc
@@ -52,7 +52,7 @@ async def echo_nothing() -> Response:
 
 
 def routed(settings: Any) -> FastAPI:
-    """The application with routes of every kind besides its own."""
+    """Return the application with additional routes of every kind."""
     app = create_app(settings)
     ours = APIRouter(route_class=Route)
     ours.get("/echo/{name}")(echo)
@@ -86,7 +86,7 @@ def served(postgres: URL) -> Iterator[httpx.Client]:
 
 
 def sent(client: httpx.Client, path: str, method: str = "GET") -> httpx.Response:
-    """The response to `path` as it is written: httpx would write it in its own way."""
+    """Send a request with exactly this `path`, which httpx would otherwise normalize."""
     url = client.base_url.copy_with(raw_path=path.encode())
     return client.send(httpx.Request(method, url, headers=bearer("a/b")))
 
@@ -113,7 +113,7 @@ def sent(client: httpx.Client, path: str, method: str = "GET") -> httpx.Response
         ("a;b=c", "a;b=c"),
     ],
 )
-def test_a_part_is_what_was_encoded(
+def test_a_part_of_a_path_is_decoded_once(
     served: httpx.Client, prefix: str, part: str, name: str
 ) -> None:
     response = sent(served, f"{prefix}/{part}")
@@ -121,7 +121,7 @@ def test_a_part_is_what_was_encoded(
 
 
 @pytest.mark.parametrize("path", ["/ech%6F/a", "/%65cho/a", "/exac%74"])
-def test_letters_of_a_route_may_be_encoded(served: httpx.Client, path: str) -> None:
+def test_the_letters_of_a_route_may_be_percent_encoded(served: httpx.Client, path: str) -> None:
     assert sent(served, path).status_code == 200
 
 
@@ -138,7 +138,9 @@ def test_letters_of_a_route_may_be_encoded(served: httpx.Client, path: str) -> N
         "/api/alice/tasks/1/complete%0A",
     ],
 )
-def test_an_encoded_slash_or_newline_does_not_end_a_part(served: httpx.Client, path: str) -> None:
+def test_an_encoded_slash_or_newline_does_not_end_a_part_of_a_path(
+    served: httpx.Client, path: str
+) -> None:
     response = sent(served, path)
     assert (response.status_code, response.json()) == (404, NOT_FOUND)
 
@@ -159,24 +161,24 @@ def test_other_routes_match_as_fastapi_does(served: httpx.Client, path: str, nam
     assert (response.status_code, response.text) == (200, name)
 
 
-def test_for_other_routes_an_encoded_slash_separates(served: httpx.Client) -> None:
+def test_in_other_routes_an_encoded_slash_separates_parts(served: httpx.Client) -> None:
     for path in ("/plain/a%2Fb", "/included/things/a%2Fb", "/mounted/things/a%2Fb"):
         assert sent(served, path).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["a", "%C3%A9", "a%0Ab"])
-def test_a_path_that_a_middleware_has_set_is_matched(served: httpx.Client, name: str) -> None:
+def test_a_path_that_a_middleware_has_changed_is_matched(served: httpx.Client, name: str) -> None:
     assert sent(served, f"/old/{name}").text == sent(served, f"/echo/{name}").text
 
 
-def test_another_path_is_worked_out_again() -> None:
+def test_a_changed_path_is_decoded_again() -> None:
     scope = {"path": "/a/b", "raw_path": b"/a%2Fb"}
     assert path_to_match(scope) == path_to_match(scope) == "/a\udc2fb"
     scope["path"] = "/c/d"
     assert path_to_match(scope) == "/c/d"
 
 
-def test_a_server_need_not_send_the_raw_path() -> None:
+def test_the_raw_path_is_optional() -> None:
     for scope in ({"path": "/a/b"}, {"path": "/a/b", "raw_path": None}):
         assert path_to_match(scope) == "/a/b"
     assert path_to_match({"path": "/a" * MAX_PATH}) is None
@@ -188,7 +190,7 @@ def test_a_long_path_may_match_a_third_party_route(served: httpx.Client) -> None
     assert sent(served, f"/echo/{long}").status_code == 404
 
 
-def test_the_longest_user_id_has_a_path(served: httpx.Client) -> None:
+def test_a_path_with_the_longest_user_id_is_matched(served: httpx.Client) -> None:
     assert sent(served, f"/api/{ENCODED_LONGEST_ID}/tasks/{2**63 - 1}").status_code == 403
 
 
@@ -212,7 +214,7 @@ def test_allow_names_every_method_of_all_routes(
 
 
 class Marker:
-    """Something to hold a weak reference to."""
+    """An object for a weak reference."""
 
 
 @pytest.mark.parametrize(
@@ -226,10 +228,8 @@ class Marker:
         ("PUT", "/health/live"),
     ],
 )
-def test_nothing_of_a_request_is_left_for_the_garbage_collector(
-    postgres: URL, method: str, path: str
-) -> None:
-    """An error's traceback holds the frames that held the request."""
+def test_a_request_leaves_no_reference_cycle_behind(postgres: URL, method: str, path: str) -> None:
+    """The traceback of an error could keep the frames, and with them the request, alive."""
     app = create_app(make_settings(postgres))
     app.state.verifier = TokenVerifier("a secret of 32 characters or more")
     marker = Marker()

@@ -1,1 +1,1 @@
-"""Set-ups that operators get wrong, and what the service says in each: `scripts/setups`."""
+"""Wrong set-ups, and what the service logs and responds in each. `scripts/setups` runs them."""

@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import URL
 
 from config import Settings
-from postgres.driver import libpq_parameters
+from postgres.dialect import libpq_parameters
 from serving import server
 from tokens.verifier import make_token
 

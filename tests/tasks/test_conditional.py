@@ -1,4 +1,4 @@
-"""Entity tags: what has not changed is not sent again, and nothing unseen is overwritten."""
+"""ETags: an unchanged task is not sent again, and no change that a client has not seen is lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -54,10 +54,10 @@ def send(
     return client.request(method, path_of(task) + suffix, json=body, headers=headers)
 
 
-def test_every_answer_of_one_task_has_its_etag(client: httpx.Client, alice: str) -> None:
+def test_every_response_with_a_task_has_its_etag(client: httpx.Client, alice: str) -> None:
     created = client.post(f"/api/{alice}/tasks", json={"title": "Tea"})
     path = created.headers["location"]
-    answers = [
+    responses = [
         created,
         client.get(path),
         client.put(path, json={"title": "Green tea"}),
@@ -65,13 +65,15 @@ def test_every_answer_of_one_task_has_its_etag(client: httpx.Client, alice: str)
         client.put(path, json={}),
         client.get(path),
     ]
-    for answer in answers:
-        assert answer.headers["etag"] == etag_of(answer.json())
-    tags = [answer.headers["etag"] for answer in answers]
+    for response in responses:
+        assert response.headers["etag"] == etag_of(response.json())
+    tags = [response.headers["etag"] for response in responses]
     assert tags[0] == tags[1] < tags[2] < tags[3] == tags[4] == tags[5]
 
 
-def test_a_task_out_of_a_list_has_its_etag_too(client: httpx.Client, create: Create) -> None:
+def test_the_etag_of_a_task_in_a_list_is_its_updated_at(
+    client: httpx.Client, create: Create
+) -> None:
     task = create()
     [listed] = client.get(f"/api/{task['user_id']}/tasks").json()["tasks"]
     assert send(client, "update", task, etag_of(listed)).status_code == 200
@@ -87,36 +89,38 @@ def test_a_deleted_task_and_a_list_have_no_etag(client: httpx.Client, create: Cr
     "form",
     ["{}", "W/{}", "*", '"other", {}', 'W/"other",W/{} , "x"', ', ,{},, "a,b" ,', '"", {}'],
 )
-def test_what_the_caller_has_already_is_not_sent_again(
+def test_a_task_that_the_client_already_has_is_a_304(
     form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
     headers = {"If-None-Match": form.format(etag_of(task))}
-    answer = client.get(path_of(task), headers=headers)
-    assert (answer.status_code, answer.content) == (304, b"")
-    assert answer.headers["etag"] == etag_of(task)
-    assert "content-type" not in answer.headers
-    assert "Origin" in answer.headers["vary"]
+    response = client.get(path_of(task), headers=headers)
+    assert (response.status_code, response.content) == (304, b"")
+    assert response.headers["etag"] == etag_of(task)
+    assert "content-type" not in response.headers
+    assert "Origin" in response.headers["vary"]
 
 
 @pytest.mark.parametrize("form", ['"other"', 'W/"other"', '"{}"', '"*"', '"caf\xe9"'])
-def test_what_the_caller_does_not_have_is_sent(
+def test_a_task_that_the_client_does_not_have_is_sent(
     form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
     headers = {b"If-None-Match": form.format(task["id"]).encode("latin-1")}
-    answer = client.get(path_of(task), headers=headers)
-    assert (answer.status_code, answer.json()) == (200, task)
+    response = client.get(path_of(task), headers=headers)
+    assert (response.status_code, response.json()) == (200, task)
 
 
-def test_a_change_makes_what_the_caller_has_old(client: httpx.Client, create: Create) -> None:
+def test_after_a_change_the_clients_etag_no_longer_matches(
+    client: httpx.Client, create: Create
+) -> None:
     task = create()
     changed = send(client, "toggle", task).json()
-    answer = client.get(path_of(task), headers={"If-None-Match": etag_of(task)})
-    assert (answer.status_code, answer.json()) == (200, changed)
+    response = client.get(path_of(task), headers={"If-None-Match": etag_of(task)})
+    assert (response.status_code, response.json()) == (200, changed)
 
 
-def test_several_lines_of_a_header_are_one_list(client: httpx.Client, create: Create) -> None:
+def test_several_header_lines_are_one_list_of_etags(client: httpx.Client, create: Create) -> None:
     task = create()
     lines = [("If-None-Match", '"other"'), ("If-None-Match", etag_of(task))]
     assert client.get(path_of(task), headers=lines).status_code == 304
@@ -137,28 +141,28 @@ def test_the_second_of_two_editors_gets_a_412(
 
 @each_change
 @pytest.mark.parametrize("form", ["*", "{}", '"other", {}', 'W/"other",{}'])
-def test_a_change_of_what_the_caller_saw_is_done(
+def test_a_change_with_the_current_etag_is_made(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
-    answer = send(client, change, task, form.format(etag_of(task)))
-    assert answer.status_code == (204 if change == "delete" else 200)
+    response = send(client, change, task, form.format(etag_of(task)))
+    assert response.status_code == (204 if change == "delete" else 200)
 
 
 @each_change
 @pytest.mark.parametrize("form", ['"other"', '"*"', '"\\\';--"', 'W/{}, "other"', '"gzip"'])
-def test_another_tag_does_not_match(
+def test_another_etag_does_not_match(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
-    answer = send(client, change, task, form.format(etag_of(task)))
-    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+    response = send(client, change, task, form.format(etag_of(task)))
+    assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED)
     assert client.get(path_of(task)).json() == task
 
 
 OTHER_FORMS: dict[str, Callable[[str], str]] = {
     "another separator": lambda time: time.replace("T", "_"),
-    "small letters": str.lower,
+    "lower case": str.lower,
     "an offset": lambda time: time.replace("Z", "+00:00"),
     "another offset": lambda time: time.replace("Z", "+0000"),
     "no zone": lambda time: time.removesuffix("Z"),
@@ -171,12 +175,12 @@ OTHER_FORMS: dict[str, Callable[[str], str]] = {
 
 @each_change
 @pytest.mark.parametrize("form", OTHER_FORMS)
-def test_another_form_of_the_same_time_does_not_match(
+def test_another_format_of_the_same_time_does_not_match(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
-    answer = send(client, change, task, f'"{OTHER_FORMS[form](task["updated_at"])}"')
-    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+    response = send(client, change, task, f'"{OTHER_FORMS[form](task["updated_at"])}"')
+    assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED)
     assert client.get(path_of(task)).json() == task
 
 
@@ -191,14 +195,14 @@ NO_TIMES = (
 )
 
 
-def test_a_tag_that_is_no_time_does_not_match_and_hides_no_other(
+def test_an_etag_that_is_not_a_time_does_not_match_and_the_others_still_count(
     client: httpx.Client, create: Create
 ) -> None:
     task = create()
     for tag in NO_TIMES:
         headers = {b"If-Match": f'"{tag}"'.encode("latin-1")}
-        answer = client.patch(f"{path_of(task)}/complete", headers=headers)
-        assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED), tag
+        response = client.patch(f"{path_of(task)}/complete", headers=headers)
+        assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED), tag
     every = ", ".join(f'"{tag}"' for tag in NO_TIMES)
     headers = {b"If-Match": f"{every}, {etag_of(task)}".encode("latin-1")}
     assert client.patch(f"{path_of(task)}/complete", headers=headers).status_code == 200
@@ -206,29 +210,29 @@ def test_a_tag_that_is_no_time_does_not_match_and_hides_no_other(
 
 @each_change
 @pytest.mark.parametrize("if_match", ["*", '"any"'])
-def test_a_condition_on_a_task_that_is_not_there_or_not_ours_tells_nothing_new(
+def test_a_condition_reveals_nothing_about_missing_tasks_or_those_of_others(
     change: str, if_match: str, client: httpx.Client, create: Create, bob: str
 ) -> None:
     task = create()
     absent = task | {"id": task["id"] + 1_000_000}
-    answer = send(client, change, absent, if_match)
-    assert (answer.status_code, answer.json()) == (404, TASK_NOT_FOUND)
+    response = send(client, change, absent, if_match)
+    assert (response.status_code, response.json()) == (404, TASK_NOT_FOUND)
     foreign = task | {"user_id": bob}
     client.headers.update(bearer(bob))
     for condition in (if_match, etag_of(task)):
-        answer = send(client, change, foreign, condition)
-        assert (answer.status_code, answer.json()) == (403, FORBIDDEN)
+        response = send(client, change, foreign, condition)
+        assert (response.status_code, response.json()) == (403, FORBIDDEN)
 
 
 @each_change
 @pytest.mark.parametrize("form", ["W/{}", '"{}-gzip"', '"{}-br"', '"{}--gzip"', 'W/{},W/"x-gzip"'])
-def test_a_tag_that_a_proxy_changed_does_not_match_and_the_error_says_so(
+def test_an_etag_that_a_proxy_changed_does_not_match_and_the_error_says_so(
     change: str, form: str, client: httpx.Client, create: Create
 ) -> None:
     task = create()
     tag = form.replace('"{}', '"' + task["updated_at"]).format(etag_of(task))
-    answer = send(client, change, task, tag)
-    assert (answer.status_code, answer.json()) == (412, ETAG_CHANGED_BY_PROXY)
+    response = send(client, change, task, tag)
+    assert (response.status_code, response.json()) == (412, ETAG_CHANGED_BY_PROXY)
     assert client.get(path_of(task)).json() == task
 
 
@@ -242,15 +246,15 @@ def test_a_malformed_condition_is_a_400_and_changes_nothing(
 ) -> None:
     task = create()
     method = "DELETE" if header == "If-Match" else "GET"
-    answer = client.request(method, path_of(task), headers={header: value})
+    response = client.request(method, path_of(task), headers={header: value})
     message = f'{header} must be * or a list of entity tags, each in quotes: "…", "…".'
     body = invalid_input((f"header.{header}", message))
-    assert (answer.status_code, answer.json()) == (400, body)
+    assert (response.status_code, response.json()) == (400, body)
     assert client.get(path_of(task)).json() == task
 
 
-def test_a_long_list_is_read_in_no_time(client: httpx.Client, create: Create) -> None:
-    """Neither many tags nor white space without end make the reading quadratic."""
+def test_a_long_list_of_etags_is_parsed_quickly(client: httpx.Client, create: Create) -> None:
+    """Neither many ETags nor much white space takes quadratic time."""
     task = create()
     tags = ", ".join(f'"{number}"' for number in range(5000))
     assert send(client, "update", task, f"{tags}, {etag_of(task)}").status_code == 200
@@ -259,7 +263,7 @@ def test_a_long_list_is_read_in_no_time(client: httpx.Client, create: Create) ->
 
 
 @pytest.mark.parametrize("change", ["update", "toggle", "delete"])
-def test_of_many_at_once_exactly_one_wins(
+def test_exactly_one_of_many_simultaneous_changes_wins(
     change: str, client: httpx.Client, base_url: str, alice: str, create: Create
 ) -> None:
     task = create()
@@ -276,21 +280,21 @@ def test_of_many_at_once_exactly_one_wins(
             ]
             return await asyncio.gather(*requests)
 
-    answers = asyncio.run(run())
-    won = [answer for answer in answers if answer.status_code < 300]
-    lost = [answer for answer in answers if answer.status_code >= 300]
+    responses = asyncio.run(run())
+    won = [response for response in responses if response.status_code < 300]
+    lost = [response for response in responses if response.status_code >= 300]
     assert len(won) == 1
     if change == "delete":
-        assert {answer.status_code for answer in lost} <= {404}
+        assert {response.status_code for response in lost} <= {404}
     else:
-        assert all(answer.json() == PRECONDITION_FAILED for answer in lost)
+        assert all(response.json() == PRECONDITION_FAILED for response in lost)
         assert client.get(path_of(task)).json() == won[0].json()
 
 
-def test_a_change_while_another_holds_the_row_is_decided_by_what_the_other_did(
+def test_a_change_that_waits_for_the_row_is_compared_with_the_version_it_finds(
     client: httpx.Client, base_url: str, database: Connection, alice: str, create: Create
 ) -> None:
-    """The condition held when the statement began, and no longer when it had the row."""
+    """The condition is true when the statement begins, but not when it gets the row."""
     task = create()
 
     async def run() -> httpx.Response:
@@ -311,6 +315,6 @@ def test_a_change_while_another_holds_the_row_is_decided_by_what_the_other_did(
             " WHERE id = %s",
             (task["id"],),
         )
-        answer = asyncio.run(run())
-    assert (answer.status_code, answer.json()) == (412, PRECONDITION_FAILED)
+        response = asyncio.run(run())
+    assert (response.status_code, response.json()) == (412, PRECONDITION_FAILED)
     assert client.get(path_of(task)).json()["title"] == "First"

@@ -1,4 +1,4 @@
-"""Clearing completed tasks and erasing a user: exactly these, never by accident, and told truly."""
+"""Clearing completed tasks and erasing a user: no other tasks, no accidents, correct counts."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def url(postgres: URL) -> Iterator[URL]:
 @pytest.mark.parametrize(
     ("status", "deleted", "left"), [("completed", 2, ["todo", "to do"]), ("all", 4, [])]
 )
-def test_these_tasks_of_this_user_are_deleted(
+def test_only_the_chosen_tasks_of_one_user_are_deleted(
     status: str, deleted: int, left: list[str], client: httpx.Client, alice: str, bob: str
 ) -> None:
     for user in (alice, bob):
@@ -68,13 +68,13 @@ ACCIDENTS = {
     "pending": ("?status=pending", "query.status"),
     "another case": ("?status=ALL", "query.status"),
     "undefined": ("?status=undefined", "query.status"),
-    "completed=true in its place": ("?completed=true", "query.status query.completed"),
-    "and another parameter": ("?status=all&completed=true", "query.completed"),
-    "and a limit": ("?status=all&limit=1", "query.limit"),
-    "and an id": ("?status=all&id=7", "query.id"),
-    "and a search": ("?status=all&q=x", "query.q"),
-    "twice": ("?status=completed&status=all", "query.status"),
-    "twice the same": ("?status=all&status=all", "query.status"),
+    "completed=true instead": ("?completed=true", "query.status query.completed"),
+    "with another parameter": ("?status=all&completed=true", "query.completed"),
+    "with a limit": ("?status=all&limit=1", "query.limit"),
+    "with an id": ("?status=all&id=7", "query.id"),
+    "with a search": ("?status=all&q=x", "query.q"),
+    "two statuses": ("?status=completed&status=all", "query.status"),
+    "the same status twice": ("?status=all&status=all", "query.status"),
     "another user": ("?status=all&user_id=bob", "query.user_id"),
     "an empty id": ("/", "path.task_id"),
     "an empty id and a status": ("/?status=all", "path.task_id"),
@@ -84,7 +84,7 @@ ACCIDENTS = {
 
 
 @pytest.mark.parametrize("name", ACCIDENTS)
-def test_an_accident_deletes_nothing(
+def test_a_request_that_may_be_a_mistake_deletes_nothing(
     name: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
     create(completed=True)
@@ -97,7 +97,7 @@ def test_an_accident_deletes_nothing(
 
 
 @pytest.mark.parametrize("end", ["//", "/%20", "/%2F", "%2F", "/?status=all&x"])
-def test_no_way_to_write_the_path_deletes_by_accident(
+def test_no_unusual_path_deletes_tasks(
     end: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
     create(completed=True)
@@ -117,10 +117,10 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_or_a_condition_deletes_nothing(
+def test_a_request_with_a_body_or_a_condition_deletes_nothing(
     name: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
-    """A client that sends ids, or an ETag, means a few tasks and not all of them."""
+    """A client that sends ids or an ETag wants to delete a few tasks, not all of them."""
     create()
     path = f"/api/{alice}/tasks"
     response = client.request("DELETE", path, params={"status": "all"}, **BODIES[name])
@@ -129,7 +129,7 @@ def test_a_body_or_a_condition_deletes_nothing(
     assert client.get(path).json()["count"] == 1
 
 
-def test_an_empty_body_is_none(client: httpx.Client, alice: str, create: Create) -> None:
+def test_an_empty_body_counts_as_no_body(client: httpx.Client, alice: str, create: Create) -> None:
     create()
     path, headers = f"/api/{alice}/tasks", {"Content-Length": "0"}
     response = client.delete(path, params={"status": "all"}, headers=headers)
@@ -147,7 +147,7 @@ def test_the_error_says_what_is_wrong(client: httpx.Client, alice: str) -> None:
     assert {end: client.delete(path + end).json()["detail"] for end in details} == details
 
 
-def test_a_list_that_ends_with_a_slash_is_still_served(client: httpx.Client, alice: str) -> None:
+def test_a_list_is_still_served_with_a_slash_at_the_end(client: httpx.Client, alice: str) -> None:
     path = f"/api/{alice}/tasks/"
     assert client.get(path).json() == {"tasks": [], "count": 0, "next_cursor": None}
     assert client.put(path).headers["allow"] == "DELETE, GET, HEAD, POST"
@@ -160,7 +160,7 @@ def keys_of(database: Connection, user_id: str) -> int:
         return int(number)
 
 
-def test_erasing_leaves_nothing_of_the_user(
+def test_erasing_a_user_deletes_tasks_and_idempotency_keys(
     client: httpx.Client, alice: str, bob: str, database: Connection
 ) -> None:
     for user in (alice, bob):
@@ -168,12 +168,12 @@ def test_erasing_leaves_nothing_of_the_user(
         client.post(f"/api/{user}/tasks", json={"title": "x", "completed": True}, headers=headers)
     path = f"/api/{alice}/tasks"
     assert client.delete(path, params={"status": "completed"}).json() == {"deleted": 1}
-    assert keys_of(database, alice) == 1  # a client that sends its create again must be told
+    assert keys_of(database, alice) == 1  # for a client that sends its create again
     assert client.delete(path, params={"status": "all"}).json() == {"deleted": 0}
     assert (keys_of(database, alice), keys_of(database, bob)) == (0, 1)
 
 
-def test_more_keys_than_one_batch_are_erased(
+def test_more_keys_than_fit_one_batch_are_erased(
     client: httpx.Client, alice: str, database: Connection
 ) -> None:
     with database.cursor() as cursor:
@@ -187,7 +187,7 @@ def test_more_keys_than_one_batch_are_erased(
 
 
 @pytest.mark.parametrize("status", ["completed", "all"])
-def test_more_tasks_than_one_batch_are_deleted_and_counted(
+def test_more_tasks_than_fit_one_batch_are_deleted_and_counted(
     status: str, client: httpx.Client, alice: str, database: Connection
 ) -> None:
     number = 2 * BATCH + 10
@@ -206,7 +206,7 @@ def test_more_tasks_than_one_batch_are_deleted_and_counted(
 
 @contextmanager
 def locked_last_task(url: URL, number: int) -> Iterator[Callable[[], None]]:
-    """Give alice so many tasks, the last of which an operator has locked; yield the release."""
+    """Create tasks of alice, lock the last one as an operator might, and yield the release."""
     sql(url, FILL, "alice", number)
     with closing(connect(url)) as operator, operator.cursor() as cursor:
         operator.autocommit = False
@@ -215,7 +215,7 @@ def locked_last_task(url: URL, number: int) -> Iterator[Callable[[], None]]:
         yield operator.rollback
 
 
-def test_what_was_deleted_before_a_failure_is_said(
+def test_the_error_says_how_many_tasks_were_deleted_before_a_failure(
     url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("postgres.driver.STATEMENT_TIMEOUT", 1.0)
@@ -228,13 +228,14 @@ def test_what_was_deleted_before_a_failure_is_said(
         body = {"detail": detail, "code": "DATABASE_UNAVAILABLE"}
         assert (response.status_code, response.json()) == (503, body)
         assert response.headers["retry-after"] == "1"
-        eventually(lambda: not backends_that_wait(url))  # cancelled, which is not waited for
+        # The response does not wait for the cancellation of the statement.
+        eventually(lambda: not backends_that_wait(url))
         release()
         assert client.get(f"{TASKS}/stats").json()["total"] == 10
         assert client.delete(TASKS, params={"status": "all"}).json() == {"deleted": 10}
 
 
-def test_a_task_that_is_reopened_meanwhile_stays(url: URL) -> None:
+def test_a_task_that_is_reopened_during_the_deletion_is_kept(url: URL) -> None:
     with (
         service(url) as client,
         ThreadPoolExecutor(1) as thread,
@@ -254,7 +255,7 @@ def test_a_task_that_is_reopened_meanwhile_stays(url: URL) -> None:
         assert [task["id"] for task in client.get(TASKS).json()["tasks"]] == [kept] != [gone]
 
 
-def test_the_rest_is_deleted_after_the_client_has_gone(url: URL) -> None:
+def test_the_deletion_goes_on_after_the_client_has_disconnected(url: URL) -> None:
     with service(url) as client, locked_last_task(url, BATCH + 10) as release:
         with pytest.raises(httpx.ReadTimeout):
             client.delete(TASKS, params={"status": "all"}, timeout=0.5)
@@ -262,10 +263,10 @@ def test_the_rest_is_deleted_after_the_client_has_gone(url: URL) -> None:
         eventually(lambda: sql(url, "SELECT count(*) FROM tasks") == [(0,)])
 
 
-def test_other_users_have_their_turns_between_the_batches(
+def test_other_users_requests_run_between_the_batches(
     url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is one connection, and bob's request comes while alice's deletion has it."""
+    """There is one connection, and alice's deletion is using it when bob's request arrives."""
     monkeypatch.setattr(admission, "MAX_WAIT", 60.0)
     with service(url, db_pool_size=1) as client, ThreadPoolExecutor(1) as thread:
         sql(url, FILL, "alice", 4 * BATCH)
@@ -277,7 +278,7 @@ def test_other_users_have_their_turns_between_the_batches(
         assert clearing.result().json() == {"deleted": 4 * BATCH}
 
 
-def test_a_deletion_at_once_with_itself_deletes_each_task_once(url: URL) -> None:
+def test_concurrent_deletions_count_each_task_once(url: URL) -> None:
     with service(url) as client, ThreadPoolExecutor(4) as threads:
         sql(url, FILL, "alice", BATCH + 500)
         each = [threads.submit(client.delete, TASKS, params={"status": "all"}) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Keys are deleted after 24 hours, for every user, so that their table stays small."""
+"""Idempotency keys of all users are deleted after 24 hours, so that their table stays small."""
 
 import time
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_expired_keys_of_any_user_are_deleted_when_a_key_arrives(
     assert keys(url, "alice") == 1
 
 
-def test_they_are_looked_for_at_most_once_in_an_interval(
+def test_expired_keys_are_deleted_at_most_once_per_interval(
     url: URL, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     post(client, "a")
@@ -71,7 +71,7 @@ def test_they_are_looked_for_at_most_once_in_an_interval(
     eventually(lambda: keys(url) < A_DAY)
 
 
-def test_a_request_does_not_wait_for_an_expired_key_that_another_holds(
+def test_a_request_does_not_wait_for_the_deletion_of_a_locked_key(
     url: URL, client: httpx.Client
 ) -> None:
     sql(url, KEYS, A_DAY + 5)
@@ -84,7 +84,9 @@ def test_a_request_does_not_wait_for_an_expired_key_that_another_holds(
     eventually(lambda: keys(url) < A_DAY)
 
 
-def test_a_key_that_is_used_again_meanwhile_is_kept(url: URL, client: httpx.Client) -> None:
+def test_a_key_that_is_used_again_during_the_deletion_is_kept(
+    url: URL, client: httpx.Client
+) -> None:
     sql(url, KEYS, A_DAY + 5)
     with closing(connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = False
@@ -96,7 +98,7 @@ def test_a_key_that_is_used_again_meanwhile_is_kept(url: URL, client: httpx.Clie
     assert sql(url, "SELECT count(*) FROM idempotency_keys WHERE key = '1442'") == [(1,)]
 
 
-def test_a_service_that_stops_does_not_wait_for_the_deletion(url: URL) -> None:
+def test_shutdown_does_not_wait_for_the_deletion(url: URL) -> None:
     sql(url, KEYS, A_DAY + 5)
     with closing(connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = False
@@ -107,7 +109,7 @@ def test_a_service_that_stops_does_not_wait_for_the_deletion(url: URL) -> None:
         assert time.monotonic() - began < 3
 
 
-def test_a_deletion_that_fails_is_a_warning(url: URL, client: httpx.Client) -> None:
+def test_a_failed_deletion_is_logged_as_a_warning(url: URL, client: httpx.Client) -> None:
     sql(url, KEYS, A_DAY + 5)
     refuse = "BEGIN RAISE insufficient_privilege; END"
     sql(url, f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {refuse} $$")

@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is sent again creates no second task, whatever became of it."""
+"""Idempotency-Key: a request that is sent again never creates a second task."""
 
 import asyncio
 import secrets
@@ -50,7 +50,7 @@ def key() -> str:
 
 @pytest.fixture
 def post(client: httpx.Client, alice: str, key: str) -> Post:
-    """Creates a task of alice under the key."""
+    """A function that creates a task of alice with the key."""
 
     def post(body: Any = MILK, key: str = key) -> httpx.Response:
         return client.post(f"/api/{alice}/tasks", json=body, headers={"Idempotency-Key": key})
@@ -60,7 +60,7 @@ def post(client: httpx.Client, alice: str, key: str) -> Post:
 
 @pytest.fixture
 def count(client: httpx.Client, alice: str) -> Callable[[], int]:
-    """How many tasks alice has."""
+    """A function that returns the number of alice's tasks."""
     return lambda: int(client.get(f"/api/{alice}/tasks").json()["count"])
 
 
@@ -70,34 +70,36 @@ def cursor(database: Connection) -> Iterator[Cursor]:
         yield cursor
 
 
-def assert_replayed(answer: httpx.Response, first: httpx.Response) -> None:
-    assert (answer.status_code, answer.json()) == (201, first.json())
-    assert answer.headers["idempotency-replayed"] == "true"
+def assert_replayed(response: httpx.Response, first: httpx.Response) -> None:
+    assert (response.status_code, response.json()) == (201, first.json())
+    assert response.headers["idempotency-replayed"] == "true"
     for name in ("location", "etag"):
-        assert answer.headers[name] == first.headers[name]
+        assert response.headers[name] == first.headers[name]
 
 
-def test_a_first_request_creates_a_task_like_any_other(
+def test_the_first_request_with_a_key_creates_a_task(
     post: Post, client: httpx.Client, alice: str
 ) -> None:
-    answer = post()
-    task = answer.json()
-    assert answer.status_code == 201
+    response = post()
+    task = response.json()
+    assert response.status_code == 201
     assert task.items() >= {**MILK, "user_id": alice, "completed": False}.items()
-    assert answer.headers["location"] == f"/api/{alice}/tasks/{task['id']}"
-    assert answer.headers["etag"] == f'"{task["updated_at"]}"'
-    assert "idempotency-replayed" not in answer.headers
-    assert client.get(answer.headers["location"]).json() == task
+    assert response.headers["location"] == f"/api/{alice}/tasks/{task['id']}"
+    assert response.headers["etag"] == f'"{task["updated_at"]}"'
+    assert "idempotency-replayed" not in response.headers
+    assert client.get(response.headers["location"]).json() == task
 
 
-def test_a_hundred_retries_in_sequence_make_one_task(post: Post, count: Callable[[], int]) -> None:
+def test_a_hundred_retries_in_sequence_create_one_task(
+    post: Post, count: Callable[[], int]
+) -> None:
     first = post()
     for _ in range(99):
         assert_replayed(post(), first)
     assert count() == 1
 
 
-def test_a_hundred_retries_at_once_make_one_task(
+def test_a_hundred_retries_at_once_create_one_task(
     base_url: str, alice: str, key: str, count: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT", 60.0)
@@ -111,32 +113,32 @@ def test_a_hundred_retries_at_once_make_one_task(
             posts = [client.post(f"/api/{alice}/tasks", json=MILK) for _ in range(100)]
             return await asyncio.gather(*posts)
 
-    answers = asyncio.run(run())
-    [first] = [answer for answer in answers if "idempotency-replayed" not in answer.headers]
-    for answer in answers:
-        if answer is not first:
-            assert_replayed(answer, first)
+    responses = asyncio.run(run())
+    [first] = [response for response in responses if "idempotency-replayed" not in response.headers]
+    for response in responses:
+        if response is not first:
+            assert_replayed(response, first)
     assert count() == 1
 
 
-def test_a_replay_is_the_task_as_it_is_by_now(post: Post, client: httpx.Client) -> None:
+def test_a_replay_returns_the_task_in_its_current_state(post: Post, client: httpx.Client) -> None:
     location = post().headers["location"]
     changed = client.patch(f"{location}/complete")
-    answer = post()
-    assert (answer.status_code, answer.json()) == (201, changed.json())
-    assert answer.headers["etag"] == changed.headers["etag"]
+    response = post()
+    assert (response.status_code, response.json()) == (201, changed.json())
+    assert response.headers["etag"] == changed.headers["etag"]
 
 
-def test_a_replay_of_a_deleted_task_is_a_404_and_no_second_task(
+def test_a_replay_of_a_deleted_task_is_a_404_and_creates_nothing(
     post: Post, client: httpx.Client, count: Callable[[], int]
 ) -> None:
     client.delete(post().headers["location"])
-    answer = post()
-    assert (answer.status_code, answer.json()) == (404, TASK_NOT_FOUND)
+    response = post()
+    assert (response.status_code, response.json()) == (404, TASK_NOT_FOUND)
     assert count() == 0
 
 
-def test_of_a_deleted_task_no_content_is_left(
+def test_a_key_keeps_no_content_of_a_deleted_task(
     post: Post, client: httpx.Client, cursor: Cursor, key: str
 ) -> None:
     client.delete(post({"title": "A secret", "description": "A confession"}).headers["location"])
@@ -161,42 +163,42 @@ def test_the_same_key_with_another_body_is_refused(
     body: Any, post: Post, count: Callable[[], int]
 ) -> None:
     first = post()
-    answer = post(body)
-    assert (answer.status_code, answer.json()) == (409, KEY_REUSED)
-    assert "idempotency-replayed" not in answer.headers
+    response = post(body)
+    assert (response.status_code, response.json()) == (409, KEY_REUSED)
+    assert "idempotency-replayed" not in response.headers
     assert count() == 1
     assert_replayed(post(), first)
 
 
-def test_the_same_body_may_be_written_in_another_way(post: Post) -> None:
+def test_an_equivalent_body_is_a_replay(post: Post) -> None:
     first = post({"title": "Buy milk"})
     for body in ({"title": " Buy milk\n"}, {"id": 7, "description": None, "title": "Buy milk"}):
         assert_replayed(post(body), first)
 
 
-def test_a_body_that_was_refused_leaves_the_key_free(post: Post) -> None:
+def test_a_refused_body_does_not_use_up_the_key(post: Post) -> None:
     assert post({"title": ""}).status_code == 400
     assert "idempotency-replayed" not in post().headers
 
 
-def test_another_key_is_another_task(post: Post, key: str, count: Callable[[], int]) -> None:
+def test_another_key_creates_another_task(post: Post, key: str, count: Callable[[], int]) -> None:
     for other in (key, key + "2", key.swapcase(), f'"{key}"'):
-        answer = post(key=other)
-        assert answer.status_code == 201
-        assert "idempotency-replayed" not in answer.headers
+        response = post(key=other)
+        assert response.status_code == 201
+        assert "idempotency-replayed" not in response.headers
     assert count() == 4
 
 
-def test_the_same_key_of_another_user_is_another_key(
+def test_the_keys_of_users_are_independent(
     post: Post, client: httpx.Client, bob: str, key: str
 ) -> None:
     alices = post().json()
     headers = {**bearer(bob), "Idempotency-Key": key}
     for replayed in (None, "true"):
-        answer = client.post(f"/api/{bob}/tasks", json={"title": "Bob's"}, headers=headers)
-        assert answer.json()["user_id"] == bob
-        assert answer.json()["id"] != alices["id"]
-        assert answer.headers.get("idempotency-replayed") == replayed
+        response = client.post(f"/api/{bob}/tasks", json={"title": "Bob's"}, headers=headers)
+        assert response.json()["user_id"] == bob
+        assert response.json()["id"] != alices["id"]
+        assert response.headers.get("idempotency-replayed") == replayed
 
 
 def age(cursor: Cursor, key: str, interval: str) -> None:
@@ -204,7 +206,7 @@ def age(cursor: Cursor, key: str, interval: str) -> None:
     cursor.execute(statement, (interval, key))
 
 
-def test_a_key_is_kept_for_24_hours_and_then_is_new(
+def test_a_key_can_be_used_again_after_24_hours(
     post: Post, cursor: Cursor, key: str, count: Callable[[], int]
 ) -> None:
     first = post()
@@ -218,7 +220,7 @@ def test_a_key_is_kept_for_24_hours_and_then_is_new(
     assert count() == 2
 
 
-def test_a_retry_does_not_make_a_key_younger(post: Post, cursor: Cursor, key: str) -> None:
+def test_a_retry_does_not_extend_the_life_of_a_key(post: Post, cursor: Cursor, key: str) -> None:
     post()
     age(cursor, key, "23 hours")
     post()
@@ -227,10 +229,10 @@ def test_a_retry_does_not_make_a_key_younger(post: Post, cursor: Cursor, key: st
     assert cursor.fetchall() == [(True,)]
 
 
-def test_expired_keys_that_are_used_again_do_not_block(
+def test_requests_that_reuse_expired_keys_do_not_deadlock(
     base_url: str, alice: str, key: str, post: Post, cursor: Cursor, count: Callable[[], int]
 ) -> None:
-    """Each takes over its own key, and would delete the others'."""
+    """Each request takes over its own expired key, and could delete those of the others."""
     keys = [f"{key}{number}" for number in range(40)]
     for each in keys:
         post(key=each)
@@ -246,14 +248,14 @@ def test_expired_keys_that_are_used_again_do_not_block(
             ]
             return await asyncio.gather(*posts)
 
-    for answer in asyncio.run(run()):
-        assert answer.status_code == 201
-        assert "idempotency-replayed" not in answer.headers
+    for response in asyncio.run(run()):
+        assert response.status_code == 201
+        assert "idempotency-replayed" not in response.headers
     assert count() == 80
 
 
 @pytest.mark.parametrize("character", ["!", "~", '"', "%", "'", "\\"])
-def test_every_visible_character_is_good_in_a_key(
+def test_a_key_may_contain_every_visible_character(
     character: str, post: Post, key: str, count: Callable[[], int]
 ) -> None:
     longest = (key + character * 255)[:255]
@@ -270,20 +272,20 @@ def test_a_malformed_key_is_a_400_and_creates_nothing(
 ) -> None:
     lines = value if isinstance(value, tuple) else (value,)
     headers = [(b"Idempotency-Key", line.encode("latin-1")) for line in lines]
-    answer = client.post(f"/api/{alice}/tasks", json=MILK, headers=headers)
+    response = client.post(f"/api/{alice}/tasks", json=MILK, headers=headers)
     message = "Idempotency-Key must be 1 to 255 visible ASCII characters."
     body = invalid_input(("header.Idempotency-Key", message))
-    assert (answer.status_code, answer.json()) == (400, body)
+    assert (response.status_code, response.json()) == (400, body)
     assert count() == 0
 
 
-def test_everything_that_is_wrong_is_told_at_once(post: Post) -> None:
+def test_a_malformed_key_and_an_invalid_body_are_reported_together(post: Post) -> None:
     errors = post({"title": ""}, key="two words").json()["errors"]
     assert {error["field"] for error in errors} == {"body.title", "header.Idempotency-Key"}
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_a_retry_waits_for_the_first_and_does_what_that_left_to_do(
+def test_a_retry_waits_for_the_first_request_and_completes_its_work(
     committed: bool,
     database: Connection,
     post: Post,
@@ -291,7 +293,7 @@ def test_a_retry_waits_for_the_first_and_does_what_that_left_to_do(
     key: str,
     count: Callable[[], int],
 ) -> None:
-    """The first is in the middle of it: of its task the second's snapshot knows nothing."""
+    """The first request has not committed, so the retry's snapshot does not contain its task."""
     task = TaskCreate(**MILK)
     values = {"user_id": alice, "key": key, "fingerprint": fingerprint(task), **task.model_dump()}
     database.autocommit = False
@@ -303,16 +305,16 @@ def test_a_retry_waits_for_the_first_and_does_what_that_left_to_do(
         time.sleep(0.3)
         assert not retry.done()
         (database.commit if committed else database.rollback)()
-        answer = retry.result()
-    assert answer.status_code == 201
-    assert (answer.json()["id"] == task_id) == committed
+        response = retry.result()
+    assert response.status_code == 201
+    assert (response.json()["id"] == task_id) == committed
     texts = [str(value) if isinstance(value, datetime) else value for value in row]
-    assert (answer.content == to_json(to_task(texts))) == committed
-    assert ("idempotency-replayed" in answer.headers) == committed
+    assert (response.content == to_json(to_task(texts))) == committed
+    assert ("idempotency-replayed" in response.headers) == committed
     assert count() == 1
 
 
-def test_a_field_that_is_added_later_leaves_the_fingerprints_of_old_bodies() -> None:
+def test_a_field_that_is_added_later_does_not_change_the_fingerprint_of_old_bodies() -> None:
     class Later(TaskCreate):
         mood: str = "calm"
         remind_on: date | None = None
@@ -320,7 +322,7 @@ def test_a_field_that_is_added_later_leaves_the_fingerprints_of_old_bodies() -> 
     body: dict[str, Any]
     for body in ({"title": "Tea"}, MILK, MILK | {"description": None}):
         assert fingerprint(Later(**body)) == fingerprint(TaskCreate(**body))
-    before = sha256(b'{"title":"Tea"}').digest()  # when a body could not have `completed`
+    before = sha256(b'{"title":"Tea"}').digest()  # before the field `completed` existed
     assert fingerprint(TaskCreate(title="Tea", completed=False)) == before
     changed = Later(**MILK, remind_on=date(2026, 1, 31))
     assert fingerprint(changed) != fingerprint(TaskCreate(**MILK))
@@ -352,8 +354,8 @@ def test_a_create_with_a_key_is_sent_again_after_a_lost_connection(
         assert client.get(TASKS).json()["count"] == 1
 
 
-def test_an_answer_that_was_lost_after_the_task_was_created_is_found_again(postgres: URL) -> None:
-    """The database does its work; the way back breaks; the service asks again by itself."""
+def test_a_create_with_a_key_survives_the_loss_of_the_databases_response(postgres: URL) -> None:
+    """The database creates the task, the connection breaks, and the service retries by itself."""
     with (
         database_of_its_own(postgres) as url,
         proxy(url) as way,
@@ -369,34 +371,34 @@ def test_an_answer_that_was_lost_after_the_task_was_created_is_found_again(postg
             release()
         eventually(lambda: sql(url, "SELECT id FROM tasks"))
         way.cut()
-        answer = request.result()
-        assert (answer.status_code, answer.json()["title"]) == (201, "Buy milk")
-        assert answer.headers["idempotency-replayed"] == "true"
-        assert client.get(TASKS).json()["tasks"] == [answer.json()]
+        response = request.result()
+        assert (response.status_code, response.json()["title"]) == (201, "Buy milk")
+        assert response.headers["idempotency-replayed"] == "true"
+        assert client.get(TASKS).json()["tasks"] == [response.json()]
 
 
 @pytest.fixture
 def limited_role(postgres: URL) -> Iterator[str]:
-    """A role of the database that owns nothing."""
+    """A database role that owns nothing."""
     role = f"role_{secrets.token_hex(4)}"
     sql(postgres, f"CREATE ROLE {role} LOGIN")
     yield role
     sql(postgres, f"DROP ROLE {role}")
 
 
-def test_the_service_may_run_as_a_role_that_does_not_own_the_tables(
+def test_the_service_works_with_a_role_that_does_not_own_the_tables(
     postgres: URL, limited_role: str
 ) -> None:
     with database_of_its_own(postgres) as url:
         rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, idempotency_keys TO"
         sql(url, f"{rights} {limited_role}; GRANT USAGE ON SEQUENCE tasks_id_seq TO {limited_role}")
         with service(url.set(username=limited_role)) as client:
-            answers = [client.post(TASKS, json=MILK, headers=HEADERS) for _ in range(2)]
-            assert_replayed(answers[1], answers[0])
-            assert client.delete(answers[0].headers["location"]).status_code == 204
+            responses = [client.post(TASKS, json=MILK, headers=HEADERS) for _ in range(2)]
+            assert_replayed(responses[1], responses[0])
+            assert client.delete(responses[0].headers["location"]).status_code == 204
 
 
-def test_the_log_never_holds_a_key(postgres: URL) -> None:
+def test_the_log_never_contains_a_key(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
         service(url, log_level="debug", access_log=True) as client,

@@ -1,4 +1,4 @@
-"""How much of a list is read at once depends on what the lists in memory take."""
+"""How much of a list is read at once depends on the size of the lists in memory."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from tasks.serialization import to_json, to_tasks
 
 
 def read(lists: LargeLists, count: int, size: float) -> list[LargeList]:
-    """Read as many lists at once as there is room for, but no more than `count`."""
+    """Read up to `count` lists at once, as many as there is room for."""
     held: list[LargeList] = []
     while len(held) < count and (large := lists.first_chunk(None)[1]):
         held.append(large)
@@ -24,7 +24,7 @@ def read(lists: LargeLists, count: int, size: float) -> list[LargeList]:
     return held
 
 
-def test_without_room_a_chunk_is_read() -> None:
+def test_without_room_only_a_chunk_is_read() -> None:
     lists = LargeLists()
     held = read(lists, 100, MAX_BYTES)
     assert len(held) == MAX_BYTES // UNKNOWN
@@ -33,14 +33,14 @@ def test_without_room_a_chunk_is_read() -> None:
     assert lists.first_chunk(1) == (1, None)
 
 
-def test_many_small_lists_are_read_at_once() -> None:
+def test_many_small_lists_are_read_whole_at_once() -> None:
     lists = LargeLists()
     for _ in range(30):
         read(lists, 1, 1000)
     assert len(read(lists, 30, 1000)) == 30
 
 
-def test_a_list_that_was_sent_makes_room() -> None:
+def test_a_sent_list_makes_room_for_others() -> None:
     lists = LargeLists()
     held = read(lists, 100, MAX_BYTES)
     del held[ALWAYS - 1 :]
@@ -48,13 +48,13 @@ def test_a_list_that_was_sent_makes_room() -> None:
 
 
 @pytest.mark.parametrize("size", [UNKNOWN, 3 * UNKNOWN, MAX_BYTES, 10 * MAX_BYTES])
-def test_after_a_large_list_no_more_are_expected_to_fit_than_do(size: int) -> None:
+def test_after_a_large_list_only_as_many_are_read_as_fit(size: int) -> None:
     lists = LargeLists()
     read(lists, 1, size)
     assert len(read(lists, 100, size)) == max(ALWAYS, MAX_BYTES // size)
 
 
-def test_the_size_is_judged_by_the_first_part() -> None:
+def test_the_size_of_a_list_is_estimated_from_its_first_part() -> None:
     row = (1, "alice", "Tea", "x" * 500, False, "2026-01-09 12:30:45+00", "2026-01-09 12:30:45+00")
     tasks = to_tasks([row] * (CHUNK + 1))
     assert json_size(tasks) == pytest.approx(len(to_json(tasks)), rel=0.01)
@@ -62,13 +62,13 @@ def test_the_size_is_judged_by_the_first_part() -> None:
     assert PART <= CHUNK
 
 
-def test_concurrent_lists_of_1000_tasks_take_one_statement_each(
+def test_concurrent_lists_of_1000_tasks_need_one_statement_each(
     database: Connection,
     client: httpx.Client,
     alice: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Once the service knows how large they are."""
+    """The first round only lets the service learn the size of the lists."""
     with database.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tasks (user_id, title) SELECT %s, 'Tea' FROM generate_series(1, 1000)",

@@ -1,4 +1,4 @@
-"""How Postgres reads a page: from an index, in order, with work that grows with the page alone."""
+"""How Postgres reads a page: in order from an index, in time proportional to the page's size."""
 
 import re
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from schemas import Order, Sort, Status
 from tasks import queries
 from tests.support.plans import PLANS, plan_of
 
-# Users, with how many tasks, and whether each but the few is completed. The hoarder holds most of
-# the table; nearly all tasks are pending, but those of the contrarian are nearly all completed.
+# The number of tasks of each user. The hoarder has most of the tasks in the table. Almost all tasks
+# are pending, but those of the contrarian are almost all completed.
 USERS = {"hoarder": 100_000, "busy": 2_000, "regular": 300, "contrarian": 1_000}
-OTHERS = 20_000  # tasks, of 2,000 users
+OTHERS = 20_000  # tasks of 2,000 other users
 
 POPULATE = """
     INSERT INTO tasks (user_id, title, completed, created_at)
@@ -35,7 +35,7 @@ POPULATE = """
 
 @pytest.fixture(scope="module")
 def population(postgres: URL) -> Iterator[Cursor]:
-    """A database of its own, of more than 100,000 tasks, that the planner has statistics of."""
+    """A separate database with more than 100,000 tasks, for which the planner has statistics."""
     name = "plans"
     server = psycopg2.connect(host=postgres.query["host"], user="postgres")
     server.autocommit = True
@@ -47,7 +47,7 @@ def population(postgres: URL) -> Iterator[Cursor]:
     connection = psycopg2.connect(host=postgres.query["host"], user="postgres", dbname=name)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        # Until a commit is on disk, VACUUM marks no page that it wrote as visible to all.
+        # VACUUM does not mark a page as all-visible until the commits in it are on disk.
         cursor.execute("SET synchronous_commit = on")
         cursor.execute("SELECT setseed(0.5)")
         cursor.execute(POPULATE, [list(USERS), list(USERS.values()), OTHERS])
@@ -61,7 +61,7 @@ def population(postgres: URL) -> Iterator[Cursor]:
 def deep_position(
     cursor: Cursor, user_id: str, status: Status, sort: Sort, order: Order
 ) -> dict[str, Any]:
-    """The position in a list that has seven tenths of its tasks before it."""
+    """Return the position in a list after seven tenths of its tasks."""
     key = "created_at" if sort == "created" else "lower(title)"
     chosen = {"all": "true", "pending": "NOT completed", "completed": "completed"}[status]
     cursor.execute(
@@ -88,16 +88,16 @@ def test_a_page_is_read_from_an_index_in_order(
         plan = plan_of(population, statement, values, kind)
         assert re.search(r"-> +Index Scan (Backward )?using tasks_", plan), plan
         assert not re.search(r"Sort|Bitmap|Seq Scan", plan), plan
-        # Rows that were read for nothing: a few at a page's end, never a share of the table.
+        # A page may read a few rows in vain, but never a share of the table.
         assert sum(map(int, re.findall(r"Rows Removed by \w+: (\d+)", plan))) <= 10, plan
 
 
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
 @pytest.mark.parametrize("user_id", ["busy", "regular", "contrarian", "user_7", "hoarder"])
-def test_a_search_reads_tasks_of_the_user_alone(
+def test_a_search_reads_only_tasks_of_the_user(
     user_id: str, status: Status, population: Cursor
 ) -> None:
-    """Its message is not prepared, so each has a plan of its own."""
+    """Searches are not prepared, so Postgres plans each of them."""
     for sort, after, q in product(get_args(Sort), (False, True), ("a", "abc", "no such task")):
         statement = queries.list_tasks(status, sort, "desc", after=after, search=True)
         position = {"key": "2026-06-01Z" if sort == "created" else "8", "id": 5000} if after else {}
@@ -110,7 +110,9 @@ def test_a_search_reads_tasks_of_the_user_alone(
 
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("user_id", ["busy", "regular", "contrarian", "user_7", "nobody"])
-def test_tasks_are_counted_in_indexes_alone(user_id: str, kind: str, population: Cursor) -> None:
+def test_tasks_are_counted_with_index_only_scans(
+    user_id: str, kind: str, population: Cursor
+) -> None:
     plan = plan_of(population, queries.STATS, {"user_id": user_id}, kind)
     for status in ("pending", "completed"):
         assert f"Index Only Scan using tasks_{status}_by_" in plan, plan
@@ -123,7 +125,7 @@ def test_tasks_are_counted_in_indexes_alone(user_id: str, kind: str, population:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("sort", ["created", "title"])
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
-def test_no_page_counts_off_the_pages_before_it(
+def test_no_page_is_read_with_an_offset(
     status: Status, sort: Sort, order: Order, after: bool
 ) -> None:
     assert "OFFSET" not in queries.list_tasks(status, sort, order, after=after).sql.upper()

@@ -1,4 +1,4 @@
-"""Lists: filters, orders, pages that neither skip nor repeat, cursors, and the whole of a list."""
+"""Lists: filters, orders, cursors, pages that neither skip nor repeat tasks, and whole lists."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ in_every_order = pytest.mark.parametrize(("sort", "order"), ORDERS)
 
 @pytest.fixture
 def tasks(database: Connection, client: httpx.Client, alice: str) -> list[Task]:
-    """Twelve of alice's, with ties in time and title and a third completed, in order of id."""
+    """Twelve tasks of alice by id. Some times and titles are equal, and a third is completed."""
     titles = ["pear", "Apple", "apple", "Éclair", "éclair", "10", "9", "Zoo", "zebra", "apple"]
     with database.cursor() as cursor:
         for number, title in enumerate([*titles, "_", "APPLE"]):
@@ -50,7 +50,7 @@ def in_order(tasks: list[Task], sort: str, order: str) -> list[Task]:
 
 
 def pages(client: httpx.Client, user_id: str, **query: Any) -> Iterator[Page]:
-    """The pages of a list, one after another."""
+    """Yield the pages of a list."""
     while True:
         response = client.get(f"/api/{user_id}/tasks", params=query)
         assert response.status_code == 200, response.text
@@ -72,7 +72,7 @@ def test_a_user_without_tasks_has_an_empty_list(client: httpx.Client, alice: str
 @in_every_order
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
 @pytest.mark.parametrize("limit", [1, 4, 5, 1000])
-def test_pages_put_together_are_the_whole_list_in_order(
+def test_the_pages_together_are_the_whole_list_in_order(
     status: str,
     sort: str,
     order: str,
@@ -104,7 +104,7 @@ def test_pages_put_together_are_the_whole_list_in_order(
         ({"sort": "title"}, "title", "asc"),
     ],
 )
-def test_the_newest_come_first_and_titles_from_a_to_z(
+def test_the_default_order_is_newest_first_and_for_titles_a_to_z(
     query: dict[str, str],
     sort: str,
     order: str,
@@ -129,7 +129,7 @@ def test_the_newest_come_first_and_titles_from_a_to_z(
         ({"completed": "true", "status": "all"}, "completed"),
     ],
 )
-def test_completion_is_another_way_to_write_the_status(
+def test_the_parameter_completed_is_equivalent_to_a_status(
     query: dict[str, str], status: str, client: httpx.Client, alice: str, tasks: list[Task]
 ) -> None:
     path = f"/api/{alice}/tasks"
@@ -140,7 +140,7 @@ def test_completion_is_another_way_to_write_the_status(
 
 @in_every_order
 @pytest.mark.parametrize("status", ["all", "pending"])
-def test_pages_neither_skip_nor_repeat_what_stays_put_while_others_change(
+def test_pages_neither_skip_nor_repeat_unchanged_tasks_while_others_change(
     status: str,
     sort: str,
     order: str,
@@ -166,7 +166,7 @@ def test_pages_neither_skip_nor_repeat_what_stays_put_while_others_change(
 
 
 @in_every_order
-def test_a_page_goes_on_after_a_task_that_was_deleted(
+def test_the_next_page_is_right_even_if_the_last_task_was_deleted(
     sort: str, order: str, client: httpx.Client, alice: str, tasks: list[Task]
 ) -> None:
     expected = in_order(tasks, sort, order)
@@ -179,7 +179,7 @@ def test_a_page_goes_on_after_a_task_that_was_deleted(
 
 @in_every_order
 @pytest.mark.parametrize("other", ORDERS)
-def test_a_cursor_is_good_for_its_sort_and_order_only(
+def test_a_cursor_is_valid_only_for_its_sort_and_order(
     sort: str,
     order: str,
     other: tuple[str, str],
@@ -193,7 +193,7 @@ def test_a_cursor_is_good_for_its_sort_and_order_only(
     assert response.status_code == (200 if other == (sort, order) else 400)
 
 
-def test_a_cursor_shows_nothing_of_its_maker_to_others(
+def test_a_cursor_gives_no_access_to_the_tasks_of_its_user(
     client: httpx.Client, alice: str, bob: str, tasks: list[Task]
 ) -> None:
     page = next(pages(client, alice, limit=2))
@@ -203,7 +203,7 @@ def test_a_cursor_shows_nothing_of_its_maker_to_others(
 
 
 def forged(*values: Any) -> str:
-    """What a cursor of these values would look like to one who has seen how it is made."""
+    """Return a cursor of these values, as a client that knows the format could make it."""
     return urlsafe_b64encode(json.dumps(values, ensure_ascii=False).encode()).decode().rstrip("=")
 
 
@@ -232,7 +232,7 @@ BAD_CURSORS: list[str] = [
 
 @pytest.mark.parametrize("sort", ["created", "title"])
 @pytest.mark.parametrize("cursor", BAD_CURSORS, ids=range(len(BAD_CURSORS)))
-def test_a_cursor_that_is_garbage_is_refused(
+def test_a_malformed_cursor_is_refused(
     cursor: str, sort: str, client: httpx.Client, alice: str
 ) -> None:
     response = client.get(f"/api/{alice}/tasks", params={"sort": sort, "cursor": cursor})
@@ -242,7 +242,7 @@ def test_a_cursor_that_is_garbage_is_refused(
 
 
 @pytest.mark.parametrize("sort", ["created", "title"])
-def test_a_cursor_that_was_changed_is_refused(
+def test_a_modified_cursor_is_refused(
     sort: str, client: httpx.Client, alice: str, tasks: list[Task]
 ) -> None:
     cursor = next(pages(client, alice, sort=sort, limit=2))["next_cursor"]
@@ -254,7 +254,7 @@ def test_a_cursor_that_was_changed_is_refused(
 @pytest.mark.parametrize(
     "title", ["😀" * 200, "\x01" * 199 + "x", '"\\' * 100, "İ" * 200, "ẞß", "x" * 200]
 )
-def test_a_cursor_holds_any_title(
+def test_a_cursor_works_for_any_title(
     title: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
     created = [create(title) for _ in range(3)]
@@ -264,7 +264,7 @@ def test_a_cursor_holds_any_title(
 
 @pytest.mark.parametrize(("sort", "order"), [("created", "desc"), ("title", "asc")])
 @pytest.mark.parametrize("count", [250, 251, 1000, 2500])
-def test_a_whole_list_holds_every_task(
+def test_a_whole_list_contains_every_task(
     count: int, sort: str, order: str, client: httpx.Client, alice: str, database: Connection
 ) -> None:
     with database.cursor() as cursor:
@@ -291,7 +291,7 @@ def test_a_whole_list_holds_every_task(
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_a_whole_list_is_whole_json_when_its_end_is_deleted_meanwhile(
+def test_a_whole_list_is_valid_json_even_if_its_end_is_deleted_meanwhile(
     left: int, postgres: URL, client: httpx.Client, alice: str, create: Create
 ) -> None:
     tasks = [create() for _ in range(3)]

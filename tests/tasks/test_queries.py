@@ -1,4 +1,4 @@
-"""What the service says to Postgres: one statement an operation, and none for a stranger."""
+"""The statements that Postgres gets: one for each operation, and none without authorization."""
 
 import re
 import time
@@ -39,29 +39,29 @@ PREPARED = {
         ),
     )
 }
-# tasks/expired_keys.py. There is nothing to delete, so what would delete it is not executed.
+# From tasks/expired_keys.py. No key has expired, so no statement that deletes keys is executed.
 BESIDE_REQUESTS = {expired_keys.OLDEST}
 
 
 def name_of(line: str) -> str:
-    """The name of the prepared statement that `line` executes, or nothing."""
+    """Return the name of the prepared statement that `line` executes, or an empty string."""
     match = EXECUTED.fullmatch(line)
     return match[1] if match else ""
 
 
 class StatementLog:
-    """The server's log of every statement of the service."""
+    """The server's log of the statements that the service sends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._start = path.stat().st_size
 
     def statements(self) -> list[str]:
-        """Those of requests since the log was opened, or since they were last asked for.
+        """Return the statements of requests since the last call, or since the log was opened.
 
-        Of a prepared statement it is the text, whether or not it was prepared in the same message.
+        For a prepared statement this is its text, even if only its name was sent.
         """
-        time.sleep(0.02)  # what the server wrote is there by then
+        time.sleep(0.02)  # time for the server to write its log
         with self._path.open("rb") as file:
             file.seek(self._start)
             text = file.read()
@@ -72,7 +72,7 @@ class StatementLog:
 
 @pytest.fixture
 def log(database: Connection, client: httpx.Client, alice: str) -> Iterator[StatementLog]:
-    """The log from now on; the service has a connection, so that opening one is not in it."""
+    """The log from now on. The service is connected, so the log has no statements of a connect."""
     with database.cursor() as cursor:
         cursor.execute("ALTER SYSTEM SET log_statement = 'all'")
         cursor.execute("ALTER SYSTEM SET log_line_prefix = '%a|'")
@@ -131,7 +131,7 @@ def test_an_operation_is_one_statement(
     assert ";" not in statement
 
 
-def test_the_head_of_a_long_list_reads_only_its_beginning(
+def test_a_head_request_for_a_long_list_reads_only_its_beginning(
     client: httpx.Client, alice: str, database: Connection, log: StatementLog
 ) -> None:
     with database.cursor() as cursor:
@@ -144,14 +144,14 @@ def test_the_head_of_a_long_list_reads_only_its_beginning(
     assert len(log.statements()) > 1
 
 
-def test_a_create_with_a_key_is_one_statement_and_so_is_a_retry(
+def test_a_create_with_a_key_is_one_statement_and_so_is_its_retry(
     client: httpx.Client, alice: str, log: StatementLog
 ) -> None:
     headers = {"Idempotency-Key": alice}
     for _ in range(2):
-        answer = client.post(f"/api/{alice}/tasks", json={"title": "Tea"}, headers=headers)
+        response = client.post(f"/api/{alice}/tasks", json={"title": "Tea"}, headers=headers)
         [statement] = log.statements()
-        assert answer.status_code == 201
+        assert response.status_code == 201
         assert statement.startswith("WITH ")
         assert ";" not in statement
 
@@ -166,7 +166,7 @@ CONDITIONAL: list[tuple[str, str, Any, str, int, int]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "header", "same", "other"), CONDITIONAL)
-def test_a_condition_is_part_of_the_one_statement(
+def test_a_condition_is_checked_by_the_same_statement(
     method: str,
     path: str,
     body: Any,
@@ -178,14 +178,14 @@ def test_a_condition_is_part_of_the_one_statement(
     create: Create,
     log: StatementLog,
 ) -> None:
-    """Why a change was not made is asked after it was not; what is only read is known already."""
+    """Only a change that was not made needs a second statement, to find out the reason."""
     task = create()
     url = f"/api/{alice}/tasks/{task['id']}{path}"
     log.statements()
     etags = {'"another"': other, f'"{task["updated_at"]}"': same}
     for etag, status in etags.items():
-        answer = client.request(method, url, json=body, headers={header: etag})
-        assert answer.status_code == status
+        response = client.request(method, url, json=body, headers={header: etag})
+        assert response.status_code == status
         expected = 2 if status == 412 and body != {} else 1
         assert len(log.statements()) == expected
 
@@ -204,7 +204,7 @@ def test_a_page_after_a_cursor_is_one_statement_without_an_offset(
 
 
 @pytest.mark.parametrize("query", ["", "?limit=1000"])
-def test_a_list_of_a_thousand_is_one_statement(
+def test_a_list_of_a_thousand_tasks_is_one_statement(
     query: str, client: httpx.Client, alice: str, database: Connection, log: StatementLog
 ) -> None:
     with database.cursor() as cursor:
@@ -215,7 +215,7 @@ def test_a_list_of_a_thousand_is_one_statement(
     assert len(log.statements()) == 1
 
 
-def test_a_pause_needs_no_liveness_check(
+def test_no_liveness_check_is_sent_after_a_pause(
     client: httpx.Client, alice: str, log: StatementLog
 ) -> None:
     client.get(f"/api/{alice}/tasks")
@@ -253,7 +253,7 @@ def test_a_refused_request_sends_no_statement(
 STRANGERS = {
     "no token": ("", 401),
     "another scheme": ("Basic YWxpY2U6c2VjcmV0", 401),
-    "no JWT": ("Bearer x", 401),
+    "not a JWT": ("Bearer x", 401),
     "another signature": ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.AAAA", 401),
     "another user": (bearer("mallory")["Authorization"], 403),
 }
@@ -274,14 +274,14 @@ by_strangers = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def cut_off() -> Iterator[str]:
-    """A service that can take no database connection at all."""
+    """The URL of a service that cannot connect to its database."""
     with unreachable() as client:
         yield str(client.base_url).rstrip("/")
 
 
 @by_strangers
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_a_stranger_takes_no_connection(
+def test_an_unauthorized_request_needs_no_connection(
     method: str, path: str, authorization: str, status: int, cut_off: str, anonymous: httpx.Client
 ) -> None:
     url = f"{cut_off}/api/alice/tasks{path}"
@@ -289,13 +289,13 @@ def test_a_stranger_takes_no_connection(
     assert response.status_code == status
 
 
-def test_a_known_user_takes_a_connection(cut_off: str, anonymous: httpx.Client) -> None:
+def test_an_authorized_request_needs_a_connection(cut_off: str, anonymous: httpx.Client) -> None:
     response = anonymous.get(f"{cut_off}/api/alice/tasks", headers=bearer("alice"))
     assert (response.status_code, response.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
 
 
 @by_strangers
-def test_an_anonymous_request_sends_no_statement(
+def test_an_unauthorized_request_sends_no_statement(
     authorization: str, status: int, anonymous: httpx.Client, alice: str, log: StatementLog
 ) -> None:
     for method, path in OPERATIONS:

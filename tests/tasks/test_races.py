@@ -1,4 +1,4 @@
-"""Many at once on the same tasks: nothing is lost, nothing is answered that makes no sense."""
+"""Concurrent requests for the same tasks: no change is lost, and every response makes sense."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,7 +17,7 @@ Work = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 @pytest.fixture
 def at_once(base_url: str, alice: str) -> Callable[[Iterable[Work]], list[Any]]:
-    """Does the works of alice concurrently, each request on a connection of its own if need be."""
+    """A function that runs alice's jobs concurrently, on as many connections as they need."""
 
     async def run(works: Iterable[Work]) -> list[Any]:
         limits = httpx.Limits(max_connections=None)
@@ -30,7 +30,7 @@ def at_once(base_url: str, alice: str) -> Callable[[Iterable[Work]], list[Any]]:
 
 
 def sending(method: str, path: str, body: Any = None) -> Work:
-    """One request, as a work."""
+    """Return a job that sends one request."""
     return lambda client: client.request(method, path, json=body)
 
 
@@ -40,13 +40,13 @@ def bodies(responses: list[httpx.Response]) -> list[Task]:
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is sent away for having waited: with coverage measured, 200 toggles take seconds."""
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests wait longer, because 200 toggles take seconds when coverage is measured."""
     monkeypatch.setattr(admission, "MAX_WAIT", 60.0)
 
 
 @pytest.mark.parametrize("toggles", [200, 51])
-def test_concurrent_toggles_leave_the_parity_of_their_number(
+def test_no_concurrent_toggle_is_lost(
     toggles: int,
     client: httpx.Client,
     alice: str,
@@ -54,13 +54,13 @@ def test_concurrent_toggles_leave_the_parity_of_their_number(
     at_once: Callable[[Iterable[Work]], list[Any]],
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}"
-    answers = bodies(at_once([sending("PATCH", f"{path}/complete")] * toggles))
+    responses = bodies(at_once([sending("PATCH", f"{path}/complete")] * toggles))
     assert client.get(path).json()["completed"] is (toggles % 2 == 1)
-    in_time = sorted(answers, key=lambda task: task["updated_at"])
+    in_time = sorted(responses, key=lambda task: task["updated_at"])
     assert [task["completed"] for task in in_time] == [n % 2 == 0 for n in range(toggles)]
 
 
-def test_every_concurrent_change_has_a_time_of_its_own(
+def test_every_concurrent_change_has_a_unique_time(
     client: httpx.Client,
     alice: str,
     create: Create,
@@ -69,14 +69,14 @@ def test_every_concurrent_change_has_a_time_of_its_own(
     task = create()
     path = f"/api/{alice}/tasks/{task['id']}"
     works = [sending("PUT", path, {"title": str(number)}) for number in range(60)]
-    answers = bodies(at_once([*works, *[sending("PATCH", f"{path}/complete")] * 60]))
-    times = sorted(answer["updated_at"] for answer in answers)
+    responses = bodies(at_once([*works, *[sending("PATCH", f"{path}/complete")] * 60]))
+    times = sorted(response["updated_at"] for response in responses)
     assert len(set(times)) == 120
     assert times[0] > task["updated_at"]
-    assert client.get(path).json() == max(answers, key=lambda answer: answer["updated_at"])
+    assert client.get(path).json() == max(responses, key=lambda response: response["updated_at"])
 
 
-def test_concurrent_updates_of_different_fields_all_hold(
+def test_no_concurrent_update_of_different_fields_is_lost(
     client: httpx.Client,
     alice: str,
     create: Create,
@@ -90,7 +90,7 @@ def test_concurrent_updates_of_different_fields_all_hold(
         assert {name: task[name] for name in wanted} == wanted
 
 
-def test_one_of_concurrent_deletes_succeeds(
+def test_exactly_one_of_several_concurrent_deletes_succeeds(
     alice: str, create: Create, at_once: Callable[[Iterable[Work]], list[Any]]
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}"
@@ -98,7 +98,7 @@ def test_one_of_concurrent_deletes_succeeds(
     assert sorted(response.status_code for response in responses) == [204] + [404] * 19
 
 
-def test_everything_at_once_is_answered_sensibly(
+def test_concurrent_operations_of_all_kinds_get_sensible_responses(
     client: httpx.Client,
     alice: str,
     create: Create,
@@ -134,7 +134,7 @@ def test_everything_at_once_is_answered_sensibly(
 
 
 @pytest.mark.parametrize("sort", ["created", "title"])
-def test_pages_hold_what_stays_put_while_another_writes(
+def test_pages_contain_every_unchanged_task_while_others_are_written(
     sort: str,
     alice: str,
     create: Create,

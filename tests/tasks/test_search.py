@@ -1,4 +1,4 @@
-"""Search: what a list with `q` holds, in every script and on every page."""
+"""Search: a list with `q` contains the right tasks, in every script and on every page."""
 
 import random
 import socket
@@ -81,23 +81,21 @@ def test_no_character_has_a_special_meaning(
         ("q=a%E2%82", "q must be percent-encoded UTF-8."),
     ],
 )
-def test_a_wrong_q_is_refused(query: str, detail: str, client: httpx.Client, alice: str) -> None:
+def test_an_invalid_q_is_refused(query: str, detail: str, client: httpx.Client, alice: str) -> None:
     response = client.get(f"/api/{alice}/tasks?{query}")
     body = response.json()
     assert (response.status_code, body["detail"]) == (400, detail)
     assert [error["field"] for error in body["errors"]] == ["query.q"]
 
 
-def test_characters_are_counted_and_not_bytes(
+def test_the_limit_of_q_counts_characters_and_not_bytes(
     client: httpx.Client, alice: str, create: Create
 ) -> None:
     create("🥛" * 200)
     assert found(client, alice, " " + "🥛" * 200 + " ") == ["🥛" * 200]
 
 
-def test_bytes_that_are_not_encoded_are_not_taken_for_other_characters(
-    client: httpx.Client, alice: str
-) -> None:
+def test_unencoded_bytes_in_q_are_refused(client: httpx.Client, alice: str) -> None:
     head = f"GET /api/{alice}/tasks?q=é HTTP/1.0\r\nHost: tasks\r\n"
     head += f"Authorization: {client.headers['Authorization']}\r\n\r\n"
     with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as peer:
@@ -112,10 +110,10 @@ TITLES = ["Tea", "TEA", "tea 2", "Steak", "coffee", "green TEA", "Éclair", "éc
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("sort", ["created", "title"])
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
-def test_pages_of_a_search_are_complete_and_without_repeats(
+def test_pages_of_a_search_neither_skip_nor_repeat_tasks(
     status: str, sort: str, order: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
-    """As the same search in Python, for every size of a page."""
+    """The pages are compared with the same search in Python, for several page sizes."""
     numbers = random.Random(5)
     for number, title in enumerate(TITLES * 2):
         create(title, description=numbers.choice([None, "tea", "COFFEE"]), completed=number % 3 < 1)
@@ -147,7 +145,7 @@ def test_pages_of_a_search_are_complete_and_without_repeats(
             assert got == expected
 
 
-def test_a_cursor_is_a_place_in_the_order_whatever_is_searched(
+def test_a_cursor_is_valid_for_another_search(
     client: httpx.Client, alice: str, create: Create
 ) -> None:
     for title in ("a1", "b1", "a2", "b2"):
@@ -157,7 +155,7 @@ def test_a_cursor_is_a_place_in_the_order_whatever_is_searched(
     assert found(client, alice, "b", cursor=page["next_cursor"]) == ["b1", "b2"]
 
 
-def test_a_whole_search_of_many_tasks_holds_all_of_them(
+def test_a_search_without_a_limit_returns_every_match(
     client: httpx.Client, alice: str, database: Connection
 ) -> None:
     with database.cursor() as cursor:
@@ -171,8 +169,8 @@ def test_a_whole_search_of_many_tasks_holds_all_of_them(
     assert got == [str(number) for number in range(2, 5001, 2)]
 
 
-def test_every_pair_of_cases_finds_each_other(database: Connection) -> None:
-    """The pairs of Unicode, except those that only newer versions of it have."""
+def test_upper_and_lower_case_of_every_letter_match(database: Connection) -> None:
+    """These are the pairs of Unicode. Up to three, from newer versions of it, may not match."""
     pairs = [
         (chr(code), chr(code).casefold())
         for code in range(0x80, 0x110000)
@@ -195,7 +193,7 @@ def test_every_pair_of_cases_finds_each_other(database: Connection) -> None:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(q=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9))
-def test_any_text_finds_a_task_that_has_it(q: str, client: httpx.Client, alice: str) -> None:
+def test_any_text_finds_a_task_that_contains_it(q: str, client: httpx.Client, alice: str) -> None:
     path = f"/api/{alice}/tasks"
     title = f"a{q}b"
     made = client.post(path, json={"title": title}).json()

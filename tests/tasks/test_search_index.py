@@ -1,6 +1,6 @@
-"""The optional index for searches: what it changes, on one table and on a partitioned one.
+"""The optional index for searches, on one table and on a partitioned one.
 
-And a locale that knows no case beyond ASCII, which the log names.
+Also the warning about a locale that has no upper and lower case beyond ASCII.
 """
 
 import re
@@ -57,7 +57,7 @@ def plan_of(url: URL, q: str) -> str:
     return "\n".join(line for (line,) in run_sql(url, "EXPLAIN ANALYZE " + sql % values))
 
 
-def test_a_search_finds_the_same_with_the_index_and_uses_it(indexed: URL) -> None:
+def test_a_search_uses_the_index_and_finds_the_same_tasks(indexed: URL) -> None:
     words = ("a1b2", "été", "no such task", "e", "ab", "-", "é", "%", "ÉTÉ F")
     with service(indexed) as client:
 
@@ -69,13 +69,13 @@ def test_a_search_finds_the_same_with_the_index_and_uses_it(indexed: URL) -> Non
         assert found() == before
     for q in ("a1b2c", "no such task"):
         assert re.search(r"Index Cond: .*~~", plan_of(indexed, q)), q
-    for q in ("e", "ab", "-"):  # they have no trigram, so the index would be read as a whole
+    for q in ("e", "ab", "-"):  # without a trigram, the whole index would be read
         assert not re.search(r"Index Cond: .*~~", plan_of(indexed, q)), q
-    run_script(indexed, "search.sql").check_returncode()  # it may be run again
+    run_script(indexed, "search.sql").check_returncode()  # running it again does no harm
 
 
 @pytest.mark.parametrize(("locale", "is_warned"), [("C", True), ("C.UTF-8", False)])
-def test_a_locale_without_case_is_named(server: URL, locale: str, is_warned: bool) -> None:
+def test_a_locale_without_case_is_logged(server: URL, locale: str, is_warned: bool) -> None:
     with database_of_its_own(server) as url:
         if locale == "C":
             target = url
@@ -88,7 +88,7 @@ def test_a_locale_without_case_is_named(server: URL, locale: str, is_warned: boo
             create_tables(target)
         with recorded_messages() as messages, service(target) as client:
             assert client.get("/health").status_code == 200
-            time.sleep(0.5)  # the check at the start is over by then
+            time.sleep(0.5)  # until the check at the start is over
         assert messages.count(NO_CASE) == is_warned
         if locale != "C":
             run_sql(server, "DROP DATABASE cased WITH (FORCE)")

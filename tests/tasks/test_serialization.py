@@ -1,4 +1,4 @@
-"""What is answered is what is documented."""
+"""The JSON of responses is exactly what the documentation says."""
 
 import secrets
 from collections.abc import Callable
@@ -18,24 +18,24 @@ Create = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.parametrize(("written", "model"), [(Task, TaskResponse), (TaskList, TaskListResponse)])
-def test_the_fields_are_those_of_the_schema(
+def test_the_fields_of_the_json_are_those_of_the_schema(
     written: type[msgspec.Struct], model: type[BaseModel]
 ) -> None:
     assert written.__struct_fields__ == tuple(model.model_fields)
 
 
-def documented(answer: httpx.Response, model: type[BaseModel]) -> Any:
-    """The JSON of `answer`, which has the fields of `model` in its order and no others."""
-    model.model_validate_json(answer.content, strict=True, extra="forbid")
-    assert answer.headers["content-type"] == "application/json"
-    assert list(answer.json()) == list(model.model_fields)
-    return answer.json()
+def documented(response: httpx.Response, model: type[BaseModel]) -> Any:
+    """Return the JSON of `response`, after checking that it has exactly the fields of `model`."""
+    model.model_validate_json(response.content, strict=True, extra="forbid")
+    assert response.headers["content-type"] == "application/json"
+    assert list(response.json()) == list(model.model_fields)
+    return response.json()
 
 
 @pytest.mark.parametrize(
     "description", [None, "", '"quoted" \\ and\nbroken', "\x01\x1f\x7f \u2028 é 😀 \u202eאב"]
 )
-def test_every_answer_is_what_is_documented(
+def test_every_response_has_the_documented_fields(
     description: str | None,
     monkeypatch: pytest.MonkeyPatch,
     client: httpx.Client,
@@ -45,7 +45,7 @@ def test_every_answer_is_what_is_documented(
     task = create("Tea", description=description)
     path, key = f"/api/{alice}/tasks", secrets.token_urlsafe()
     created = {"title": "Tea", "description": description}
-    for answer in (
+    for response in (
         client.post(path, json=created),
         *(client.post(path, json=created, headers={"Idempotency-Key": key}) for _ in range(2)),
         client.get(f"{path}/{task['id']}"),
@@ -53,8 +53,8 @@ def test_every_answer_is_what_is_documented(
         client.put(f"{path}/{task['id']}", json={}),
         client.patch(f"{path}/{task['id']}/complete"),
     ):
-        assert documented(answer, TaskResponse)["description"] == description
-    monkeypatch.setattr(routes.tasks, "RESPONSE_PART", -1)  # so that a list is sent in parts
+        assert documented(response, TaskResponse)["description"] == description
+    monkeypatch.setattr(routes.tasks, "RESPONSE_PART", -1)  # send every list in parts
     for query in ("", "?limit=1"):
         response = client.get(path + query)
         assert "content-length" not in response.headers
@@ -86,11 +86,11 @@ def test_a_time_is_in_utc_with_six_decimals(written: str | None, sent: str | Non
     assert to_tasks([row, row]) == [task, task]
 
 
-def test_a_list_of_no_rows_has_no_tasks() -> None:
+def test_no_rows_become_an_empty_list() -> None:
     assert to_tasks([]) == []
 
 
-def test_times_are_utc_whatever_the_session_s_zone(
+def test_times_are_in_utc_whatever_the_time_zone_of_the_session(
     database: Connection, client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create()

@@ -1,4 +1,4 @@
-"""How many tasks a user has, and that `stats` is not the id of a task."""
+"""The number of a user's tasks, at a path where `stats` is not taken for the id of a task."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.serving import bearer
 Create = Callable[..., dict[str, Any]]
 
 
-def test_the_tasks_of_the_user_are_counted(client: httpx.Client, alice: str, bob: str) -> None:
+def test_only_the_tasks_of_the_user_are_counted(client: httpx.Client, alice: str, bob: str) -> None:
     path = f"/api/{alice}/tasks"
     none = {"total": 0, "pending": 0, "completed": 0}
     assert client.get(f"{path}/stats").json() == none
@@ -56,20 +56,22 @@ def test_stats_can_only_be_read(
 
 
 @pytest.mark.parametrize("name", ["Stats", "stats2", "STATS", "stat", "stats%20", "%2Fstats"])
-def test_another_word_is_not_an_id(name: str, client: httpx.Client, alice: str) -> None:
+def test_any_other_word_is_refused_as_an_id(name: str, client: httpx.Client, alice: str) -> None:
     response = client.get(f"/api/{alice}/tasks/{name}")
     assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "path.task_id")
 
 
 @pytest.mark.parametrize("query", ["status=all", "limit=1", "stats", "%00=", "_=1&x=2"])
-def test_a_parameter_is_refused(query: str, client: httpx.Client, alice: str) -> None:
-    """Nobody is told all numbers who asked for some."""
+def test_stats_refuse_every_parameter(query: str, client: httpx.Client, alice: str) -> None:
+    """Otherwise a client that tries to filter would get the unfiltered numbers."""
     response = client.get(f"/api/{alice}/tasks/stats?{query}")
     assert (response.status_code, response.json()["code"]) == (400, "VALIDATION_ERROR")
     assert "is unknown; there are no parameters." in response.json()["detail"]
 
 
-def test_what_a_list_tolerates_is_tolerated(client: httpx.Client, alice: str) -> None:
+def test_stats_tolerate_the_parameters_that_a_list_tolerates(
+    client: httpx.Client, alice: str
+) -> None:
     path = f"/api/{alice}/tasks/stats"
     assert client.get(path, params={"_": "1767950000000", "user_id": alice}).status_code == 200
     for wrong in ({"user_id": "bob"}, {"user_id": ""}):

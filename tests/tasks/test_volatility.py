@@ -1,4 +1,4 @@
-"""No statement uses a function that Citus refuses; tests/test_citus.py runs them on Citus."""
+"""No statement uses a function that Citus refuses. tests/test_citus.py runs them on Citus."""
 
 import pkgutil
 import re
@@ -24,7 +24,7 @@ def untyped(sql: str) -> Statement:
 
 
 def statements() -> Iterator[tuple[str, Statement]]:
-    """Every statement that a module of tasks/ has as a constant, and those of the pages."""
+    """Yield every statement that is a constant in a module of tasks/, and those of lists."""
     for module in pkgutil.iter_modules(tasks.__path__):
         for name, value in vars(import_module(f"tasks.{module.name}")).items():
             if isinstance(value, Statement):
@@ -67,7 +67,7 @@ def test_a_statement_uses_no_function_that_citus_refuses(name: str, cursor: Curs
     assert refused(cursor, STATEMENTS[name]) == []
 
 
-def test_a_change_reads_the_clock_by_a_function_that_citus_accepts(cursor: Cursor) -> None:
+def test_a_change_reads_the_clock_with_a_function_that_citus_accepts(cursor: Cursor) -> None:
     name = "tasks_next_update(timestamp with time zone)"
     assert (name, "i") in used(cursor, tree(cursor, queries.TOGGLE.always))
     cursor.execute("SELECT prosrc FROM pg_proc WHERE oid = 'tasks_next_update'::regproc")
@@ -75,7 +75,7 @@ def test_a_change_reads_the_clock_by_a_function_that_citus_accepts(cursor: Curso
     assert "clock_timestamp()" in source
 
 
-# What the statements of earlier releases were refused for, and more of their kind.
+# Citus refused statements of earlier releases for some of these uses. The others are similar.
 REFUSED = {
     "UPDATE tasks SET updated_at = clock_timestamp() RETURNING id": (
         Use("SET", "clock_timestamp()")
@@ -114,7 +114,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("sql", "use"), REFUSED.items())
-def test_what_citus_refuses_is_found(sql: str, use: Use, cursor: Cursor) -> None:
+def test_a_function_that_citus_refuses_is_found(sql: str, use: Use, cursor: Cursor) -> None:
     assert use in refused(cursor, untyped(sql))
 
 
@@ -126,5 +126,5 @@ def test_what_citus_refuses_is_found(sql: str, use: Use, cursor: Cursor) -> None
         "SELECT concat(title) FROM tasks WHERE created_at::date = %(day)s",
     ],
 )
-def test_what_citus_evaluates_itself_is_not(sql: str, cursor: Cursor) -> None:
+def test_a_function_that_citus_evaluates_itself_is_accepted(sql: str, cursor: Cursor) -> None:
     assert refused(cursor, untyped(sql)) == []

@@ -1,4 +1,4 @@
-"""What an issuer may publish: whatever it is, it is bounded, understood or refused, never a 500."""
+"""Key sets from hostile or broken issuers are limited, understood or refused, and never a 500."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def fetched(frontend: Issuer) -> KeySet:
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_a_response_without_keys_is_a_failed_fetch(frontend: Issuer, body: bytes) -> None:
+def test_a_response_without_usable_keys_is_a_failed_fetch(frontend: Issuer, body: bytes) -> None:
     frontend.body = body
     with pytest.raises(AuthUnavailable):
         fetched(frontend)
@@ -65,7 +65,7 @@ ELLIPTIC, RSA = Pair("ES256", kid="bad"), Pair("RS256", kid="bad")
 
 
 def changed(pair: Pair, **parts: list[Any]) -> list[object]:
-    """The pair's JWK under the name "bad", with one part or another wrong."""
+    """Return copies of the pair's JWK with the kid "bad", each with one wrong part."""
     values = [(name, value) for name, values in parts.items() for value in values]
     return [{**pair.jwk, "kid": "bad", name: value} for name, value in values]
 
@@ -99,9 +99,7 @@ HOSTILE: list[object] = [
 
 
 @pytest.mark.parametrize("jwk", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_key_that_is_of_no_use_is_left_out_and_the_others_are_good(
-    frontend: Issuer, jwk: object
-) -> None:
+def test_an_unusable_key_is_skipped_and_the_others_are_used(frontend: Issuer, jwk: object) -> None:
     frontend.body = json.dumps({"keys": [jwk, GOOD.jwk, jwk]}).encode()
     keys = fetched(frontend)
     assert keys.named("good", "EdDSA")
@@ -118,10 +116,10 @@ def test_a_key_that_is_of_no_use_is_left_out_and_the_others_are_good(
         ("RS256", {"RS256", "PS256"}),
     ],
 )
-def test_a_key_without_alg_is_good_for_those_that_fit_it(
+def test_a_key_without_alg_is_used_for_all_algorithms_of_its_type(
     frontend: Issuer, algorithm: str, good: set[str]
 ) -> None:
-    """Older releases of Better Auth name no `alg`."""
+    """Older releases of Better Auth publish keys without `alg`."""
     pair = Pair(algorithm, kid="plain")
     frontend.body = json.dumps({"keys": [without("alg", pair)]}).encode()
     keys = fetched(frontend)
@@ -155,7 +153,7 @@ def user_of(frontend: Issuer, keys: KeySet, pair: Pair, **header: Any) -> str:
 
 @pytest.mark.parametrize("published", ["EdDSA", "Ed25519", None])
 @pytest.mark.parametrize("written", ["EdDSA", "Ed25519"])
-def test_ed25519_is_the_name_of_eddsa_too(
+def test_ed25519_is_another_name_for_eddsa(
     frontend: Issuer, published: str | None, written: str
 ) -> None:
     """RFC 9864, section 2.2."""
@@ -169,7 +167,7 @@ def test_ed25519_is_the_name_of_eddsa_too(
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256", "ES512"])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_two_keys_of_one_name_are_told_apart_by_their_algorithm(
+def test_two_keys_with_the_same_kid_are_distinguished_by_algorithm(
     frontend: Issuer, algorithm: str, reverse: bool
 ) -> None:
     other = Pair(algorithm, kid="good")
@@ -182,20 +180,20 @@ def test_two_keys_of_one_name_are_told_apart_by_their_algorithm(
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "PS256"])
-def test_two_keys_of_one_name_and_algorithm_are_both_tried(
+def test_several_keys_with_the_same_kid_and_algorithm_are_all_tried(
     frontend: Issuer, algorithm: str
 ) -> None:
-    """A kid is a hint (RFC 7515, section 4.1.4), and should be unique (RFC 7517, section 4.5)."""
+    """A kid is a hint (RFC 7515, section 4.1.4) and should be unique (RFC 7517, section 4.5)."""
     pairs = [Pair(algorithm, kid="one") for _ in range(jwks.MAX_KEYS_OF_ONE_NAME + 1)]
     frontend.publish(*pairs)
     keys = fetched(frontend)
     assert [user_of(frontend, keys, pair) for pair in pairs[:-1]] == ["alice"] * (len(pairs) - 1)
-    for stranger in (pairs[-1], Pair(algorithm, kid="one")):  # what one token may cost is bounded
+    for stranger in (pairs[-1], Pair(algorithm, kid="one")):  # the cost of a token is limited
         with pytest.raises(InvalidToken):
             user_of(frontend, keys, stranger)
 
 
-def test_an_rsa_key_without_alg_and_one_with_it_may_have_one_name(frontend: Issuer) -> None:
+def test_rsa_keys_with_and_without_alg_may_share_a_kid(frontend: Issuer) -> None:
     plain, named = Pair("RS256", kid="one"), Pair("PS256", kid="one")
     frontend.body = json.dumps({"keys": [without("alg", plain), named.jwk]}).encode()
     keys = fetched(frontend)

@@ -1,4 +1,4 @@
-"""One GET of an issuer: every form of an answer is understood or refused, in time and by name."""
+"""A GET to an issuer: any response is understood, or refused in time and with a reason."""
 
 import asyncio
 import socket
@@ -23,8 +23,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @contextmanager
-def answering(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server that takes one request and answers with `parts`; gives its URL."""
+def responding(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Run a server that sends `parts` in response to one request, and yield its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -35,7 +35,7 @@ def answering(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None
                 for part in parts:
                     peer.sendall(part)
                     time.sleep(pause)
-        except OSError:  # the other side has had enough
+        except OSError:  # the client has closed the connection
             connection.close()
 
     thread = Thread(target=serve)
@@ -49,7 +49,7 @@ def answering(*parts: bytes, pause: float = 0, tls: ssl.SSLContext | None = None
 
 
 def get(url: str, context: ssl.SSLContext | None = None, seconds: float = 5) -> bytes:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the service's
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop of the service
         return runner.run(http_get.get(url, context, seconds, 1000))
 
 
@@ -65,8 +65,8 @@ def get(url: str, context: ssl.SSLContext | None = None, seconds: float = 5) -> 
         [b"HTTP/1.1 103 Early Hints\r\n\r\n", OK + b"Content-Length: 2\r\n\r\n{}"],
     ],
 )
-def test_every_form_of_an_answer_is_understood(parts: list[bytes]) -> None:
-    with answering(*parts, pause=0.02) as url:
+def test_every_valid_form_of_response_is_understood(parts: list[bytes]) -> None:
+    with responding(*parts, pause=0.02) as url:
         assert get(url) == b"{}"
 
 
@@ -82,20 +82,20 @@ def test_every_form_of_an_answer_is_understood(parts: list[bytes]) -> None:
         ([OK + b"Content-Length: 2000\r\n\r\n", b"x" * 2000], "larger than 1000 bytes"),
     ],
 )
-def test_every_other_answer_is_refused(parts: list[bytes], reason: str) -> None:
-    with answering(*parts) as url, pytest.raises(FetchError, match=reason):
+def test_every_other_response_is_refused(parts: list[bytes], reason: str) -> None:
+    with responding(*parts) as url, pytest.raises(FetchError, match=reason):
         get(url)
 
 
-def test_an_answer_a_byte_at_a_time_is_cut_off() -> None:
+def test_a_response_that_arrives_too_slowly_times_out() -> None:
     started = time.monotonic()
-    with answering(*[OK, *[b"X: y\r\n"] * 100], pause=0.1) as url:
+    with responding(*[OK, *[b"X: y\r\n"] * 100], pause=0.1) as url:
         with pytest.raises(FetchError, match=r"no answer within 0\.3 s"):
             get(url, seconds=0.3)
         assert time.monotonic() - started < 5
 
 
-def test_a_closed_port_is_a_database_error() -> None:
+def test_an_unreachable_or_unknown_host_is_a_fetch_error() -> None:
     with pytest.raises(FetchError, match="ConnectionRefusedError"):
         get("http://127.0.0.1:9/keys")
     for host in ("nowhere.invalid", "a..example", "x" * 64 + ".example"):
@@ -105,7 +105,7 @@ def test_a_closed_port_is_a_database_error() -> None:
 
 @pytest.fixture
 def certified(tmp_path: Path) -> Callable[[str], tuple[ssl.SSLContext, ssl.SSLContext]]:
-    """Makes a server's TLS for a name, and that of a client who trusts it."""
+    """A function that makes TLS contexts: a server's for a name, and a client's that trusts it."""
 
     def make(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
@@ -130,15 +130,15 @@ def certified(tmp_path: Path) -> Callable[[str], tuple[ssl.SSLContext, ssl.SSLCo
     return make
 
 
-def test_an_issuer_is_known_by_its_certificate(
+def test_an_issuer_needs_a_trusted_certificate_for_its_name(
     certified: Callable[[str], tuple[ssl.SSLContext, ssl.SSLContext]],
 ) -> None:
     server, trusting = certified("localhost")
-    answer = OK + b"Content-Length: 2\r\n\r\n{}"
-    with answering(answer, tls=server) as url:
+    response = OK + b"Content-Length: 2\r\n\r\n{}"
+    with responding(response, tls=server) as url:
         assert get(url, trusting) == b"{}"
-    with answering(answer, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
+    with responding(response, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
         get(url, ssl.create_default_context())
     server, trusting = certified("another.example")
-    with answering(answer, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
+    with responding(response, tls=server) as url, pytest.raises(FetchError, match="SSLCert"):
         get(url, trusting)

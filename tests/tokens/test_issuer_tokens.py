@@ -1,4 +1,4 @@
-"""Tokens that are verified by an issuer's public keys: which get in, and which are a 401."""
+"""Tokens that are verified with an issuer's public keys: which are valid, and which get a 401."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def frontend(pairs: dict[str, Pair]) -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module", params=["no secret", "a secret too"])
 def client(tables: URL, frontend: Issuer, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    """A service that verifies by the frontend's keys, with and without a secret beside them."""
+    """A service that verifies with the frontend's keys, with and without a secret as well."""
     secret = SECRET if request.param == "a secret too" else None
     with service(tables, better_auth_url=frontend.url, better_auth_secret=secret) as client:
         yield client
@@ -61,7 +61,7 @@ def client(tables: URL, frontend: Issuer, request: pytest.FixtureRequest) -> Ite
 
 @pytest.fixture
 def ask(client: httpx.Client) -> Ask:
-    """Asks for alice's tasks with a token."""
+    """A function that requests alice's tasks with a token."""
     return lambda token: client.get(
         "/api/alice/tasks", headers={"Authorization": f"Bearer {token}"}
     )
@@ -77,7 +77,7 @@ def assert_invalid(response: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_token_of_the_issuer_is_good_for_its_user_only(
+def test_a_token_of_the_issuer_is_valid_only_for_its_user(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], algorithm: str
 ) -> None:
     assert_good(ask(pairs[algorithm].token(frontend.claims())))
@@ -85,14 +85,16 @@ def test_a_token_of_the_issuer_is_good_for_its_user_only(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_token_of_another_signer_is_refused(
+def test_a_token_signed_with_another_key_is_refused(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], algorithm: str
 ) -> None:
     assert_invalid(ask(Pair(algorithm, kid=pairs[algorithm].kid).token(frontend.claims())))
 
 
-def test_with_a_secret_beside_the_keys_both_ways_are_good(tables: URL, frontend: Issuer) -> None:
-    """HS256 tokens need no `iss` and `aud` even so: another way in does not close the first."""
+def test_with_a_secret_and_an_issuer_tokens_of_both_are_accepted(
+    tables: URL, frontend: Issuer
+) -> None:
+    """HS256 tokens still need no `iss` and `aud`."""
     with service(tables, better_auth_url=frontend.url) as client:
         assert_good(client.get("/api/alice/tasks", headers=bearer("alice")))
         token = frontend.pairs[0].token(frontend.claims())
@@ -114,12 +116,12 @@ def test_with_a_secret_beside_the_keys_both_ways_are_good(tables: URL, frontend:
         ({"aud": {"{url}": 1}}, False),
     ],
 )
-def test_issuer_and_audience_are_those_that_better_auth_sets(
+def test_issuer_and_audience_must_be_those_that_better_auth_sets(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], given: dict[str, Any], good: bool
 ) -> None:
     others = json.loads(json.dumps(given).replace("{url}", frontend.url))
-    answer = ask(pairs["EdDSA"].token(frontend.claims(**others)))
-    (assert_good if good else assert_invalid)(answer)
+    response = ask(pairs["EdDSA"].token(frontend.claims(**others)))
+    (assert_good if good else assert_invalid)(response)
 
 
 def test_issuer_and_audience_can_be_set(tables: URL, frontend: Issuer) -> None:
@@ -154,7 +156,7 @@ def test_the_issuer_may_have_several_hosts(tables: URL, frontend: Issuer) -> Non
         assert_invalid(ask(aud=None))
 
 
-def test_the_log_names_the_issuer_or_the_audience_that_is_not_ours(
+def test_an_unknown_issuer_or_audience_is_logged(
     client: httpx.Client, ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
 ) -> None:
     with recorded_log() as log:
@@ -188,7 +190,7 @@ def test_a_public_key_does_not_verify_hs256(
         *("ed25519", "Ed448", "dir", "A128KW", "RSA-OAEP", None, 1, ["EdDSA"], {"EdDSA": 1}),
     ],
 )
-def test_an_algorithm_that_is_not_on_the_list_is_refused(
+def test_an_algorithm_that_is_not_allowed_is_refused(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], algorithm: object
 ) -> None:
     asked = len(frontend.requests)
@@ -199,7 +201,7 @@ def test_an_algorithm_that_is_not_on_the_list_is_refused(
     assert len(frontend.requests) == asked
 
 
-def test_the_newer_name_of_eddsa_gets_in_for_its_own_keys_alone(
+def test_the_newer_name_of_eddsa_is_accepted_only_for_eddsa_keys(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
 ) -> None:
     assert_good(ask(pairs["EdDSA"].token(frontend.claims(), alg="Ed25519")))
@@ -217,7 +219,7 @@ def test_an_algorithm_that_does_not_fit_the_key_is_refused(
 
 
 @pytest.mark.parametrize("kid", [None, 1, [], {}, True, ["kid"]])
-def test_a_token_names_its_key(
+def test_a_token_must_name_its_key(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], kid: object
 ) -> None:
     asked = len(frontend.requests)
@@ -225,7 +227,7 @@ def test_a_token_names_its_key(
     assert len(frontend.requests) == asked
 
 
-def test_a_key_that_the_token_brings_is_not_used(
+def test_a_key_inside_the_token_is_not_used(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
 ) -> None:
     mallory = Pair("EdDSA", kid=pairs["EdDSA"].kid)
@@ -247,15 +249,15 @@ def test_a_key_that_the_token_brings_is_not_used(
         ([], False),
     ],
 )
-def test_a_token_of_another_kind_is_refused(
+def test_a_token_with_another_typ_is_refused(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], kind: object, good: bool
 ) -> None:
-    answer = ask(pairs["EdDSA"].token(frontend.claims(), typ=kind))
-    (assert_good if good else assert_invalid)(answer)
+    response = ask(pairs["EdDSA"].token(frontend.claims(), typ=kind))
+    (assert_good if good else assert_invalid)(response)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_signature_can_be_written_in_one_way_only(
+def test_a_signature_has_only_one_valid_encoding(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair], algorithm: str
 ) -> None:
     token = pairs[algorithm].token(frontend.claims())
@@ -265,10 +267,10 @@ def test_a_signature_can_be_written_in_one_way_only(
         assert_invalid(ask(wrong))
 
 
-def test_an_ecdsa_signature_has_two_halves_of_full_length(
+def test_an_ecdsa_signature_must_have_the_format_of_jose(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
 ) -> None:
-    """OpenSSL's own form is another; JOSE's is fixed (RFC 7518, section 3.4)."""
+    """JOSE requires two halves of full length (RFC 7518, section 3.4). OpenSSL's format is DER."""
     pair = pairs["ES256"]
     signed, _, good = pair.token(frontend.claims()).rpartition(".")
     der = pair.private.sign(signed.encode(), ec.ECDSA(hashes.SHA256()))
@@ -278,10 +280,10 @@ def test_an_ecdsa_signature_has_two_halves_of_full_length(
         assert_invalid(ask(f"{signed}.{base64url(wrong)}"))
 
 
-def test_what_is_wrong_with_an_hs256_token_is_wrong_here(
+def test_claims_and_headers_are_checked_as_for_hs256_tokens(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
 ) -> None:
-    """The code after the signature is the same; test_tokens.py has all of it."""
+    """The checks after the signature are the same code, which test_verifier.py tests in full."""
     pair, good = pairs["EdDSA"], frontend.claims()
     without = {name: {k: v for k, v in good.items() if k != name} for name in ("exp", "sub")}
     payloads: list[object] = [
@@ -297,7 +299,9 @@ def test_what_is_wrong_with_an_hs256_token_is_wrong_here(
     assert_invalid(ask(pair.sign(nested(1000), good)))
 
 
-def test_an_expired_token_says_so(ask: Ask, frontend: Issuer, pairs: dict[str, Pair]) -> None:
+def test_an_expired_token_gets_an_error_that_says_so(
+    ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
+) -> None:
     expired = ask(pairs["EdDSA"].token(frontend.claims(exp=int(time.time()) - 12)))
     assert (expired.status_code, expired.json()) == (401, TOKEN_EXPIRED)
     assert_good(ask(pairs["EdDSA"].token(frontend.claims(exp=int(time.time()) - 7))))

@@ -1,4 +1,4 @@
-"""The issuer's key set over time: fetched when needed, kept, and never in anybody's way."""
+"""The issuer's key set over time: it is fetched when needed, kept, and delays no other request."""
 
 import asyncio
 import threading
@@ -55,7 +55,7 @@ def frontend() -> Iterator[Issuer]:
 
 @pytest.fixture
 def client(tables: URL, frontend: Issuer, clock: Clock) -> Iterator[httpx.Client]:
-    """A service that trusts the frontend, and has asked it for nothing yet."""
+    """The client of a service that trusts the frontend, but has not sent it a request yet."""
     with service(tables, better_auth_url=frontend.url) as client:
         yield client
 
@@ -96,7 +96,7 @@ def test_a_new_key_is_fetched_when_a_token_names_it(
     assert len(frontend.requests) == 2
 
 
-def test_a_key_that_was_taken_back_is_no_longer_good_nor_what_it_signed_before(
+def test_a_revoked_key_and_the_tokens_that_it_signed_are_no_longer_valid(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     old, new = frontend.pairs[0], Pair("EdDSA")
@@ -108,10 +108,10 @@ def test_a_key_that_was_taken_back_is_no_longer_good_nor_what_it_signed_before(
     assert (ask(client, token).status_code, ask(client, token).json()) == (401, INVALID_TOKEN)
 
 
-def test_a_key_that_was_taken_back_is_not_taken_for_a_new_one(
+def test_a_revoked_key_is_not_mistaken_for_a_new_one(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
-    """Also if no token made the service look it up: it came along with another."""
+    """This is also true of a key that was fetched only because of another one."""
     asked_for, came_along, new = Pair("EdDSA"), Pair("EdDSA"), Pair("EdDSA")
     frontend.publish(asked_for, came_along)
     assert [ask_as(client, frontend, pair) for pair in (asked_for, came_along)] == [200, 200]
@@ -122,7 +122,7 @@ def test_a_key_that_was_taken_back_is_not_taken_for_a_new_one(
     assert len(frontend.requests) == 2
 
 
-def test_a_key_with_the_name_of_another_takes_its_place(
+def test_a_new_key_with_the_same_kid_replaces_the_old_one(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     old = frontend.pairs[0]
@@ -130,11 +130,11 @@ def test_a_key_with_the_name_of_another_takes_its_place(
     assert ask(client, token).status_code == 200
     frontend.publish(Pair("EdDSA", kid=old.kid))
     clock.ahead += jwks.REFRESH_INTERVAL
-    assert ask_as(client, frontend, Pair("EdDSA")) == 401  # makes it look
+    assert ask_as(client, frontend, Pair("EdDSA")) == 401  # causes a fetch
     assert ask(client, token).status_code == 401
 
 
-def test_old_keys_are_looked_at_again_while_they_serve(
+def test_old_keys_are_used_while_they_are_fetched_again(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     old, token = frontend.pairs[0], frontend.pairs[0].token(frontend.claims())
@@ -144,13 +144,13 @@ def test_old_keys_are_looked_at_again_while_they_serve(
     assert len(frontend.requests) == 1
     frontend.publish(Pair("EdDSA"))
     clock.ahead += 20
-    assert ask(client, token).status_code == 200  # and asks in the background
+    assert ask(client, token).status_code == 200  # and starts a fetch in the background
     eventually(lambda: ask(client, token).status_code == 401)
     assert len(frontend.requests) == 2
     assert ask_as(client, frontend, old) == 401
 
 
-def test_keys_are_kept_when_they_cannot_be_looked_at_again(
+def test_keys_are_kept_when_they_cannot_be_fetched_again(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     pair = frontend.pairs[0]
@@ -179,7 +179,7 @@ def test_a_new_key_is_a_503_while_fetches_are_throttled(
     assert len(frontend.requests) == 2
 
 
-def test_retry_after_is_neither_too_short_nor_a_second_too_long(
+def test_retry_after_is_the_time_until_the_next_fetch_rounded_up(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     clock.stop()
@@ -201,13 +201,15 @@ def test_a_missing_key_is_a_401_after_a_fetch(
     one, two = (Pair("EdDSA").token(frontend.claims()) for _ in range(2))
     assert [ask(client, token).status_code for token in (one, two)] == [503, 503]
     clock.ahead += jwks.REFRESH_INTERVAL
-    # The look-up for `one` answers for `two` as well, which came before it.
+    # The fetch for `one` also decides about `two`, whose token had arrived before the fetch.
     for token in (one, two, one):
         assert (ask(client, token).status_code, ask(client, token).json()) == (401, INVALID_TOKEN)
     assert len(frontend.requests) == 2
 
 
-def test_a_look_up_that_began_before_a_token_came_says_nothing_about_it(frontend: Issuer) -> None:
+def test_a_fetch_that_began_before_a_token_arrived_does_not_decide_about_it(
+    frontend: Issuer,
+) -> None:
     async def asked() -> list[object]:
         keys = jwks.KeySet(f"{frontend.url}/api/auth/jwks", frontend.url)
         first = asyncio.create_task(keys.look_up("one"))
@@ -219,13 +221,13 @@ def test_a_look_up_that_began_before_a_token_came_says_nothing_about_it(frontend
 
     frontend.may_answer.clear()
     first, second = asyncio.run(asked())
-    assert first is None  # so that it is a 401
+    assert first is None  # which leads to a 401
     assert isinstance(second, AuthUnavailable)
     assert int(second.headers["Retry-After"]) in range(25, 31)
 
 
 @pytest.mark.slow
-def test_a_flood_of_unknown_keys_is_one_fetch_in_30_seconds(
+def test_a_flood_of_unknown_keys_causes_one_fetch_in_30_seconds(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
     frontend.delay = 0.2
@@ -235,7 +237,8 @@ def test_a_flood_of_unknown_keys_is_one_fetch_in_30_seconds(
         def flood() -> list[int]:
             return sorted(pool.map(lambda token: ask(client, token).status_code, strangers))
 
-        assert flood() == [401] + [503] * 99  # the one that was asked for, and the others
+        # The key that caused the fetch gets a 401, and the others get a 503.
+        assert flood() == [401] + [503] * 99
         assert len(frontend.requests) == 1
         clock.ahead += jwks.REFRESH_INTERVAL - 5
         assert flood() == [401] + [503] * 99
@@ -246,7 +249,7 @@ def test_a_flood_of_unknown_keys_is_one_fetch_in_30_seconds(
     assert jwks.REFRESH_INTERVAL == 30
 
 
-def test_what_is_remembered_of_unknown_keys_is_bounded(
+def test_the_memory_of_unknown_keys_is_limited(
     frontend: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "MAX_UNKNOWN", 10)
@@ -272,13 +275,11 @@ def test_requests_during_a_fetch_wait_for_it_and_are_served(
     frontend.delay = 0.5
     tokens = [frontend.pairs[0].token(frontend.claims(jti=str(n))) for n in range(20)]
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda token: ask(client, token).status_code, tokens))
-    assert (answers, len(frontend.requests)) == ([200] * 20, 1)
+        responses = list(pool.map(lambda token: ask(client, token).status_code, tokens))
+    assert (responses, len(frontend.requests)) == ([200] * 20, 1)
 
 
-def test_an_issuer_that_is_not_there_at_start_is_a_503_until_it_comes(
-    tables: URL, clock: Clock
-) -> None:
+def test_until_the_issuer_is_available_its_tokens_get_a_503(tables: URL, clock: Clock) -> None:
     port, pair = free_port(), Pair("EdDSA")
     with service(tables, better_auth_url=f"http://127.0.0.1:{port}") as client:
         assert client.get("/health").status_code == 200
@@ -297,7 +298,7 @@ def test_an_issuer_that_is_not_there_at_start_is_a_503_until_it_comes(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["status", "body", "size", "redirect", "slow"])
-def test_an_issuer_in_trouble_is_a_503_for_unknown_keys_and_none_for_known_ones(
+def test_a_failing_issuer_is_a_503_only_for_tokens_with_unknown_keys(
     client: httpx.Client,
     frontend: Issuer,
     clock: Clock,
@@ -353,7 +354,7 @@ def test_a_slow_issuer_delays_no_other_request(
         waiting.join()
 
 
-def test_a_client_that_leaves_does_not_cancel_the_fetch(
+def test_a_client_that_disconnects_does_not_cancel_the_fetch(
     client: httpx.Client, frontend: Issuer
 ) -> None:
     async def impatient() -> None:
@@ -372,15 +373,15 @@ def test_a_client_that_leaves_does_not_cancel_the_fetch(
     assert len(frontend.requests) == 1
 
 
-def test_no_token_touches_the_database_before_it_is_verified(frontend: Issuer) -> None:
+def test_the_database_is_not_used_before_a_token_is_verified(frontend: Issuer) -> None:
     with unreachable(better_auth_url=frontend.url) as client:
         assert ask_as(client, frontend, Pair("EdDSA")) == 401
         assert ask_as(client, frontend, frontend.pairs[0], user_id="bob") == 403
-        answer = ask(client, frontend.pairs[0].token(frontend.claims()))
-        assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+        response = ask(client, frontend.pairs[0].token(frontend.claims()))
+        assert (response.status_code, response.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
 
 
-def test_keys_can_be_elsewhere(tables: URL, frontend: Issuer) -> None:
+def test_the_keys_may_be_at_another_url(tables: URL, frontend: Issuer) -> None:
     settings = {"better_auth_url": "https://app.example.com", "jwks_url": f"{frontend.url}/keys"}
     with service(tables, **settings) as client:
         ours = {"iss": "https://app.example.com", "aud": "https://app.example.com"}

@@ -1,4 +1,4 @@
-"""Every fault of a token is a 401 of one form, whatever python-jose makes of it."""
+"""Every invalid token gets the same 401, whatever error python-jose raises."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ MISSING = object()
 
 @pytest.fixture
 def ask(anonymous: httpx.Client, alice: str) -> Ask:
-    """Asks for alice's tasks with a token."""
+    """A function that requests alice's tasks with a token."""
 
     def ask(token: str | bytes) -> httpx.Response:
         token = token if isinstance(token, bytes) else token.encode()
@@ -41,8 +41,8 @@ def assert_invalid(response: httpx.Response) -> None:
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_token_made_here_is_good(ask: Ask, alice: str) -> None:
-    """The control: what the others have wrong is what they are refused for."""
+def test_a_valid_token_is_accepted(ask: Ask, alice: str) -> None:
+    """The control: it shows that the other tokens are refused only because of their faults."""
     assert ask(forge(claims(alice))).status_code == 200
     assert ask(forge(raw(claims(alice), exp=str(int(time.time()) + 60) + ".5"))).status_code == 200
     assert ask(forge(claims(alice, iat=0, jti="1"), {**HEADER, "kid": "1"})).status_code == 200
@@ -50,7 +50,7 @@ def test_a_token_made_here_is_good(ask: Ask, alice: str) -> None:
 
 @pytest.mark.parametrize("value", ['"9999999999"', "true", "false", "null", "[]", "{}"])
 @pytest.mark.parametrize("claim", ["exp", "nbf"])
-def test_a_time_is_a_number(ask: Ask, alice: str, claim: str, value: str) -> None:
+def test_a_time_must_be_a_number(ask: Ask, alice: str, claim: str, value: str) -> None:
     assert_invalid(ask(forge(raw(claims(alice), **{claim: value}))))
 
 
@@ -58,15 +58,15 @@ def test_a_time_is_a_number(ask: Ask, alice: str, claim: str, value: str) -> Non
     "value", ["Infinity", "-Infinity", "NaN", "1e400", "9" * 400, "9" * 5000, "-" + "9" * 400]
 )
 @pytest.mark.parametrize("claim", ["exp", "nbf"])
-def test_a_time_is_finite(ask: Ask, alice: str, claim: str, value: str) -> None:
+def test_a_time_must_be_finite(ask: Ask, alice: str, claim: str, value: str) -> None:
     assert_invalid(ask(forge(raw(claims(alice), **{claim: value}))))
 
 
-def test_a_token_without_an_end_is_refused(ask: Ask, alice: str) -> None:
+def test_a_token_without_exp_is_refused(ask: Ask, alice: str) -> None:
     assert_invalid(ask(forge({"sub": alice})))
 
 
-# The limit is 10 s; the rest is for a slow machine.
+# The limit is 10 s. The margins are for a slow machine.
 @pytest.mark.parametrize(
     ("claim", "seconds", "body"),
     [
@@ -91,20 +91,20 @@ def test_clocks_may_differ_by_10_seconds(
     "subject",
     [MISSING, None, "", " ", "\t\u2003", 42, 1.5, True, ["alice"], {"id": 1}, "x" * 256, "a\0b"],
 )
-def test_the_subject_is_a_user_id(ask: Ask, alice: str, subject: object) -> None:
+def test_the_subject_must_be_a_user_id(ask: Ask, alice: str, subject: object) -> None:
     wrong = claims(alice, sub=subject)
     if subject is MISSING:
         del wrong["sub"]
     assert_invalid(ask(forge(wrong)))
 
 
-def test_the_subject_is_unicode(ask: Ask, alice: str) -> None:
+def test_the_subject_must_be_valid_unicode(ask: Ask, alice: str) -> None:
     assert_invalid(ask(forge(raw(claims(alice), sub=r'"\ud800"'))))
 
 
 @pytest.mark.parametrize("name", ["id", "userId", "user_id", "email", "name", "uid", "Sub", "SUB"])
-def test_no_other_claim_is_the_user_id(ask: Ask, alice: str, name: str) -> None:
-    """Better Auth's e-mail links are signed with the same secret, and are not a login."""
+def test_no_other_claim_is_used_as_the_user_id(ask: Ask, alice: str, name: str) -> None:
+    """Better Auth signs e-mail links with the same secret, but their tokens are not a login."""
     mail = {name: alice, "exp": int(time.time()) + 3600}
     assert_invalid(ask(forge(mail)))
     assert ask(forge({**mail, "sub": "mallory"})).status_code == 403
@@ -126,7 +126,7 @@ def test_no_other_claim_is_the_user_id(ask: Ask, alice: str, name: str) -> None:
         ({"HS256": 1}, hashlib.sha256),
     ],
 )
-def test_the_algorithm_is_ours(
+def test_the_token_does_not_choose_the_algorithm(
     ask: Ask, alice: str, algorithm: object, digest: Callable[..., Any]
 ) -> None:
     assert_invalid(ask(forge(claims(alice), {"typ": "JWT", "alg": algorithm}, digest=digest)))
@@ -144,11 +144,11 @@ def test_an_unsigned_token_is_refused(ask: Ask, alice: str, algorithm: str, sign
     ["another secret of 32 characters!", "", SECRET + " "],
     ids=["another", "empty", "with a space"],
 )
-def test_another_secret_is_refused(ask: Ask, alice: str, secret: str) -> None:
+def test_a_token_signed_with_another_secret_is_refused(ask: Ask, alice: str, secret: str) -> None:
     assert_invalid(ask(forge(claims(alice), secret=secret)))
 
 
-def test_a_key_that_the_token_brings_is_not_used(ask: Ask, alice: str) -> None:
+def test_a_key_inside_the_token_is_not_used(ask: Ask, alice: str) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -185,7 +185,7 @@ def test_a_key_that_the_token_brings_is_not_used(ask: Ask, alice: str) -> None:
     ],
     ids=lambda header: str(header)[:30],
 )
-def test_an_odd_header_is_refused(ask: Ask, alice: str, header: object) -> None:
+def test_a_malformed_header_is_refused(ask: Ask, alice: str, header: object) -> None:
     assert_invalid(ask(forge(claims(alice), header)))
 
 
@@ -194,7 +194,7 @@ def test_an_odd_header_is_refused(ask: Ask, alice: str, header: object) -> None:
     [[], ["sub"], "alice", 1, 1.5, True, None, b"", b"{", b"\xff", nested(1000), b"[" * 5000, {}],
     ids=lambda payload: str(payload)[:30],
 )
-def test_an_odd_payload_is_refused(ask: Ask, payload: object) -> None:
+def test_a_malformed_payload_is_refused(ask: Ask, payload: object) -> None:
     assert_invalid(ask(forge(payload)))
 
 
@@ -235,7 +235,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("form", MALFORMED)
-def test_a_token_has_three_parts_of_base64url(ask: Ask, alice: str, form: str) -> None:
+def test_a_token_must_have_three_parts_of_base64url(ask: Ask, alice: str, form: str) -> None:
     header, payload, signature = forge(claims(alice)).split(".")
     assert_invalid(ask(form.format(header=header, payload=payload, signature=signature)))
 
@@ -246,15 +246,15 @@ def test_bytes_that_are_not_text_are_refused(ask: Ask, alice: str) -> None:
         assert_invalid(ask(wrong))
 
 
-def test_no_bit_of_a_signature_can_be_changed(ask: Ask, alice: str) -> None:
-    """Its last character has two bits to spare, which a lax decoder takes for anything."""
+def test_no_bit_of_a_signature_may_be_changed(ask: Ask, alice: str) -> None:
+    """The last character has two unused bits, which a lax decoder ignores."""
     token = forge(claims(alice))
     for character in set(string.ascii_letters + string.digits + "-_") - {token[-1]}:
         assert_invalid(ask(token[:-1] + character))
 
 
 def changed(token: bytes, chance: random.Random) -> bytes:
-    """`token` with some bytes put in, taken out or replaced."""
+    """Return `token` with some bytes inserted, removed or replaced."""
     alphabet = bytes(set(range(0x21, 0x7F)) | set(range(0x80, 0x100)))
     result = bytearray(token)
     for _ in range(chance.randint(1, 4)):
@@ -264,23 +264,23 @@ def changed(token: bytes, chance: random.Random) -> bytes:
     return bytes(result)
 
 
-def test_a_random_change_makes_a_token_bad(ask: Ask, alice: str) -> None:
+def test_a_randomly_changed_token_is_refused(ask: Ask, alice: str) -> None:
     chance, token = random.Random(1), forge(claims(alice)).encode()
     for wrong in {changed(token, chance) for _ in range(100)} - {token}:
         assert ask(wrong).status_code == 401, wrong
 
 
-def test_whatever_is_wrong_with_a_token_the_verifier_says_so_in_its_own_words() -> None:
+def test_the_verifier_raises_only_its_own_errors() -> None:
     chance, verifier = random.Random(2), TokenVerifier(SECRET)
     header, payload = json.dumps(HEADER).encode(), json.dumps(claims("alice")).encode()
     for _ in range(2000):
-        # The signature is right, so that the change gets past it.
+        # The signature is valid, so the verifier parses the changed parts.
         token = forge(changed(payload, chance), changed(header, chance))
         with suppress(InvalidToken, TokenExpired):
             assert len(verifier.user_id(token)) <= 255
 
 
-def test_bad_tokens_and_long_ones_take_no_place_among_those_that_are_remembered() -> None:
+def test_invalid_and_long_tokens_are_not_cached() -> None:
     verifier = TokenVerifier(SECRET)
     remembered = verifier._cached_claims.cache_info
     for number in range(100):

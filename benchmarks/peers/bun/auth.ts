@@ -1,7 +1,7 @@
 import { jwt } from '@elysiajs/jwt'
 import { Elysia } from 'elysia'
 
-// A key that is imported once saves jose an import for each token.
+// Import the key once; otherwise jose imports it for each token.
 const secret = await crypto.subtle.importKey(
   'raw',
   new TextEncoder().encode(process.env.BETTER_AUTH_SECRET),
@@ -10,7 +10,7 @@ const secret = await crypto.subtle.importKey(
   ['verify']
 )
 
-/** Resolves `userId`: the user of the token, who must be the one in the path. */
+/** Resolves `userId`, the user of the token, who must be the user in the path. */
 export const auth = new Elysia({ name: 'auth' })
   .use(jwt({ secret, alg: 'HS256' }))
   .resolve({ as: 'scoped' }, async ({ headers, jwt, params, status }) => {

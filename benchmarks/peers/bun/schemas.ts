@@ -3,7 +3,7 @@ import { t } from 'elysia'
 const title = t.String({ minLength: 1, maxLength: 200 })
 const description = t.Nullable(t.String({ maxLength: 1000 }))
 
-// A time is a string here: to check and write a Date takes several times as long.
+// A time is a string, because checking and writing a Date takes several times as long.
 export const Task = t.Object({
   id: t.Integer(),
   user_id: t.String(),

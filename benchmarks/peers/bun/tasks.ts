@@ -7,7 +7,7 @@ import * as schemas from './schemas'
 const COLUMNS = sql.unsafe('id, user_id, title, description, completed, created_at, updated_at')
 
 type Row = {
-  id: string // bigint, which stays far below 2^53
+  id: string // a bigint; ids stay far below 2^53
   user_id: string
   title: string
   description: string | null

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The user of a request."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ def get_current_user(
     user_id: str,
     credentials: Annotated[HTTPAuthorizationCredentials, Depends(security)],
 ) -> str:
-    """The user of the token, who must be the one in the path."""
+    """Return the user of the token, who must be the user in the path."""
     try:
         payload = jwt.decode(
             credentials.credentials, settings.better_auth_secret, algorithms=[ALGORITHM]

@@ -4,7 +4,7 @@ from pydantic_settings import BaseSettings
 
 
 class Settings(BaseSettings):
-    """What the service is told at its start."""
+    """The settings of the service."""
 
     database_url: str
     better_auth_secret: str

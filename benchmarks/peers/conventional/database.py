@@ -7,7 +7,7 @@ from fastapi import Depends
 from sqlalchemy.engine import make_url
 from sqlmodel import Session, SQLModel, create_engine
 
-from conventional import models as models  # so that create_all knows the table
+from conventional import models as models  # create_all needs the table
 from conventional.config import settings
 
 engine = create_engine(
@@ -18,12 +18,12 @@ engine = create_engine(
 
 
 def create_db_and_tables() -> None:
-    """Creates what is not there yet."""
+    """Create the tables that do not exist."""
     SQLModel.metadata.create_all(engine)
 
 
 def get_session() -> Iterator[Session]:
-    """A session that closes when the request is over."""
+    """Return a session, which is closed at the end of the request."""
     with Session(engine) as session:
         yield session
 

@@ -1,4 +1,4 @@
-"""The plan, built the way a good tutorial builds it. The baseline of every ratio."""
+"""The API of the plan, built as in a good tutorial: the baseline of the benchmark."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from conventional.tasks import router
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Makes the table at the start."""
+    """Create the table at the start."""
     create_db_and_tables()
     yield
 
@@ -32,6 +32,6 @@ app.include_router(router)
 
 @app.get("/health")
 def health(session: SessionDep) -> dict[str, str]:
-    """Whether the database answers."""
+    """Return whether the database responds."""
     session.connection().execute(text("SELECT 1"))
     return {"status": "healthy", "database": "connected"}

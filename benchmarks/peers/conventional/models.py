@@ -1,4 +1,4 @@
-"""The table, with the indexes that the plan asks for: by user, and by user and status."""
+"""The table, with the indexes of the plan: by user, and by user and status."""
 
 from datetime import UTC, datetime
 
@@ -7,12 +7,12 @@ from sqlmodel import Field, SQLModel
 
 
 def utc_now() -> datetime:
-    """The time, aware of its zone."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Task(SQLModel, table=True):
-    """One task of one user."""
+    """A task of a user."""
 
     __tablename__ = "tasks"
     __table_args__ = (Index("ix_tasks_user_id_completed", "user_id", "completed"),)

@@ -1,4 +1,4 @@
-"""The calls."""
+"""The routes."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"])
 
 
 def get_task_or_404(session: SessionDep, user_id: str, task_id: int) -> Task:
-    """The task, if it is there and the user's."""
+    """Return the task, if it exists and belongs to the user."""
     task = session.get(Task, task_id)
     if task is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "Task not found")
@@ -36,7 +36,7 @@ def list_tasks(
     limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
     q: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> dict[str, object]:
-    """Lists the user's tasks that contain `q`, newest first."""
+    """List the user's tasks that contain `q`, newest first."""
     statement = (
         select(Task)
         .where(Task.user_id == user_id)
@@ -52,7 +52,7 @@ def list_tasks(
 
 @router.get("/stats", response_model=TaskStatsResponse)
 def read_stats(user_id: CurrentUser, session: SessionDep) -> dict[str, int]:
-    """Counts the user's tasks."""
+    """Count the user's tasks."""
     done = col(Task.completed)
     statement = select(
         func.count().filter(~done).label("pending"), func.count().filter(done).label("completed")
@@ -63,7 +63,7 @@ def read_stats(user_id: CurrentUser, session: SessionDep) -> dict[str, int]:
 
 @router.post("", response_model=TaskResponse, status_code=status.HTTP_201_CREATED)
 def create_task(user_id: CurrentUser, session: SessionDep, body: TaskCreate) -> Task:
-    """Creates a task."""
+    """Create a task."""
     task = Task.model_validate(body, update={"user_id": user_id})
     session.add(task)
     session.commit()
@@ -73,13 +73,13 @@ def create_task(user_id: CurrentUser, session: SessionDep, body: TaskCreate) -> 
 
 @router.get("/{task_id}", response_model=TaskResponse)
 def read_task(user_id: CurrentUser, session: SessionDep, task_id: int) -> Task:
-    """Reads one task."""
+    """Read one task."""
     return get_task_or_404(session, user_id, task_id)
 
 
 @router.put("/{task_id}", response_model=TaskResponse)
 def update_task(user_id: CurrentUser, session: SessionDep, task_id: int, body: TaskUpdate) -> Task:
-    """Changes the fields that were sent."""
+    """Change the fields that the client sent."""
     task = get_task_or_404(session, user_id, task_id)
     task.sqlmodel_update(body.model_dump(exclude_unset=True), update={"updated_at": utc_now()})
     session.add(task)
@@ -90,14 +90,14 @@ def update_task(user_id: CurrentUser, session: SessionDep, task_id: int, body: T
 
 @router.delete("/{task_id}", status_code=status.HTTP_204_NO_CONTENT)
 def delete_task(user_id: CurrentUser, session: SessionDep, task_id: int) -> None:
-    """Deletes a task."""
+    """Delete a task."""
     session.delete(get_task_or_404(session, user_id, task_id))
     session.commit()
 
 
 @router.patch("/{task_id}/complete", response_model=TaskResponse)
 def toggle_task(user_id: CurrentUser, session: SessionDep, task_id: int) -> Task:
-    """Turns `completed` round."""
+    """Toggle `completed`."""
     task = get_task_or_404(session, user_id, task_id)
     task.completed = not task.completed
     task.updated_at = utc_now()

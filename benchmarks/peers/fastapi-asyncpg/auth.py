@@ -15,7 +15,7 @@ security = HTTPBearer()
 async def get_current_user(
     user_id: str, credentials: Annotated[HTTPAuthorizationCredentials, Depends(security)]
 ) -> str:
-    """The user of the token, who must be the one in the path."""
+    """Return the user of the token, who must be the user in the path."""
     try:
         payload = jwt.decode(credentials.credentials, SECRET, algorithms=[ALGORITHM])
     except jwt.InvalidTokenError as error:

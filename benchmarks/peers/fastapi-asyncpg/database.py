@@ -1,4 +1,4 @@
-"""The pool, which lives as long as the application."""
+"""The pool of the application."""
 
 import os
 from collections.abc import AsyncIterator
@@ -10,12 +10,12 @@ from fastapi import Depends, FastAPI, Request
 
 
 async def keep(_: asyncpg.Connection) -> None:
-    """Leaves a connection as it is: no call changes its session, and asyncpg's reset is a query."""
+    """Skip asyncpg's reset, which is a query, because no call changes the session."""
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Opens the pool at the start and closes it at the end."""
+    """Open the pool at the start, and close it at the end."""
     url = os.environ["DATABASE_URL"]
     async with asyncpg.create_pool(url, min_size=10, max_size=10, reset=keep) as pool:
         app.state.pool = pool
@@ -23,7 +23,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def get_pool(request: Request) -> asyncpg.Pool:
-    """The pool, for routes that depend on it."""
+    """Return the pool, for the routes."""
     return request.app.state.pool
 
 

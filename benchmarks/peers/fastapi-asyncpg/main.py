@@ -1,4 +1,4 @@
-"""The calls on FastAPI and asyncpg, as FastAPI's documentation teaches, without an ORM."""
+"""The API on FastAPI and asyncpg, as in FastAPI's documentation, without an ORM."""
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -19,6 +19,6 @@ app.include_router(router)
 
 @app.get("/health")
 async def health(pool: PoolDep) -> dict[str, str]:
-    """Whether the database answers."""
+    """Return whether the database responds."""
     await pool.fetchval("SELECT 1")
     return {"status": "healthy", "database": "connected"}

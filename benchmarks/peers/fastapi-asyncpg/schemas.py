@@ -17,7 +17,7 @@ class TaskCreate(BaseModel):
 
 
 class TaskUpdate(BaseModel):
-    """The fields to change; those that were not sent are not in `model_fields_set`."""
+    """The fields to change. `model_fields_set` has those that the client sent."""
 
     model_config = ConfigDict(extra="forbid")
 

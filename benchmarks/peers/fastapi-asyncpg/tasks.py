@@ -1,4 +1,4 @@
-"""The calls. A row goes to pydantic as a dict, which checks and writes it."""
+"""The routes. pydantic validates and serializes each row, which it gets as a dict."""
 
 from typing import Annotated, Any
 
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"])
 
 
 async def one(pool: PoolDep, statement: str, *values: object) -> dict[str, Any]:
-    """The task that a statement returns."""
+    """Return the task that a statement returns."""
     row = await pool.fetchrow(statement, *values)
     if row is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "Task not found")
@@ -45,7 +45,7 @@ async def list_tasks(
     limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
     q: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Lists the user's tasks that contain `q`, newest first."""
+    """List the user's tasks that contain `q`, newest first."""
     if q is None:
         rows = await pool.fetch(LIST, user_id, limit)
     else:
@@ -55,19 +55,19 @@ async def list_tasks(
 
 @router.get("/stats", response_model=TaskStats)
 async def read_stats(user_id: CurrentUser, pool: PoolDep) -> dict[str, Any]:
-    """Counts the user's tasks."""
+    """Count the user's tasks."""
     return dict(await pool.fetchrow(STATS, user_id))
 
 
 @router.post("", response_model=TaskResponse, status_code=status.HTTP_201_CREATED)
 async def create_task(user_id: CurrentUser, pool: PoolDep, body: TaskCreate) -> dict[str, Any]:
-    """Creates a task."""
+    """Create a task."""
     return await one(pool, CREATE, user_id, body.title, body.description)
 
 
 @router.get("/{task_id}", response_model=TaskResponse)
 async def read_task(user_id: CurrentUser, pool: PoolDep, task_id: int) -> dict[str, Any]:
-    """Reads one task."""
+    """Read one task."""
     return await one(pool, READ, task_id, user_id)
 
 
@@ -75,7 +75,7 @@ async def read_task(user_id: CurrentUser, pool: PoolDep, task_id: int) -> dict[s
 async def update_task(
     user_id: CurrentUser, pool: PoolDep, task_id: int, body: TaskUpdate
 ) -> dict[str, Any]:
-    """Changes the fields that were sent."""
+    """Change the fields that the client sent."""
     changes = body.model_dump(exclude_unset=True)
     assignments = (f"{name} = ${number}, " for number, name in enumerate(changes, 3))
     statement = UPDATE.format("".join(assignments))
@@ -84,12 +84,12 @@ async def update_task(
 
 @router.patch("/{task_id}/complete", response_model=TaskResponse)
 async def toggle_task(user_id: CurrentUser, pool: PoolDep, task_id: int) -> dict[str, Any]:
-    """Turns `completed` round."""
+    """Toggle `completed`."""
     return await one(pool, TOGGLE, task_id, user_id)
 
 
 @router.delete("/{task_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_task(user_id: CurrentUser, pool: PoolDep, task_id: int) -> None:
-    """Deletes a task."""
+    """Delete a task."""
     if await pool.fetchval(DELETE, task_id, user_id) is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "Task not found")

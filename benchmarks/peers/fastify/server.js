@@ -5,7 +5,7 @@ import pg from 'pg'
 
 import tasks from './tasks.js'
 
-// bigint arrives as a string unless told otherwise; ids stay far below 2^53.
+// By default pg returns a bigint as a string; ids stay far below 2^53.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 })

@@ -1,7 +1,7 @@
-"""The floor: what uvicorn, psycopg2, orjson and the token check cost with nothing around them.
+"""The floor: the cost of uvicorn, psycopg2, orjson and the token check alone.
 
-One process, one blocking connection in autocommit, one statement a request, and no validation
-beyond what keeps the calls honest. Nobody should deploy this.
+One process, one blocking connection in autocommit, one statement for each request, and only the
+validation that the calls need. Do not deploy this.
 """
 
 import os
@@ -46,14 +46,14 @@ connection.autocommit = True
 
 
 def run(statement: str, *values: object) -> list[dict[str, Any]]:
-    """The rows of one statement."""
+    """Execute a statement, and return its rows."""
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
 def token_user(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """The `sub` of a good token."""
+    """Return the `sub` of a valid token."""
     for name, value in headers:
         if name == b"authorization":
             try:
@@ -64,7 +64,7 @@ def token_user(headers: list[tuple[bytes, bytes]]) -> str | None:
 
 
 async def read_json(receive: Receive) -> dict[str, Any]:
-    """The body of the request."""
+    """Return the body of the request."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -73,7 +73,7 @@ async def read_json(receive: Receive) -> dict[str, Any]:
 
 
 def list_tasks(user: str, query: bytes) -> tuple[int, object]:
-    """All of the user's tasks that contain `q`, or the newest `limit` of them."""
+    """Return the user's tasks that contain `q`: all, or the newest `limit`."""
     sent = parse_qs(query.decode())
     limit = int(sent["limit"][0]) if "limit" in sent else None
     if "q" in sent:
@@ -85,14 +85,14 @@ def list_tasks(user: str, query: bytes) -> tuple[int, object]:
 
 
 def change(user: str, task: int, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The task with the fields in `body` changed."""
+    """Change the fields in `body`, and return the task's row if it exists."""
     names = [name for name in ("title", "description", "completed") if name in body]
     assignments = "".join(f"{name} = %s, " for name in names)
     return run(UPDATE.format(assignments), *(body[name] for name in names), task, user)
 
 
 async def answer(scope: Message, receive: Receive) -> tuple[int, object]:
-    """The status and the content for one request."""
+    """Return the status and the content of a response."""
     if scope["path"] == "/health":
         return 200, run("SELECT 'healthy' AS status")[0]
     match = PATH.fullmatch(scope["path"])
@@ -118,7 +118,7 @@ async def answer(scope: Message, receive: Receive) -> tuple[int, object]:
 async def one_task(
     method: str, user: str, task: int, complete: str | None, receive: Receive
 ) -> list[dict[str, Any]]:
-    """The row that a call on one task is about, if there is such a row."""
+    """Execute a call on one task, and return its row if the task exists."""
     if complete:
         return run(TOGGLE, task, user)
     if method == "PUT":

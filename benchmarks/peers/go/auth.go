@@ -8,7 +8,7 @@ import (
 	"github.com/golang-jwt/jwt"
 )
 
-// requireOwner lets a request pass whose token is good and whose user is the one in the path.
+// requireOwner accepts a request whose token is valid and names the user in the path.
 func requireOwner(secret []byte) func(http.Handler) http.Handler {
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}))
 	key := func(*jwt.Token) (interface{}, error) { return secret, nil }

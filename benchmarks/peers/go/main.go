@@ -1,4 +1,4 @@
-// The calls on chi, pgx and golang-jwt. Debian's packages are enough to build it.
+// The API on chi, pgx and golang-jwt. It needs only Debian's packages.
 package main
 
 import (

@@ -37,7 +37,7 @@ type taskCreate struct {
 	Description *string `json:"description"`
 }
 
-// optional tells a field that was left out from one that is null.
+// optional distinguishes a missing field from one that is null.
 type optional[T any] struct {
 	sent  bool
 	value *T
@@ -87,7 +87,7 @@ func (t *taskUpdate) validate() error {
 	return checkDescription(t.Description.value)
 }
 
-// changes returns the assignments of an UPDATE and its values, of which `values` are the first.
+// changes returns the assignments of an UPDATE and its values, which begin with `values`.
 func (t *taskUpdate) changes(values ...interface{}) (string, []interface{}) {
 	assignments := ""
 	set := func(name string, value interface{}) {
@@ -113,7 +113,7 @@ func readBody(r *http.Request, body interface{ validate() error }) error {
 	return body.validate()
 }
 
-// listQuery is what a list is asked for. Without a search, the pattern is empty.
+// listQuery is the query of a list. Without a search, the pattern is empty.
 type listQuery struct {
 	limit   *int
 	pattern string

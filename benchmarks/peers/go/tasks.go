@@ -68,7 +68,7 @@ func (s tasks) one(w http.ResponseWriter, r *http.Request, status int, sql strin
 	}
 }
 
-// taskID reads the id in the path, and responds with a 422 if it is no number.
+// taskID reads the id in the path, and responds with a 422 if it is not a number.
 func taskID(w http.ResponseWriter, r *http.Request) (int64, bool) {
 	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
 	if err != nil {

@@ -1,4 +1,4 @@
-"""The calls on Litestar and asyncpg, with Litestar's own JWT authentication."""
+"""The API on Litestar and asyncpg, with Litestar's own JWT authentication."""
 
 import os
 
@@ -12,7 +12,7 @@ from tasks import Tasks
 
 @get("/health")
 async def health(request: Request) -> dict[str, str]:
-    """Whether the database answers."""
+    """Return whether the database responds."""
     await request.app.state.pool.fetchval("SELECT 1")
     return {"status": "healthy", "database": "connected"}
 

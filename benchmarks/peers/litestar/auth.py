@@ -7,18 +7,18 @@ from litestar.security.jwt import JWTAuth, Token
 
 
 async def retrieve_user(token: Token, _: ASGIConnection) -> str:
-    """The user is known by the token's subject alone."""
+    """Return the user, which is the token's subject."""
     return token.sub
 
 
 def auth(secret: str) -> JWTAuth[str, Token]:
-    """Every call but /health wants a token."""
+    """Return the authentication, which requires a token except for /health."""
     return JWTAuth[str, Token](
         retrieve_user_handler=retrieve_user, token_secret=secret, exclude=["^/health$", "^/schema"]
     )
 
 
 def require_owner(connection: ASGIConnection, _: BaseRouteHandler) -> None:
-    """The user of the token must be the one in the path."""
+    """Check that the user of the token is the user in the path."""
     if connection.user != connection.path_params["user_id"]:
         raise PermissionDeniedException("Not your tasks")

@@ -1,4 +1,4 @@
-"""The pool, which lives as long as the application."""
+"""The pool of the application."""
 
 import os
 from collections.abc import AsyncIterator
@@ -9,12 +9,12 @@ from litestar import Litestar
 
 
 async def keep(_: asyncpg.Connection) -> None:
-    """Leaves a connection as it is: no call changes its session, and asyncpg's reset is a query."""
+    """Skip asyncpg's reset, which is a query, because no call changes the session."""
 
 
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
-    """Opens the pool at the start and closes it at the end."""
+    """Open the pool at the start, and close it at the end."""
     url = os.environ["DATABASE_URL"]
     async with asyncpg.create_pool(url, min_size=10, max_size=10, reset=keep) as pool:
         app.state.pool = pool

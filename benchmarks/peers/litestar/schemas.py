@@ -10,7 +10,7 @@ Description = Annotated[str, Meta(max_length=1000)]
 
 
 class Task(Struct):
-    """One task; its fields are in the order of the columns."""
+    """One task. The fields have the order of the columns."""
 
     id: int
     user_id: str

@@ -1,4 +1,4 @@
-"""The calls."""
+"""The routes."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ DELETE = "DELETE FROM tasks WHERE id = $1 AND user_id = $2 RETURNING id"
 
 
 async def one(state: State, statement: str, *values: object) -> Task:
-    """The task that a statement returns."""
+    """Return the task that a statement returns."""
     row = await state.pool.fetchrow(statement, *values)
     if row is None:
         raise NotFoundException("Task not found")
@@ -41,7 +41,7 @@ async def one(state: State, statement: str, *values: object) -> Task:
 
 
 class Tasks(Controller):
-    """What a user can do with tasks."""
+    """The routes of a user's tasks."""
 
     path = "/api/{user_id:str}/tasks"
     guards = [require_owner]  # noqa: RUF012
@@ -54,7 +54,7 @@ class Tasks(Controller):
         limit: Annotated[int | None, Parameter(ge=1, le=1000)] = None,
         q: Annotated[str | None, Parameter(min_length=1, max_length=200)] = None,
     ) -> TaskList:
-        """Lists the user's tasks that contain `q`, newest first."""
+        """List the user's tasks that contain `q`, newest first."""
         if q is None:
             rows = await state.pool.fetch(LIST, user_id, limit)
         else:
@@ -63,22 +63,22 @@ class Tasks(Controller):
 
     @get("/stats")
     async def read_stats(self, state: State, user_id: str) -> TaskStats:
-        """Counts the user's tasks."""
+        """Count the user's tasks."""
         return TaskStats(*await state.pool.fetchrow(STATS, user_id))
 
     @post()
     async def create_task(self, state: State, user_id: str, data: TaskCreate) -> Task:
-        """Creates a task."""
+        """Create a task."""
         return await one(state, CREATE, user_id, data.title, data.description)
 
     @get("/{task_id:int}")
     async def read_task(self, state: State, user_id: str, task_id: int) -> Task:
-        """Reads one task."""
+        """Read one task."""
         return await one(state, READ, task_id, user_id)
 
     @put("/{task_id:int}")
     async def update_task(self, state: State, user_id: str, task_id: int, data: TaskUpdate) -> Task:
-        """Changes the fields that were sent."""
+        """Change the fields that the client sent."""
         changes = {name: value for name, value in asdict(data).items() if value is not UNSET}
         assignments = (f"{name} = ${number}, " for number, name in enumerate(changes, 3))
         statement = UPDATE.format("".join(assignments))
@@ -86,11 +86,11 @@ class Tasks(Controller):
 
     @patch("/{task_id:int}/complete")
     async def toggle_task(self, state: State, user_id: str, task_id: int) -> Task:
-        """Turns `completed` round."""
+        """Toggle `completed`."""
         return await one(state, TOGGLE, task_id, user_id)
 
     @delete("/{task_id:int}")
     async def delete_task(self, state: State, user_id: str, task_id: int) -> None:
-        """Deletes a task."""
+        """Delete a task."""
         if await state.pool.fetchval(DELETE, task_id, user_id) is None:
             raise NotFoundException("Task not found")

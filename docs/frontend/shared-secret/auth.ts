@@ -15,7 +15,7 @@ export const auth = betterAuth({
   emailAndPassword: { enabled: true },
   plugins: [
     jwt({
-      // The plugin requires these beside `sign`. Nothing is requested from there.
+      // The plugin requires these options in addition to `sign`, but sends no request to this URL.
       jwks: {
         remoteUrl: `${process.env.BETTER_AUTH_URL}/api/auth/jwks`,
         keyPairConfig: { alg: "EdDSA" },

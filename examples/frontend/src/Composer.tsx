@@ -10,7 +10,7 @@ export function Composer({ store, view }: { store: TaskStore; view: View }) {
     event.currentTarget.reset()
     if (!title) return
     store.create({ title, description: null })
-    // A filter or a search that hides the new task ends.
+    // End a filter or a search that would hide the new task.
     if (view.status === "completed" || view.q)
       void store.list.load({ ...view, status: "all", q: "" })
   }

@@ -7,7 +7,7 @@ interface Props {
   children: ReactNode
 }
 
-/** The browser's own modal dialog: it keeps the focus inside, and gives it back at the end. */
+/** The browser's own modal dialog. It keeps the focus inside, and restores it when it closes. */
 export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const heading = useId()
@@ -16,7 +16,7 @@ export function Dialog({ title, onClose, children }: Props) {
     const before = document.activeElement
     const element = dialog.current!
     element.showModal()
-    // The e-mail before it is filled in.
+    // The e-mail field before it is already filled in.
     element.querySelector<HTMLElement>("[type=password]")?.focus()
     return () => {
       element.close()

@@ -7,7 +7,7 @@ interface Props {
   onCancel: () => void
 }
 
-/** Edits a task in its place. Enter saves, Escape does not. Shift and Enter begin a new line. */
+/** Edits a task in place. Enter saves, Escape cancels, and Shift+Enter begins a new line. */
 export function Editor({ text, onSave, onCancel }: Props) {
   const form = useRef<HTMLFormElement>(null)
 
@@ -21,7 +21,7 @@ export function Editor({ text, onSave, onCancel }: Props) {
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    if (event.nativeEvent.isComposing) return // Enter and Escape are the input method's
+    if (event.nativeEvent.isComposing) return // Enter and Escape belong to the input method
     if (event.key === "Escape") onCancel()
     if (event.key !== "Enter" || event.shiftKey || event.target instanceof HTMLButtonElement) return
     event.preventDefault()

@@ -12,7 +12,7 @@ const SENTENCES = {
   expired: "Your session has ended.",
 }
 
-/** What is said at the bottom of the page. It covers the page, so that nothing moves. */
+/** The notices at the bottom of the page. They cover the page, so that nothing moves. */
 export function Notices() {
   const shown = useValue(notices)
   const problem = useValue(trouble)

@@ -7,7 +7,7 @@ interface Props {
   onClear: () => void
 }
 
-/** How much is done, and a button to clear that. */
+/** Shows how many tasks are completed, and a button to delete those. */
 export function Progress({ counts, onClear }: Props) {
   const [asking, setAsking] = useState(false)
   const { total, completed } = counts ?? { total: 0, completed: 0 }

@@ -10,11 +10,11 @@ import type { Task } from "./tasks"
 interface Props {
   store: TaskStore
   task: Task
-  /** The user's text, if the task has another one meanwhile. */
+  /** The user's text, if the task was changed somewhere else too. */
   mine: Text | undefined
 }
 
-/** A task. It is drawn again only if it has changed, because there may be thousands. */
+/** A task. It is rendered again only if it has changed, because there may be thousands. */
 export const Row = memo(function Row({ store, task, mine }: Props) {
   const [base, setBase] = useState<Task>() // as the task was when the user began to edit it
   const id = `task-${store.keyOf(task)}`

@@ -1,7 +1,7 @@
 import { type FormEvent, useState } from "react"
 import { signIn, signUp } from "./session"
 
-/** A form to sign in, or to sign up. With `email`, it is for this user, who was signed in before. */
+/** A form to sign in or sign up. With `email`, it is for a user whose session has ended. */
 export function SignIn({ email }: { email?: string }) {
   const [isNew, setNew] = useState(false)
   const [busy, setBusy] = useState(false)

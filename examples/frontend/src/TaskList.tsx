@@ -33,7 +33,7 @@ interface PartProps {
   conflicts: Shown["conflicts"]
 }
 
-/** A part of the list is drawn again only if one of its tasks has changed. */
+/** A part of the list. It is rendered again only if one of its tasks has changed. */
 const Part = memo(function Part({ store, tasks, conflicts }: PartProps) {
   return (
     <ul>
@@ -60,7 +60,7 @@ function End({ store, shown }: { store: TaskStore; shown: Shown }) {
     )
     observer.observe(end.current!)
     return () => observer.disconnect()
-  }, [store, shown]) // looks again after each change, because the end may still be near
+  }, [store, shown]) // check again after each change, because the end may still be near
   return (
     <p ref={end} className="end">
       Loading more …
@@ -72,7 +72,7 @@ function Empty({ view }: { view: Shown["view"] }) {
   const [title, text] = view.q
     ? [`Nothing contains “${view.q}”`, "Try fewer letters, or another filter."]
     : view.status === "completed"
-      ? ["Nothing is completed yet", "A tick moves a task here."]
+      ? ["Nothing is completed yet", "Tasks that you complete appear here."]
       : view.status === "pending"
         ? ["All done", "Enjoy it, or add the next task."]
         : ["No tasks yet", "Write your first one above."]
@@ -84,7 +84,7 @@ function Empty({ view }: { view: Shown["view"] }) {
   )
 }
 
-/** Has the height of rows, so that nothing moves when the tasks are there. */
+/** Has the height of rows, so that nothing moves when the tasks appear. */
 function Skeleton() {
   return (
     <ul className="card skeleton" aria-hidden="true">
@@ -97,7 +97,7 @@ function Skeleton() {
   )
 }
 
-/** Says how many tasks there are after a filter or a search. */
+/** Announces how many tasks there are after a filter or a search. */
 function useAnnouncement({ state, view, tasks, more }: Shown) {
   const said = useRef(view)
   useEffect(() => {

@@ -45,7 +45,7 @@ export function TasksPage({ user, store }: { user: User; store: TaskStore }) {
   )
 }
 
-/** Loads the list again when the user comes back, and asks before unsaved changes are lost. */
+/** Reloads the list when the user returns to the page, and asks before unsaved changes are lost. */
 function useFreshness(store: TaskStore) {
   useEffect(() => {
     const refresh = () => {

@@ -4,7 +4,7 @@ import type { View } from "./list"
 import type { TaskStats } from "./tasks"
 
 const FILTERS = { all: "All", pending: "Pending", completed: "Completed" } as const
-const PAUSE = 250 // milliseconds after the last letter
+const PAUSE = 250 // milliseconds after the last keystroke
 
 interface Props {
   view: View
@@ -42,7 +42,7 @@ export function Toolbar({ view, counts, onChange }: Props) {
   )
 }
 
-/** Searches when the user pauses. Escape ends the search. */
+/** Searches when the user stops typing. Escape ends the search. */
 function Search({ view, onChange }: Omit<Props, "counts">) {
   const [text, setText] = useState(view.q)
   const latest = useRef({ view, onChange })

@@ -1,7 +1,7 @@
 import { apiUrl, token } from "./auth-client"
 import { createTasks, TasksError } from "./tasks"
 
-/** The client repeats nothing by itself, because connection.ts says why a call waits. */
+/** This client does not retry, because connection.ts does, and shows why a call waits. */
 export const tasks = createTasks({ url: apiUrl, token, retries: 0 })
 
 export function hasCode(error: unknown, code: string): boolean {

@@ -1,7 +1,7 @@
 import { createAuthClient } from "better-auth/client"
 import { jwtClient } from "better-auth/client/plugins"
 
-/** The service's address. Empty: the page's own, which passes /api on to the service. */
+/** The URL of the service. If it is empty, the page's own server passes /api on to the service. */
 export const apiUrl: string = import.meta.env.VITE_API_URL ?? ""
 
 export const authClient = createAuthClient({ plugins: [jwtClient()] })

@@ -1,12 +1,12 @@
 import type { Task, TaskStats } from "./tasks"
 
-/** What the user has done and the service has not confirmed yet. */
+/** A change that the user has made and the service has not confirmed yet. */
 export interface Change {
   id: number
   created?: Task
   fields?: Partial<Task>
   removed?: boolean
-  /** Whether it waits for the user, who may still undo it. */
+  /** Whether it is not sent yet, because the user may still undo it. */
   held?: boolean
 }
 
@@ -26,14 +26,14 @@ function applied(task: Task, changes: Change[]): Task[] {
   return [mine.reduce((before, { fields }) => ({ ...before, ...fields }), task)]
 }
 
-/** Returns the counts as they will be. */
+/** Returns the counts as they will be once the service has confirmed `changes`. */
 export function countsWith(stats: TaskStats, known: Task[], changes: Change[]): TaskStats {
   const touched = new Set(changes.map((change) => change.id))
   const before = known.filter((task) => touched.has(task.id))
   return countsAfter(stats, before, withChanges(before, changes))
 }
 
-/** Returns the counts after tasks have become other tasks. */
+/** Returns the counts after the tasks `before` were replaced by the tasks `after`. */
 export function countsAfter(stats: TaskStats, before: Task[], after: Task[]): TaskStats {
   const total = stats.total + after.length - before.length
   const completed = stats.completed + ticked(after) - ticked(before)

@@ -14,12 +14,13 @@ let failures = 0
 let resumed: Promise<void> | undefined
 let resume = () => {}
 
-/** What keeps requests from the service at the moment. */
+/** The reason why requests wait at the moment, if they do. */
 export const trouble = new Observable<Trouble | undefined>(undefined)
 
 /**
- * Calls `send` until the service has decided: a connection that is lost, a service that is busy and
- * a session that has ended only make it wait. Throws what is final, such as "no such task".
+ * Calls `send` until the service accepts or rejects the request. If the connection is lost, the
+ * service is busy or the session has ended, it waits and calls `send` again. Throws final errors,
+ * such as "no such task".
  */
 export async function persist<T>(send: () => Promise<T>): Promise<T> {
   for (;;) {
@@ -36,7 +37,7 @@ export async function persist<T>(send: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Tries again now. After a session has ended, this is for the moment when the user is back. */
+/** Ends the pause. If the session has ended, call this once the user has signed in again. */
 export function tryNow(): void {
   resume()
 }
@@ -56,7 +57,7 @@ function pause(kind: Trouble["kind"], retryAfter?: number): void {
   const seconds = retryAfter ?? Math.min(2 ** failures++, LONGEST_PAUSE)
   const wait = kind === "expired" ? Infinity : seconds * 1000
   trouble.value = { kind, until: Date.now() + wait }
-  resume() // a pause of another kind
+  resume() // end a pause of another kind
   resumed = new Promise((resolve) => {
     const timer = wait === Infinity ? undefined : setTimeout(() => resume(), wait)
     resume = () => {
@@ -78,7 +79,7 @@ function kindOf(error: unknown): Trouble["kind"] | undefined {
   return navigator.onLine ? "unreachable" : "offline"
 }
 
-/** A connection that returns ends the pause. What the service asked for is kept. */
+/** Ends the pause when the connection returns, but not a pause that the service asked for. */
 function reconsider(): void {
   const kind = trouble.value?.kind
   if (kind === "offline" || kind === "unreachable") resume()

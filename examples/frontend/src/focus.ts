@@ -1,4 +1,4 @@
-/** Returns the task after or before the one in which `element` is, or else the first one. */
+/** Returns the task after or before the one that contains `element`, or the first if none does. */
 export function neighbour(element: Element | null, step: 1 | -1): Element | undefined {
   const rows = [...document.querySelectorAll("#tasks li")]
   const row = element?.closest("#tasks li")

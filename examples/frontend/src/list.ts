@@ -9,13 +9,13 @@ const PAGE = 100
 const LARGEST_PAGE = 1000 // of the service
 const TIMEOUT = 20_000 // milliseconds
 
-/** The part of the user's tasks that is loaded, as the service has it. */
+/** The user's tasks that are loaded, without changes that the service has not confirmed. */
 export class LoadedList {
   known: Task[] = []
   stats: TaskStats | undefined
   state: "loading" | "ready" | "failed" = "loading"
   more = false
-  /** The first tasks of the parts in which the list is drawn. A change draws only its part. */
+  /** The first task of each part of the list. A change renders only the part that it is in. */
   parts = new Set<number>()
   view: View = { status: "all", sort: "created", q: "" }
   #cursor: string | null = null
@@ -53,13 +53,13 @@ export class LoadedList {
     })
   }
 
-  /** Adds a task that was created. It is the first until the list is loaded again. */
+  /** Adds a created task. It is the first in the list until the list is loaded again. */
   add(task: Task): void {
     this.known = [task, ...this.known]
     this.#count([], [task])
   }
 
-  /** Puts a task as the service has it now in the place of what was there, or removes it. */
+  /** Replaces a task with its current version, or removes it if there is none. */
   replace(id: number, after?: Task): void {
     const before = this.known.filter((task) => task.id === id)
     this.known = this.known.flatMap((task) => (task.id !== id ? task : (after ?? [])))
@@ -75,7 +75,7 @@ export class LoadedList {
     this.#reading?.abort()
   }
 
-  /** Reads again if a change was confirmed meanwhile, because the pages may be from before it. */
+  /** Loads `wanted` tasks, and again if a change that they may lack was confirmed meanwhile. */
   async #replace(wanted: number, signal: AbortSignal): Promise<void> {
     let revision, pages, stats
     do {
@@ -84,7 +84,7 @@ export class LoadedList {
       pages = await this.#pages(wanted, signal)
     } while (revision !== this.#revision)
     const old = new Map(this.known.map((task) => [task.updated_at + task.id, task]))
-    // A task that is the same object as before is not drawn again.
+    // A task that is the same object as before is not rendered again.
     this.known = pages.tasks.map((task) => old.get(task.updated_at + task.id) ?? task)
     this.stats = stats
     this.#continueAt(pages.next_cursor)
@@ -122,7 +122,7 @@ export class LoadedList {
     this.more = cursor !== null
   }
 
-  /** Runs `job` in place of what is read at the moment. */
+  /** Runs `job`, and aborts the previous one if it is still running. */
   async #read(job: (signal: AbortSignal) => Promise<void>, state = this.state): Promise<void> {
     this.#reading?.abort()
     const mine = (this.#reading = new AbortController())

@@ -5,7 +5,7 @@ export interface Notice {
   text: string
   kind: "done" | "problem"
   action?: { label: string; run: () => void } | undefined
-  /** Is called once the notice is gone, however that happens. */
+  /** Called once the notice is gone, for whatever reason. */
   closed?: () => void
 }
 
@@ -17,15 +17,15 @@ const timers = new Map<number, ReturnType<typeof setTimeout>>()
 
 export const notices = new Observable<Notice[]>([])
 
-/** What a screen reader says and nothing shows. */
+/** Text that screen readers announce and that is not visible. */
 export const announcement = new Observable("")
 
 export function announce(text: string): void {
-  // A space more makes the same text a new one, which is said again.
+  // With an extra space, the same text counts as new and is announced again.
   announcement.value = announcement.value === text ? `${text}\u00a0` : text
 }
 
-/** Shows a sentence for some seconds. */
+/** Shows a notice for a few seconds. */
 export function notify(text: string, more: Partial<Notice> = {}): void {
   const notice = { id: ++last, text, kind: "done" as const, ...more }
   const all = [...notices.value, notice]
@@ -49,7 +49,7 @@ export function act(notice: Notice | undefined): void {
   if (notice) dismiss(notice)
 }
 
-/** Keeps the notices while the user points at them, and for their whole time after that. */
+/** Keeps the notices while the user points at them, and restarts their timers after that. */
 export function hold(held: boolean): void {
   for (const notice of notices.value) {
     clearTimeout(timers.get(notice.id))
@@ -68,5 +68,5 @@ function end(notice: Notice): void {
   notice.closed?.()
 }
 
-// What waits for the end of a notice, such as a deletion, is not lost when the user leaves.
+// Sends deletions that wait for a notice to close, before the user leaves the page.
 window.addEventListener("pagehide", dismissAll)

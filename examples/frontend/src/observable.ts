@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react"
 
-/** A value that changes, and that components show with `useValue`. */
+/** A value that may change. Components read it with `useValue`. */
 export class Observable<T> {
   #value: T
   #listeners = new Set<() => void>()

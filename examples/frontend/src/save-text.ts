@@ -3,14 +3,14 @@ import type { CallOptions, Task, TaskChanges } from "./tasks"
 
 export type Text = Required<Pick<TaskChanges, "title" | "description">>
 
-/** The text was changed somewhere else since the user began to edit it. */
+/** Thrown if the text was changed somewhere else after the user began to edit it. */
 export class Overtaken extends Error {
   constructor(readonly latest: Task) {
     super("The task was changed somewhere else.")
   }
 }
 
-/** Saves `text` if the task still has the text of `base`. Throws Overtaken if it has not. */
+/** Saves `text` if the task still has the text of `base`, and throws Overtaken otherwise. */
 export async function saveText(
   id: number,
   base: Task,
@@ -23,9 +23,9 @@ export async function saveText(
     } catch (error) {
       if (!hasCode(error, "PRECONDITION_FAILED")) throw error
       const latest = await tasks.get(id)
-      if (same(latest, text)) return latest // an attempt whose response was lost
+      if (same(latest, text)) return latest // an earlier attempt saved it already
       if (!same(latest, base)) throw new Overtaken(latest)
-      version = latest // only its tick has changed
+      version = latest // only `completed` has changed
     }
   }
 }

@@ -14,12 +14,12 @@ export interface User {
 /** "starting" until it is known whether somebody is signed in. */
 export type Session = "starting" | "out" | { user: User; store: TaskStore }
 
-const SIGNED_OUT = "signed-out" // a key of localStorage, by which other tabs hear of it
+const SIGNED_OUT = "signed-out" // a key of localStorage, which tells other tabs
 const UNREACHABLE = "The sign-in can't be reached at the moment. Try again."
 
 export const session = new Observable<Session>("starting")
 
-/** Finds out who is signed in: at the start, and when the user comes back to this tab. */
+/** Checks who is signed in, at the start and when the user returns to this tab. */
 export async function check(): Promise<void> {
   const user = await persist(currentUser)
   if (user) enter(user)
@@ -43,7 +43,7 @@ export async function signOut(): Promise<string | undefined> {
   return problem
 }
 
-/** Deletes the account. Better Auth's server has the service erase the tasks first. */
+/** Deletes the account. Better Auth's server makes the service delete the tasks first. */
 export async function deleteAccount(password: string): Promise<string | undefined> {
   const problem = await explained(() => authClient.deleteUser({ password }))
   if (!problem) leave()
@@ -72,7 +72,7 @@ async function explained(request: () => Promise<Result>): Promise<string | undef
   return error ? error.message || UNREACHABLE : undefined
 }
 
-/** Shows the tasks of `user`. If they are shown already, what has waited is sent now. */
+/** Shows the tasks of `user`. If they are shown already, sends the changes that have waited. */
 function enter(user: User): void {
   const before = session.value
   if (typeof before !== "object" || before.user.id !== user.id) {
@@ -91,7 +91,7 @@ function leave(): void {
   session.value = "out"
 }
 
-/** Ends what the user before has begun, because it must not reach the next one's tasks. */
+/** Stops the requests of the last user, because they must not reach the next user's tasks. */
 function close(): void {
   if (typeof session.value === "object") session.value.store.close()
   tasks.forget()

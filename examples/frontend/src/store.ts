@@ -7,7 +7,7 @@ import { Observable } from "./observable"
 import { Overtaken, saveText, type Text } from "./save-text"
 import { newKey, type Task, type TaskStats } from "./tasks"
 
-/** What the page shows of the tasks. */
+/** The state that the page shows. */
 export interface Shown {
   tasks: Task[]
   parts: Task[][]
@@ -15,23 +15,23 @@ export interface Shown {
   state: LoadedList["state"]
   more: boolean
   view: View
-  /** Whether the service has not confirmed every change yet. */
+  /** Whether there are changes that the service has not confirmed yet. */
   saving: boolean
-  /** Texts of the user that a change from elsewhere has overtaken, by the id of the task. */
+  /** The user's texts for tasks that were also changed somewhere else, by the id of the task. */
   conflicts: Map<number, Text>
 }
 
 class Withdrawn extends Error {}
 
-const OPTIONS = { keepalive: true } // a change goes on when the user leaves the page
+const OPTIONS = { keepalive: true } // a request continues when the user leaves the page
 
-/** The tasks of one user: what is shown, and what is sent. */
+/** The tasks of one user. It shows changes at once, and sends them to the service. */
 export class TaskStore {
   readonly list = new LoadedList(() => this.#show())
   #changes: Change[] = []
   #conflicts = new Map<number, Text>()
   #queues = new Map<number, Promise<void>>()
-  #ids = new Map<number, number>() // from our id of a new task to the service's
+  #ids = new Map<number, number>() // from the temporary id of a new task to the service's id
   #keys = new Map<number, number>() // and back
   #lastId = 0
   #closed = false
@@ -54,7 +54,7 @@ export class TaskStore {
     )
   }
 
-  /** Saves the text of a task, unless it is no longer as it was in `base`. */
+  /** Saves the text of a task, unless the text has changed since `base`. */
   edit(base: Task, text: Text): void {
     this.resolve(base.id)
     if (text.title === base.title && text.description === base.description) return
@@ -70,7 +70,7 @@ export class TaskStore {
     this.#show()
   }
 
-  /** Deletes a task once the notice that offers to undo it is gone. */
+  /** Deletes a task once the notice with the button to undo it is gone. */
   remove({ id, title }: Task, undone: () => void): void {
     const change: Change = { id, removed: true, held: true }
     let withdrawn = false
@@ -88,12 +88,12 @@ export class TaskStore {
       change.held = false
       this.#show()
       await tasks.remove(id, OPTIONS).catch((error) => {
-        if (!hasCode(error, "TASK_NOT_FOUND")) throw error // it is gone, as the user wanted
+        if (!hasCode(error, "TASK_NOT_FOUND")) throw error // it is deleted already
       })
     })
   }
 
-  /** Deletes the completed tasks, after the changes that are under way. */
+  /** Deletes the completed tasks, after waiting for the changes that are being sent. */
   async clearCompleted(): Promise<void> {
     dismissAll()
     await Promise.all(this.#queues.values())
@@ -106,19 +106,19 @@ export class TaskStore {
     await this.list.refresh()
   }
 
-  /** Returns what stays the same when a new task receives its id. */
+  /** Returns a key that stays the same when a new task receives its id. */
   keyOf({ id }: Task): number {
     return this.#keys.get(id) ?? id
   }
 
-  /** Sends nothing more, because another user may be signed in now. */
+  /** Stops sending changes, because another user may be signed in now. */
   close(): void {
     dismissAll()
     this.#closed = true
     this.list.close()
   }
 
-  /** Shows a change at once, and sends it after the earlier ones of the same task. */
+  /** Shows a change at once, and sends it after the earlier changes of the same task. */
   async #change(
     change: Change,
     title: string,
@@ -153,7 +153,7 @@ export class TaskStore {
     this.#drop(change)
   }
 
-  /** A new task has received its id. What was done to it meanwhile follows. */
+  /** Gives a new task its id from the service, also in the changes that are still to be sent. */
   #rename(from: number, to: number): void {
     this.#ids.set(from, to)
     this.#keys.set(to, from)

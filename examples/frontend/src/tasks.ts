@@ -7,7 +7,7 @@ export interface Task {
   description: string | null
   completed: boolean
   created_at: string
-  /** Keep this text. `If-Match` compares its six decimals, and a `Date` has only three. */
+  /** Keep this as a string: `If-Match` compares its six decimals, and a `Date` has only three. */
   updated_at: string
 }
 
@@ -23,7 +23,7 @@ export interface NewTask {
   completed?: boolean
 }
 
-/** The fields to change. A field that is not there stays as it is. */
+/** The fields to change. A field that is omitted keeps its value. */
 export interface TaskChanges {
   title?: string
   description?: string | null
@@ -37,7 +37,7 @@ export interface ListQuery {
   order?: "asc" | "desc"
   limit?: number
   cursor?: string
-  /** Only tasks whose title or description contains this text, in upper or lower case. */
+  /** Only tasks whose title or description contains this text, ignoring case. */
   q?: string
 }
 
@@ -48,7 +48,7 @@ export interface TaskStats {
 }
 
 export interface CallOptions {
-  /** Change the task only if it is still this version: a task as it was read, or an ETag. */
+  /** Change the task only if it still has this version: a task that was read before, or an ETag. */
   ifMatch?: string | { updated_at: string }
   headers?: HeadersInit
   signal?: AbortSignal
@@ -56,7 +56,7 @@ export interface CallOptions {
   keepalive?: boolean
 }
 
-/** What `callTasks` takes: the options of `fetch`, and whether a repetition does no harm. */
+/** The options of `callTasks`: those of `fetch`, and whether the request can be repeated safely. */
 export interface CallInit extends RequestInit {
   repeatable?: boolean
 }
@@ -64,7 +64,7 @@ export interface CallInit extends RequestInit {
 /** An error response, or no response at all (status 0). `message` is a sentence for a person. */
 export class TasksError extends Error {
   status: number
-  /** A constant of the service, or NETWORK_ERROR, or HTTP_502 and the like from a proxy. */
+  /** A code of the service, NETWORK_ERROR, or a code such as HTTP_502 for an error of a proxy. */
   code: string
   detail: string
   /** What is wrong with each field, if the code is VALIDATION_ERROR. */
@@ -90,11 +90,11 @@ interface Login {
   renewAt: number
 }
 
-/** One user, until `forget`. A call never leaves the session in which it began. */
+/** The session of one user, until `forget`. A call stays in the session in which it began. */
 type Session = { login?: Login; renewal?: Promise<Login> }
 
 const RETRIES = 2
-const LONGEST_WAIT = 30 // seconds; the service says this at most, after a change of keys
+const LONGEST_WAIT = 30 // seconds; the service's longest `Retry-After`, after a key rotation
 const PASSING = [0, 429, 502, 503, 504] // a later attempt may succeed; 0: no response
 const REPEATABLE = ["GET", "HEAD", "PUT", "DELETE"]
 const UNREACHABLE = {
@@ -105,13 +105,13 @@ const LOG_IN = { code: "NOT_AUTHENTICATED", detail: "Log in again." }
 
 export interface Client {
   url: string
-  /** Requests a JWT of the user who is logged in. Throws an error of `status` 401 if nobody is. */
+  /** Requests a JWT for the user who is logged in. Throws an error of `status` 401 if nobody is. */
   token: () => Promise<string>
-  /** How often a call is repeated. 0 is for a page that repeats calls itself. */
+  /** How often a call is repeated at most. Use 0 if the page repeats calls itself. */
   retries?: number
 }
 
-/** Makes a client of the service at `url`. */
+/** Creates a client of the service at `url`. */
 export function createTasks({ url, token, retries = RETRIES }: Client) {
   let session: Session = {}
 
@@ -124,7 +124,7 @@ export function createTasks({ url, token, retries = RETRIES }: Client) {
     if (mine !== session) throw new TasksError(401, LOG_IN)
   }
 
-  /** Returns the cached login, or one new login for all calls that need it now. */
+  /** Returns the cached login, or a new one, which concurrent calls share. */
   async function logIn(mine: Session): Promise<Login> {
     if (mine.login && Date.now() < mine.login.renewAt) return mine.login
     return (mine.renewal ??= renew(mine).finally(() => delete mine.renewal))
@@ -149,13 +149,13 @@ export function createTasks({ url, token, retries = RETRIES }: Client) {
     return response
   }
 
-  /** Sends a request, and again with a new token if the service refuses the first. */
+  /** Sends a request, and sends it again with a new token if the response is a 401. */
   async function send(mine: Session, path: string, init: RequestInit): Promise<Response> {
     const response = await attempt(mine, path, init)
     return response.status === 401 ? attempt(mine, path, init) : response
   }
 
-  /** Returns a response, and how many repetitions it took. */
+  /** Returns the response and the number of repetitions. */
   async function exchange(path: string, init: CallInit): Promise<[Response, number]> {
     const mine = session
     const { repeatable = isRepeatable(init), ...rest } = init
@@ -168,7 +168,7 @@ export function createTasks({ url, token, retries = RETRIES }: Client) {
     }
   }
 
-  /** Like `fetch`, as the user. `path` is what follows /api/{user_id}/tasks. */
+  /** Like `fetch`, with the user's token. `path` is the part after /api/{user_id}/tasks. */
   async function call(path = "", init: CallInit = {}): Promise<Response> {
     return (await exchange(path, init))[0]
   }
@@ -185,7 +185,7 @@ export function createTasks({ url, token, retries = RETRIES }: Client) {
     return json(given.length ? `?${text}` : "", options)
   }
 
-  /** Yields one page after the other, for infinite scroll. */
+  /** Yields one page after another, for infinite scrolling. */
   async function* pages(query: ListQuery = {}, options: CallOptions = {}) {
     const mine = session
     const wanted: ListQuery = { limit: 50, ...query }
@@ -198,7 +198,7 @@ export function createTasks({ url, token, retries = RETRIES }: Client) {
     }
   }
 
-  /** Creates a task. The key makes repetitions safe: they create no second task. */
+  /** Creates a task. Because of its key, a repeated request does not create a second task. */
   function create(task: NewTask, options: CallOptions = {}): Promise<Task> {
     const headers = new Headers(options.headers)
     if (!headers.has("Idempotency-Key")) headers.set("Idempotency-Key", newKey())
@@ -245,7 +245,7 @@ export function createTasks({ url, token, retries = RETRIES }: Client) {
   return { call, forget, create, get, update, setCompleted, remove, ...several }
 }
 
-/** Reads the user and the lifetime. The service verifies the token; this client need not. */
+/** Reads the user and the lifetime from a token, which only the service verifies. */
 function readToken(token: string): Login {
   const base64 = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/")
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
@@ -262,7 +262,7 @@ function loginError(error: unknown): never {
   throw new TasksError(401, LOG_IN)
 }
 
-/** `fetch` throws a TypeError if the network fails. The reason of an AbortSignal stays as it is. */
+/** Converts the TypeError of a network failure. Throws other errors, such as an abort, as is. */
 function networkError(error: unknown): never {
   throw error instanceof TypeError ? new TasksError(0, UNREACHABLE) : error
 }
@@ -272,7 +272,7 @@ async function errorOf(response: Response): Promise<TasksError> {
   return new TasksError(response.status, body, retryAfterOf(response))
 }
 
-/** Reads the seconds. A proxy may send a date, which is ignored. */
+/** Returns the seconds. Ignores a date, which a proxy may send. */
 function retryAfterOf(response: Response): number | undefined {
   const value = response.headers.get("Retry-After") ?? ""
   return /^\d+$/.test(value) ? Number(value) : undefined
@@ -284,14 +284,14 @@ function isRepeatable({ method = "GET", headers }: RequestInit): boolean {
   return sent.has("Idempotency-Key") || sent.has("If-Match")
 }
 
-/** Returns the seconds to wait before a repetition, or Infinity if it would be of no use. */
+/** Returns the seconds to wait before a repetition, or Infinity if repeating would not help. */
 function secondsToWait(result: Response | TasksError, repeated: number): number {
   if (!PASSING.includes(result.status)) return Infinity
   const asked = result instanceof Response ? retryAfterOf(result) : undefined
   return asked ?? 2 ** repeated
 }
 
-/** Waits, and up to a quarter longer, so that not all clients return at the same moment. */
+/** Waits up to a quarter longer than `seconds`, so that clients do not all retry at once. */
 function pause(seconds: number, signal?: AbortSignal | null): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = () => {
@@ -302,7 +302,7 @@ function pause(seconds: number, signal?: AbortSignal | null): Promise<void> {
     }
     const timer = setTimeout(end, seconds * (1000 + 250 * Math.random()))
     signal?.addEventListener("abort", end)
-    if (signal?.aborted) end() // because its event does not come again
+    if (signal?.aborted) end() // because an aborted signal sends no further event
   })
 }
 
@@ -315,8 +315,8 @@ function withOptions(init: CallInit, options: CallOptions): CallInit {
 }
 
 /**
- * Makes an `Idempotency-Key`. Not by `crypto.randomUUID`, because browsers have that on https and
- * localhost only.
+ * Creates an `Idempotency-Key`. This does not use `crypto.randomUUID`, which browsers offer only on
+ * https and localhost.
  */
 export function newKey(): string {
   return crypto.getRandomValues(new Uint32Array(4)).join("-")
@@ -324,5 +324,5 @@ export function newKey(): string {
 
 export const tasks = createTasks({ url: apiUrl, token })
 
-/** Like `fetch`, as the user who is logged in. `path` is what follows /api/{user_id}/tasks. */
+/** Like `fetch`, as the user who is logged in. `path` is the part after /api/{user_id}/tasks. */
 export const callTasks = tasks.call

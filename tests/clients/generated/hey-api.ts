@@ -3,7 +3,7 @@ import * as api from "./hey-api/sdk.gen";
 import { zTaskResponse } from "./hey-api/zod.gen";
 import { type Client, run, TOKEN, USER_ID } from "./scenario";
 
-// The server of the document is the base URL.
+// The generated client takes its base URL from `servers` in the document.
 http.setConfig({ auth: TOKEN, throwOnError: true });
 const path = { user_id: USER_ID };
 const one = (task_id: number) => ({ path: { ...path, task_id }, throwOnError: true }) as const;

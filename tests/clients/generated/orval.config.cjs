@@ -1,6 +1,6 @@
 const input = "../openapi.json";
 module.exports = {
-  // By default, the functions call the page's own host.
+  // By default, the functions send requests to the page's own host.
   api: {
     input,
     output: {

@@ -4,7 +4,7 @@ import { type Client, run, TOKEN, USER_ID } from "./scenario";
 
 const auth = { headers: { Authorization: `Bearer ${TOKEN}` } };
 
-/** The data of a response of one of these functions, which return errors too. */
+/** Returns a successful response, and throws otherwise: the functions return errors too. */
 function ok<R extends { status: number }, S extends number>(response: R, ...statuses: S[]) {
   if (!statuses.some((status) => status === response.status)) throw new Error(`${response.status}`);
   return response as Extract<R, { status: S }>;

@@ -1,4 +1,4 @@
-// Every operation, by whichever generated client: what it returns must be usable as it is.
+// Runs every operation with a generated client. What the client returns must be usable as it is.
 import assert from "node:assert/strict";
 
 export interface Task {
@@ -19,7 +19,7 @@ export interface Client {
   remove(id: number): Promise<void>;
   health(): Promise<string>;
   live(): Promise<string>;
-  /** Returns what the generated schema makes of the task. Throws if the schema refuses it. */
+  /** Parses the task with the generated schema. Throws if the schema refuses it. */
   validate(task: Task): Task;
 }
 
