@@ -1,7 +1,7 @@
-"""The service on a real Postgres of its own, and two users: alice owns tasks, bob does not.
+"""Fixtures: the service on its own Postgres, and two users. Alice owns tasks; Bob has none.
 
-The database is created in a temporary folder and removed afterwards. Settings of the machine, and a
-`.env`, have no effect.
+The database is created in a temporary folder and removed afterwards. The tests ignore the settings
+in the environment and in `.env`.
 """
 
 import os
@@ -34,10 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many processes run the tests. Each has a Postgres and a service of its own.
+    """Return how many processes run the tests. Each has its own Postgres and service.
 
-    Two take half of the time, because tests wait as much as they compute. A part of the tests is
-    done sooner in one process, which collects them once.
+    Two processes halve the time, because the tests wait as much as they compute. A part of the
+    suite finishes sooner in one process, because one process collects the tests once.
     """
     options = config.option
     is_part = config.args_source is pytest.Config.ArgsSource.ARGS or options.keyword
@@ -48,7 +48,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def postgres(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[URL]:
-    """A Postgres that runs as long as the tests, and does not wait for the disk."""
+    """A Postgres that runs for the whole session and does not wait for the disk."""
     if given := pytestconfig.getoption("--partitioned"):
         yield make_url(given)
         return
@@ -74,7 +74,7 @@ def app(settings: Settings) -> FastAPI:
 def base_url(app: FastAPI, postgres: URL) -> Iterator[str]:
     with serving(app) as url, closing(connect(postgres)) as connection:
         with connection.cursor() as cursor:
-            while True:  # on a busy machine the first attempt to migrate may take too long
+            while True:  # on a busy machine the first attempt to migrate may time out
                 cursor.execute("SELECT to_regclass('tasks')")
                 if cursor.fetchone() != (None,):
                     break
@@ -84,7 +84,7 @@ def base_url(app: FastAPI, postgres: URL) -> Iterator[str]:
 
 @pytest.fixture
 def alice() -> str:
-    """A user with no tasks yet; a different user in every test."""
+    """The id of a user without tasks, different in every test."""
     return f"alice_{secrets.token_hex(8)}"
 
 
@@ -95,7 +95,7 @@ def bob() -> str:
 
 @pytest.fixture
 def client(base_url: str, alice: str) -> Iterator[httpx.Client]:
-    """Alice's client: her token, and paths relative to the service."""
+    """A client with alice's token and the service's base URL."""
     with httpx.Client(base_url=base_url, headers=bearer(alice), verify=TLS) as client:
         yield client
 
@@ -108,14 +108,14 @@ def anonymous(base_url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def database(postgres: URL, base_url: str) -> Iterator[Connection]:
-    """A direct connection to the database of the service, which has migrated it."""
+    """A direct connection to the service's database, after the service has migrated it."""
     with closing(connect(postgres)) as connection:
         yield connection
 
 
 @pytest.fixture
 def create(client: httpx.Client, alice: str) -> Callable[..., dict[str, Any]]:
-    """A function that creates one of alice's tasks and returns it as in the response."""
+    """A function that creates a task for alice and returns it as the response has it."""
 
     def create(title: str = "Buy milk", **fields: Any) -> dict[str, Any]:
         response = client.post(f"/api/{alice}/tasks", json={"title": title, **fields})
@@ -128,7 +128,7 @@ def create(client: httpx.Client, alice: str) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """An environment without settings, and with an empty folder to look for `.env` in."""
+    """An environment without settings, and an empty folder where the service looks for `.env`."""
     monkeypatch.setattr(os, "environ", dict(os.environ))  # reading `.env` adds to it
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)

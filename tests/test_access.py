@@ -1,4 +1,4 @@
-"""A database that is there and migrated, and that the service's role can't use as it should."""
+"""A database that is up and migrated, but that the service's role can't use fully."""
 
 import asyncio
 import secrets
@@ -34,9 +34,9 @@ ALL = {"create", "create once", "list", *SOME}
 
 
 class Fault(NamedTuple):
-    """What breaks the set-up, and the class and the remedy that the log names.
+    """A fault in the set-up, and the class and the remedy that the log names.
 
-    `{role}` is the service's role. `remedy` is None if the log has no statement that mends it.
+    `{role}` is the service's role. `remedy` is None if the log offers no statement that fixes it.
     """
 
     act: str
@@ -132,7 +132,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def operations(client: httpx.Client, task_id: int) -> dict[str, httpx.Response]:
-    """Call every operation; `task_id` is not of alice, or of nobody."""
+    """Call every operation. `task_id` is another user's, or does not exist."""
     one, key = f"{TASKS}/{task_id}", {"Idempotency-Key": secrets.token_hex(4)}
     return {
         "list": client.get(TASKS),
@@ -146,7 +146,7 @@ def operations(client: httpx.Client, task_id: int) -> dict[str, httpx.Response]:
 
 
 def failed(client: httpx.Client) -> set[str]:
-    """Return which operations are a 503 because of the database; the others work."""
+    """Return the operations that fail with a 503 for the database; check that the others work."""
     responses = operations(client, 9999999)
     unavailable = {name for name, each in responses.items() if each.status_code == 503}
     for name, response in responses.items():
@@ -178,13 +178,13 @@ def serving(url: URL, role: str) -> Iterator[tuple[httpx.Client, list[str]]]:
 
 
 def mend(url: URL, role: str, fault: Fault, said: str) -> None:
-    """Do what the log says."""
+    """Run the statement that the log suggests, or the test's own."""
     remedy = fault.mend.format(role=role) if fault.mend else said.split("`")[1]
     sql(url, remedy)
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_the_log_says_at_the_start_what_is_missing_and_it_works_once_that_was_run(
+def test_the_startup_log_names_the_fault_and_a_remedy_that_works(
     fault: Fault, url: URL, role: str
 ) -> None:
     sql(url, fault.act.format(role=role))
@@ -205,7 +205,7 @@ def test_the_log_says_at_the_start_what_is_missing_and_it_works_once_that_was_ru
 
 
 @pytest.mark.parametrize("name", ["no right to change", "a schema without USAGE"])
-def test_a_right_that_is_lost_while_running_is_noticed_by_a_request(
+def test_a_request_detects_a_right_that_was_revoked_at_run_time(
     name: str, url: URL, role: str
 ) -> None:
     fault = FAULTS[name]
@@ -220,7 +220,7 @@ def test_a_right_that_is_lost_while_running_is_noticed_by_a_request(
     assert len(troubles(messages)) == 1
 
 
-def test_a_refusal_that_no_check_can_see_is_said_in_the_words_of_the_database(
+def test_a_refusal_that_the_check_cannot_detect_is_logged_in_the_words_of_postgres(
     url: URL, role: str
 ) -> None:
     with serving(url, role) as (client, messages):
@@ -237,7 +237,7 @@ def test_a_refusal_that_no_check_can_see_is_said_in_the_words_of_the_database(
         assert failed(client) == set()
 
 
-def test_trouble_that_is_not_met_for_a_while_has_ended() -> None:
+def test_trouble_ends_when_it_has_not_occurred_for_a_while() -> None:
     async def work() -> None:
         trouble = PassingTrouble("It has ended", 0.1)
         for _ in range(3):
@@ -250,7 +250,7 @@ def test_trouble_that_is_not_met_for_a_while_has_ended() -> None:
     assert messages == ["The database can't be used (disk full): no space left", "It has ended"]
 
 
-def test_rights_on_columns_are_enough(url: URL, role: str) -> None:
+def test_column_privileges_are_enough(url: URL, role: str) -> None:
     sql(url, f"REVOKE ALL ON tasks FROM {role}")
     columns = ", ".join(column.name for column in Task.__table__.columns)  # type: ignore[attr-defined]
     sql(url, f"GRANT DELETE, SELECT ({columns}), INSERT ({columns}) ON tasks TO {role}")
@@ -262,7 +262,7 @@ def test_rights_on_columns_are_enough(url: URL, role: str) -> None:
     assert troubles(messages) == []
 
 
-def test_a_statement_of_sqlalchemys_is_told_the_same(url: URL, role: str) -> None:
+def test_a_sqlalchemy_statement_gets_the_same_error(url: URL, role: str) -> None:
     async def work() -> None:
         database = Database(url.set(username=role), 1)
         async with database.session() as session:

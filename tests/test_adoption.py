@@ -1,4 +1,4 @@
-"""A table `tasks` that another build made is recognised, and adopted without a loss."""
+"""A table `tasks` that another build created is recognised, and adopted without data loss."""
 
 import asyncio
 import io
@@ -24,12 +24,12 @@ from tests.support.schema import DESCRIPTION
 from tests.support.services import database_of_its_own, service, sql
 from tests.support.serving import make_settings
 
-# With daylight saving time, with an offset that is not a whole hour, and with neither.
+# One zone with daylight saving time, one whose offset is not a whole hour, and one with neither.
 ZONES = ("America/New_York", "Asia/Kolkata", "UTC")
 SENTENCE = "The database has a table tasks that these migrations did not make"
 
-# What SQLModel.metadata.create_all makes of the usual model. `bare` is the shortest one; in
-# `rich`, the builder used every liberty.
+# The tables that SQLModel.metadata.create_all creates for two models: BARE is the minimal one, and
+# RICH differs from ours in every way that the script accepts.
 BARE = """
 CREATE TABLE tasks (
     id SERIAL NOT NULL, user_id VARCHAR NOT NULL, title VARCHAR(200) NOT NULL, description VARCHAR,
@@ -59,7 +59,7 @@ SELECT 'user_' || n %% 10, md5(n::text), CASE WHEN n %% 3 = 0 THEN repeat('é', 
     timestamp '2025-10-25' + n * interval '3 seconds'
 FROM generate_series(1, %s) AS n
 """
-# Unlike the script: the seconds of a time without a zone are counted as if it were UTC.
+# Unlike the script, this query reads a time without a zone as UTC.
 ROWS = """
 SELECT id, user_id, title, description, completed,
     extract(epoch FROM created_at)::text, extract(epoch FROM updated_at)::text
@@ -83,7 +83,7 @@ def foreign(postgres: URL) -> Iterator[URL]:
 
 
 def alembic(url: URL, name: str, *arguments: str) -> None:
-    """Run one of Alembic's commands. Raises what it raises."""
+    """Run one of Alembic's commands, and let its exceptions through."""
     dsn = url.render_as_string(hide_password=False)
     with patch.dict(os.environ, {"MIGRATION_DATABASE_URL": dsn}):
         get_settings.cache_clear()
@@ -96,12 +96,12 @@ def alembic(url: URL, name: str, *arguments: str) -> None:
 def adopt(url: URL, *variables: str) -> str:
     adopted = run_script(url, "adopt.sql", *variables)
     assert adopted.returncode == 0, adopted.stderr
-    assert "not found" not in adopted.stderr  # psql runs what is between backquotes as a command
+    assert "not found" not in adopted.stderr  # psql runs text between backquotes as a shell command
     return adopted.stdout
 
 
 def assert_is_migrated(url: URL) -> None:
-    """Alembic has nothing left to do, and the tables are those of the models."""
+    """Assert that Alembic has nothing left to do and that the tables match the models."""
     [(left_at,)] = sql(url, "SELECT version_num FROM alembic_version")
     assert left_at == "0002"
     alembic(url, "upgrade", "head")
@@ -110,7 +110,7 @@ def assert_is_migrated(url: URL) -> None:
         assert sql(url, DESCRIPTION) == sql(modelled, DESCRIPTION) != []
 
 
-def test_upgrade_head_says_what_it_found_and_what_to_do(foreign: URL) -> None:
+def test_upgrade_head_names_the_foreign_table_and_the_script_to_run(foreign: URL) -> None:
     tables = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
     before = sql(foreign, tables)
     with pytest.raises(SystemExit) as refused:
@@ -126,7 +126,7 @@ def test_upgrade_head_says_what_it_found_and_what_to_do(foreign: URL) -> None:
 
 
 @pytest.mark.slow
-def test_the_start_in_development_logs_the_sentence(foreign: URL) -> None:
+def test_development_logs_the_same_sentence_at_startup(foreign: URL) -> None:
     reason = asyncio.run(migrate._attempt(foreign, make_settings(foreign)))
     assert reason is not None
     assert SENTENCE in reason
@@ -144,7 +144,7 @@ def test_the_service_works_on_an_adopted_table(made_by: str, postgres: URL) -> N
         assert "15 tasks are adopted" in adopt(url)
         assert sql(url, ROWS) == before
         assert sql(url, "SELECT * FROM before_adoption.tasks ORDER BY id") == whole
-        sql(url, 'DROP TABLE IF EXISTS "user" CASCADE')  # it is not in the models
+        sql(url, 'DROP TABLE IF EXISTS "user" CASCADE')  # the models do not have it
         assert_is_migrated(url)
         assert "nothing was changed" in adopt(url)
         with service(url, "user_1") as client:
@@ -153,7 +153,7 @@ def test_the_service_works_on_an_adopted_table(made_by: str, postgres: URL) -> N
                 path = "/api/user_1/tasks"
                 made = client.post(path, json={"title": "New"}, headers=headers)
                 assert made.status_code == 201, made.text
-            assert made.json()["id"] == 23  # not that of a task which was deleted
+            assert made.json()["id"] == 23  # the ids of deleted tasks are not used again
             listed = client.get(path, params={"order": "asc"}).json()["tasks"]
         assert [task["id"] for task in listed] == [1, 11, 21, 22, 23]
         assert listed[0]["created_at"] == "2025-01-01T00:07:00.000000Z"
@@ -175,7 +175,7 @@ FAULTS = {
 
 
 def refusal(url: URL) -> str:
-    """Return why the script refuses, and hold that it changed nothing."""
+    """Return why the script refuses the table, and check that it changed nothing."""
     question = "SELECT oid, relfilenode FROM pg_class WHERE relname = 'tasks'"
     before = sql(url, question)
     ended = run_script(url, "adopt.sql")
@@ -186,7 +186,7 @@ def refusal(url: URL) -> str:
 
 
 @pytest.mark.slow
-def test_it_refuses_tasks_that_break_a_rule_and_says_which(foreign: URL) -> None:
+def test_the_script_refuses_invalid_tasks_and_lists_their_ids(foreign: URL) -> None:
     sql(foreign, "ALTER TABLE tasks ALTER title TYPE text")
     for name in ("user_id", "title", "completed", "created_at", "updated_at"):
         sql(foreign, f"ALTER TABLE tasks ALTER {name} DROP NOT NULL")
@@ -215,13 +215,15 @@ def test_it_refuses_tasks_that_break_a_rule_and_says_which(foreign: URL) -> None
         "DROP TABLE tasks": "There is no table tasks to adopt",
     }.items(),
 )
-def test_it_refuses_a_table_that_it_does_not_know(change: str, sentence: str, foreign: URL) -> None:
+def test_the_script_refuses_a_table_of_an_unknown_form(
+    change: str, sentence: str, foreign: URL
+) -> None:
     sql(foreign, change)
     assert sentence in refusal(foreign)
 
 
 @pytest.mark.slow
-def test_the_roles_that_could_use_the_old_table_can_use_the_new_one(foreign: URL) -> None:
+def test_roles_keep_their_rights_on_the_adopted_table(foreign: URL) -> None:
     sql(foreign, "DROP ROLE IF EXISTS adopted_service; DROP ROLE IF EXISTS adopted_owner")
     sql(foreign, "CREATE ROLE adopted_service; CREATE ROLE adopted_owner")
     try:
@@ -240,7 +242,7 @@ def test_the_roles_that_could_use_the_old_table_can_use_the_new_one(foreign: URL
 
 @pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
-def test_100_000_tasks_keep_their_instants_under_any_time_zone(zone: str, server: URL) -> None:
+def test_100_000_tasks_keep_their_timestamps_in_any_time_zone(zone: str, server: URL) -> None:
     with database_of_its_own(server, tables=False) as url:
         sql(url, f"ALTER DATABASE {url.database} SET TimeZone = '{zone}'")
         sql(url, BARE)
@@ -253,7 +255,7 @@ def test_100_000_tasks_keep_their_instants_under_any_time_zone(zone: str, server
 
 @pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
-def test_local_times_are_adopted_if_their_zone_is_said(zone: str, foreign: URL) -> None:
+def test_local_times_are_adopted_with_the_zone_that_was_given(zone: str, foreign: URL) -> None:
     sql(foreign, f"ALTER DATABASE {foreign.database} SET TimeZone = '{zone}'")
     sql(
         foreign,
@@ -266,12 +268,12 @@ def test_local_times_are_adopted_if_their_zone_is_said(zone: str, foreign: URL) 
 
 
 @pytest.mark.slow
-def test_an_adopted_table_is_partitioned_and_gives_no_id_twice(server: URL) -> None:
+def test_an_adopted_table_can_be_partitioned_and_reuses_no_id(server: URL) -> None:
     with database_of_its_own(server, tables=False) as url:
         sql(url, BARE)
         sql(url, FILL, 100)
         adopt(url)
-        # As other scripts leave it.
+        # Other adoption scripts leave a sequence with another name, behind the highest id.
         sql(url, "ALTER SEQUENCE tasks_id_seq RENAME TO ids_of_tasks; CREATE SEQUENCE tasks_id_seq")
         sql(url, "SELECT setval('ids_of_tasks', 50)")
         refused = run_script(url, "partition.sql")
@@ -285,8 +287,8 @@ def test_an_adopted_table_is_partitioned_and_gives_no_id_twice(server: URL) -> N
 
 
 @pytest.mark.slow
-def test_a_table_of_the_conventional_build_is_adopted(postgres: URL) -> None:
-    """That build is SQLModel.metadata.create_all on the usual model."""
+def test_the_table_of_the_conventional_benchmark_peer_is_adopted(postgres: URL) -> None:
+    """The peer creates its table with SQLModel.metadata.create_all."""
     with database_of_its_own(postgres, tables=False) as url:
         make = (
             "from sqlmodel import SQLModel, create_engine; import conventional.models;"

@@ -1,4 +1,4 @@
-"""Access. tokens/ has what is wrong with a token, this file all around it."""
+"""Authentication at the HTTP level. Invalid tokens themselves are in tests/tokens/."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ NOT_AUTHENTICATED = {
 }
 
 
-def test_a_good_token_gets_in(client: httpx.Client, alice: str) -> None:
+def test_a_valid_token_is_accepted(client: httpx.Client, alice: str) -> None:
     response = client.get(f"/api/{alice}/tasks")
     assert response.status_code == 200
     assert "www-authenticate" not in response.headers
@@ -63,7 +63,7 @@ def test_a_request_without_a_bearer_token_is_a_401(
         ("Bearer {alice}", ""),
         ("", "Bearer {alice}"),
         ("Bearer {alice}", "Bearer {alice}", "Bearer {alice}"),
-        # A proxy may join several lines to one (RFC 9110, section 5.3).
+        # A proxy may join several lines into one (RFC 9110, section 5.3).
         ("Bearer {alice}, Bearer {alice}",),
         ("Bearer {alice},Bearer {bob}",),
         ("Bearer {bob} , \tBearer {alice}",),
@@ -74,7 +74,7 @@ def test_a_request_without_a_bearer_token_is_a_401(
         ("Bearer {alice},",),
     ],
 )
-def test_several_credentials_are_refused_even_if_one_of_them_is_good(
+def test_several_credentials_are_refused_even_if_one_is_valid(
     anonymous: httpx.Client, alice: str, lines: tuple[str, ...]
 ) -> None:
     tokens = {"alice": forge(claims(alice)), "bob": forge(claims("bob"))}
@@ -103,7 +103,7 @@ def test_several_credentials_are_refused_even_if_one_of_them_is_good(
         ("Bearer token={token}", 401, "INVALID_TOKEN"),
     ],
 )
-def test_white_space_is_that_of_the_specification_and_the_token_is_one(
+def test_white_space_around_the_token_is_as_rfc_9110_allows(
     base_url: str, alice: str, line: str, status: int, code: str | None
 ) -> None:
     value = line.format(token=forge(claims(alice))).encode("latin-1")
@@ -149,7 +149,7 @@ def test_the_token_is_checked_before_anything_else(
     ("headers", "status"),
     [({}, 401), ({"Authorization": "Bearer x.y.z"}, 401), (bearer("bob"), 403)],
 )
-def test_a_refused_token_touches_no_database(
+def test_a_refused_request_does_not_use_the_database(
     headers: dict[str, str], status: int, cut_off: httpx.Client
 ) -> None:
     response = cut_off.get("/api/alice/tasks", headers={"Authorization": "", **headers})
@@ -159,15 +159,13 @@ def test_a_refused_token_touches_no_database(
 
 @pytest.fixture(scope="module")
 def cut_off() -> Iterator[httpx.Client]:
-    """Alice's client of a service whose database is not there."""
+    """A client with alice's token, for a service that cannot reach its database."""
     with unreachable() as client:
         yield client
 
 
 @pytest.mark.slow
-def test_a_verified_token_is_remembered_no_longer_than_it_holds(
-    anonymous: httpx.Client, alice: str
-) -> None:
+def test_a_cached_token_expires_when_the_token_does(anonymous: httpx.Client, alice: str) -> None:
     now = int(time.time())
     ends, begins = claims(alice, exp=now - 8), claims(alice, nbf=now + 12)
     answers = [_get(anonymous, alice, forge(ends)), _get(anonymous, alice, forge(begins))]
@@ -182,7 +180,7 @@ def _get(client: httpx.Client, user_id: str, token: str) -> httpx.Response:
     return client.get(f"/api/{user_id}/tasks", headers={"Authorization": f"Bearer {token}"})
 
 
-# python-jose would take each of these for a key object and not for the bytes that it is.
+# Most of these look like keys to python-jose, which would parse them.
 SECRETS = [
     "plain and long enough, with spaces at both ends ",
     "gehëim-秘密-🔑-" * 4,
@@ -197,7 +195,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_is_its_raw_bytes(secret: str) -> None:
+def test_a_secret_is_used_as_raw_bytes(secret: str) -> None:
     verifier = TokenVerifier(secret)
     assert verifier.user_id(forge(claims("alice"), secret=secret)) == "alice"
     assert verifier.user_id(make_token("alice", secret)) == "alice"
@@ -214,7 +212,7 @@ def test_issuer_and_audience_are_ignored_unless_they_are_configured(
 
 @pytest.fixture(scope="module")
 def choosy() -> Iterator[httpx.Client]:
-    """A service that wants one of two issuers and audiences. 503 says that it took the token."""
+    """A service that requires one of two issuers and audiences. A 503 means a valid token."""
     settings = {"jwt_issuer": "https://us.example, https://preview.us.example"}
     with unreachable(**settings, jwt_audience="tasks,chores") as client:
         yield client
@@ -262,13 +260,13 @@ def test_a_user_id_is_opaque(base_url: str, postgres: URL) -> None:
             sql(postgres, "DELETE FROM tasks WHERE user_id = %s", user_id)
 
 
-def test_the_command_makes_a_token_that_gets_in(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_a_valid_token(capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings(_env_file=None, better_auth_secret=SECRET)
     auth.main(["user_123"], settings)
     assert TokenVerifier(SECRET).user_id(capsys.readouterr().out.strip()) == "user_123"
 
 
-def test_the_command_makes_a_token_for_the_service_as_it_is_set(
+def test_the_command_uses_the_configured_issuer_and_audience(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings = Settings(
@@ -283,12 +281,12 @@ def test_the_command_makes_a_token_for_the_service_as_it_is_set(
 
 
 @pytest.mark.parametrize("arguments", [[], [""], [" "], ["a", "b"], ["x" * 256]])
-def test_the_command_explains_itself(arguments: list[str]) -> None:
+def test_the_command_prints_its_usage_for_wrong_arguments(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match=r"Usage: uv run auth\.py USER_ID"):
         auth.main(arguments, Settings(_env_file=None, better_auth_secret=SECRET))
 
 
-def test_the_command_makes_no_token_in_production() -> None:
+def test_the_command_refuses_to_make_a_token_in_production() -> None:
     environment = {
         "ENVIRONMENT": "production",
         "DATABASE_URL": "postgresql://db.example/tasks",

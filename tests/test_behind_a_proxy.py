@@ -1,6 +1,6 @@
-"""The service behind nginx, which ends TLS, and serves it under a path of its own too.
+"""The service behind nginx, which terminates TLS and also serves the service under a prefix.
 
-It needs nginx (Debian: apt-get install nginx-light).
+These tests need nginx (Debian: apt-get install nginx-light).
 """
 
 import datetime
@@ -39,7 +39,7 @@ from tests.support.serving import bearer, make_settings
 pytestmark = pytest.mark.slow
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-CALLER = "127.0.0.2"  # another address than nginx's own
+CLIENT = "127.0.0.2"  # not the address of nginx
 TASKS = "/api/alice/tasks"
 CONFIGURATION = """
 daemon off; pid {folder}/pid; error_log {folder}/log; user root;
@@ -60,7 +60,7 @@ http {{
         location / {{ proxy_pass http://service; }}
         location /backend/ {{ proxy_pass http://service/; }}
     }}
-    server {{  # as its defaults are: HTTP/1.0, and a connection for each request
+    server {{  # nginx's defaults: HTTP/1.0, and a connection for each request
         listen 127.0.0.1:{plain};
         location / {{ proxy_http_version 1.0; proxy_pass http://127.0.0.1:{service}; }}
     }}
@@ -75,7 +75,7 @@ class Ports(NamedTuple):
 
 
 class Front(NamedTuple):
-    """Alice's clients of the service: by HTTPS and HTTP through nginx, and past it."""
+    """Clients with alice's token: by HTTPS and HTTP through nginx, and directly."""
 
     https: httpx.Client
     http: httpx.Client
@@ -93,7 +93,7 @@ def folder() -> Iterator[Path]:
 
 
 def write_certificate(folder: Path) -> None:
-    """One for 127.0.0.1, signed by itself."""
+    """Write a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -131,14 +131,14 @@ def listens(port: int) -> bool:
 
 
 async def who_am_i(request: Request) -> JSONResponse:
-    """What the service believes of its caller."""
+    """Return the client's address, the scheme and the URL as the service sees them."""
     client = request.client.host if request.client else None
     return JSONResponse({"client": client, "scheme": request.url.scheme, "url": str(request.url)})
 
 
 @contextmanager
 def served(url: URL, port: int, **settings: Any) -> Iterator[None]:
-    """The service as serving/server.py serves it, with a route more."""
+    """Run the service as serving/server.py does, with an extra route."""
     configured = make_settings(
         url, environment="production", host="127.0.0.1", port=port, **settings
     )
@@ -165,13 +165,13 @@ def database(postgres: URL) -> Iterator[URL]:
 
 @pytest.fixture(scope="module")
 def serve(database: URL, folder: Path) -> Serve:
-    """Serves with these settings."""
+    """A function that runs nginx and a service with the given settings."""
     if not Path(NGINX).exists():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("nginx is missing")
     trust = ssl.create_default_context(cafile=folder / "certificate")
 
     def client(scheme: str, port: int) -> httpx.Client:
-        transport = httpx.HTTPTransport(verify=trust, local_address=CALLER)
+        transport = httpx.HTTPTransport(verify=trust, local_address=CLIENT)
         base_url = f"{scheme}://127.0.0.1:{port}"
         return httpx.Client(
             base_url=base_url, headers=bearer("alice"), transport=transport, timeout=20
@@ -194,7 +194,7 @@ def serve(database: URL, folder: Path) -> Serve:
 
 @pytest.fixture(scope="module")
 def front(serve: Serve) -> Iterator[Front]:
-    """With no setting that knows of a proxy."""
+    """The service with no proxy in its settings."""
     with serve() as front:
         yield front
 
@@ -209,24 +209,24 @@ def believed(client: httpx.Client) -> tuple[str, str]:
 
 def test_forwarded_headers_are_not_trusted_by_default(front: Front) -> None:
     assert believed(front.https) == ("127.0.0.1", "http")
-    assert believed(front.direct) == (CALLER, "http")
+    assert believed(front.direct) == (CLIENT, "http")
 
 
 @pytest.mark.parametrize("trusted", ["127.0.0.1", "10.0.0.0/8, 127.0.0.1/32"])
-def test_a_proxy_that_is_named_is_believed_and_a_caller_is_not(serve: Serve, trusted: str) -> None:
+def test_only_a_trusted_proxy_may_set_forwarded_headers(serve: Serve, trusted: str) -> None:
     with serve(forwarded_allow_ips=trusted) as front:
-        assert believed(front.https) == (CALLER, "https")
-        assert believed(front.http) == (CALLER, "http")
-        assert believed(front.direct) == (CALLER, "http")
+        assert believed(front.https) == (CLIENT, "https")
+        assert believed(front.http) == (CLIENT, "http")
+        assert believed(front.direct) == (CLIENT, "http")
 
 
-def test_another_proxy_than_the_named_is_not_believed(serve: Serve) -> None:
+def test_a_proxy_outside_the_trusted_range_is_not_believed(serve: Serve) -> None:
     with serve(forwarded_allow_ips="10.0.0.0/8") as front:
         assert believed(front.https) == ("127.0.0.1", "http")
 
 
 @pytest.mark.parametrize("user_id", ["alice", "Zoë+1 100%?#&;é@[x]"])
-def test_a_location_leads_back_through_the_proxy(front: Front, user_id: str) -> None:
+def test_the_location_header_works_through_the_proxy(front: Front, user_id: str) -> None:
     path, token = f"/api/{quote(user_id, safe='')}/tasks", bearer(user_id)
     for client in (front.https, front.http):
         response = client.post(path, json={"title": "Buy milk"}, headers=token)
@@ -236,7 +236,7 @@ def test_a_location_leads_back_through_the_proxy(front: Front, user_id: str) -> 
         assert client.get(location, headers=token).json() == response.json()
 
 
-def test_under_a_path_of_the_proxy_s_everything_leads_back_there(serve: Serve) -> None:
+def test_every_link_has_the_prefix_of_root_path(serve: Serve) -> None:
     with serve(root_path="/backend") as front:
         response = front.https.post(f"/backend{TASKS}", json={"title": "Buy milk"})
         assert response.headers["location"] == f"/backend{TASKS}/{response.json()['id']}"
@@ -251,8 +251,8 @@ def test_under_a_path_of_the_proxy_s_everything_leads_back_there(serve: Serve) -
         assert front.https.get(document).json()["servers"] == [{"url": "/backend"}]
 
 
-def test_the_document_names_the_address_that_the_client_used(serve: Serve) -> None:
-    """Unless the proxy is not trusted: its X-Forwarded-Proto shows that the address is another."""
+def test_openapi_servers_has_the_address_that_the_client_used(serve: Serve) -> None:
+    """For an untrusted proxy it has only the path: X-Forwarded-Proto shows another address."""
     for trusted, expected in (("127.0.0.1", "{address}/backend"), ("", "/backend")):
         with serve(root_path="/backend", forwarded_allow_ips=trusted) as front:
             address = str(front.https.base_url).rstrip("/")
@@ -264,14 +264,14 @@ def test_the_document_names_the_address_that_the_client_used(serve: Serve) -> No
     "path",
     ["/docs/", "/redoc/", "//api/alice/tasks", "/health/", "/openapi.json/"],
 )
-def test_no_path_but_the_root_is_redirected(front: Front, path: str) -> None:
+def test_only_the_root_path_is_redirected(front: Front, path: str) -> None:
     for client in front:
         response = client.get(path)
         assert response.status_code == 404
         assert "location" not in response.headers
 
 
-def test_a_list_in_parts_arrives_whole(front: Front, database: URL) -> None:
+def test_a_streamed_list_arrives_whole(front: Front, database: URL) -> None:
     sql(
         database,
         "INSERT INTO tasks (user_id, title) SELECT 'bob', n FROM generate_series(1, 2500) n",
@@ -280,21 +280,21 @@ def test_a_list_in_parts_arrives_whole(front: Front, database: URL) -> None:
         assert client.get("/api/bob/tasks", headers=bearer("bob")).json()["count"] == 2500
 
 
-def test_a_body_that_is_too_large_is_refused_and_the_proxy_hears_why(front: Front) -> None:
+def test_a_body_that_is_too_large_is_a_413_through_the_proxy(front: Front) -> None:
     for client in (front.https, front.http):
         response = client.post(TASKS, json={"title": "x" * 500_000})
         assert response.status_code == 413
         assert response.json()["code"] == "PAYLOAD_TOO_LARGE"
 
 
-def test_an_idle_connection_stays_open_for_longer_than_a_proxy_keeps_it(front: Front) -> None:
+def test_an_idle_connection_stays_open_longer_than_nginx_keeps_one(front: Front) -> None:
     with closing(HTTPConnection("127.0.0.1", front.direct.base_url.port)) as connection:
         connection.connect()
         connection.auto_open = 0  # it must not connect again
         for _ in range(2):
             connection.request("GET", "/health/live")
             assert connection.getresponse().read() == b'{"status":"alive"}'
-            time.sleep(6)  # uvicorn's own limit is 5, nginx's 60
+            time.sleep(6)  # uvicorn's default limit is 5 s; nginx's is 60 s
     assert server.KEEP_ALIVE > 60
 
 

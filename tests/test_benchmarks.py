@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def closed_loop(**rounds: list[float]) -> dict[str, Any]:
-    """Results of the mix: requests/s by contender and round, 0.1 ms of Postgres a request."""
+    """Return results of the mix: requests/s per round, and 0.1 ms of Postgres a request."""
     runs = {name: {"rounds": each, "postgres_cpu_ms": 0.1} for name, each in rounds.items()}
     return {"closed loop": {"mix": runs}}
 
@@ -27,7 +27,7 @@ def test_a_target_whose_contender_did_not_run_is_not_met() -> None:
     assert {line.split("|")[-2].strip() for line in lines} == {"not run"}
 
 
-def test_a_contender_with_fewer_rounds_is_compared_in_these() -> None:
+def test_a_contender_with_fewer_rounds_is_compared_in_those_rounds() -> None:
     import ratios
 
     loads = closed_loop(service=[100.0, 200.0, 900.0], conventional=[10.0, 20.0])["closed loop"]
@@ -41,7 +41,7 @@ def test_a_contender_that_served_nothing_has_no_ratio() -> None:
     assert ratios.of_every_peer(loads) == {"go": [None]}
 
 
-def test_a_ratio_below_one_stands_out() -> None:
+def test_a_ratio_below_one_is_in_bold() -> None:
     import report
 
     loads = closed_loop(service=[100.0], go=[200.0], floor=[50.0])["closed loop"]
@@ -49,7 +49,7 @@ def test_a_ratio_below_one_stands_out() -> None:
     assert "| floor | 2.00 |" in report.ratio_table(loads)
 
 
-def test_a_contender_without_its_packages_is_left_out_with_a_sentence(
+def test_a_contender_without_its_packages_is_skipped_with_a_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import contenders
@@ -79,7 +79,7 @@ def test_the_searched_tasks_have_the_stated_lengths_and_matches() -> None:
     assert "z" not in others
 
 
-def test_the_rows_that_a_plan_read_include_those_that_it_discarded() -> None:
+def test_rows_read_include_the_rows_that_a_filter_removed() -> None:
     import search_costs
 
     scan = {"Relation Name": "tasks", "Actual Rows": 2, "Actual Loops": 3}

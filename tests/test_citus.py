@@ -1,7 +1,7 @@
-"""The core of the tests on a real Citus, whose tables are distributed by user_id.
+"""The core of the suite on a real Citus cluster, with tables distributed by user_id.
 
-CITUS_URL is the URL of a database on its coordinator, as a superuser, which has the extension and
-no table `tasks`. The tables are dropped again afterwards:
+CITUS_URL is the URL, as a superuser, of a database on the coordinator. The database must have the
+extension and no table `tasks`. The tests drop their tables afterwards:
 
     CITUS_URL=postgresql://postgres:…@127.0.0.1:9700/citus scripts/test-slow tests/test_citus.py
 """
@@ -45,7 +45,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def distributed() -> Iterator[URL]:
-    """The database with distributed tables, and some rows that were there before."""
+    """The database with distributed tables, and rows that existed before the distribution."""
     url = make_url(CITUS_URL or "")
     assert sql(url, "SELECT to_regclass('tasks')") == [(None,)], "name a database without tasks"
     dsn = url.render_as_string(hide_password=False)
@@ -61,20 +61,20 @@ def distributed() -> Iterator[URL]:
 
 
 def distribute(dsn: str) -> None:
-    """As the script's own first lines say."""
+    """Run the script as its first lines say."""
     psql = shutil.which("psql")
     assert psql, "psql is missing: apt-get install postgresql-client"
     options = ["--set", "ON_ERROR_STOP=1", "--quiet", "--file", str(SCRIPT)]
     subprocess.run([psql, "-X", "--output=/dev/null", dsn, *options], check=True)
 
 
-def test_both_tables_are_distributed_and_hold_what_they_held(distributed: URL) -> None:
+def test_both_tables_are_distributed_and_keep_their_rows(distributed: URL) -> None:
     tables = "SELECT table_name::text, distribution_column FROM citus_tables ORDER BY 1"
     assert sql(distributed, tables) == [("idempotency_keys", "user_id"), ("tasks", "user_id")]
     assert sql(distributed, "SELECT count(*), count(DISTINCT id) FROM tasks") == [(500, 500)]
 
 
-def test_the_core_of_the_suite_passes_on_it(distributed: URL) -> None:
+def test_the_core_of_the_suite_passes_on_distributed_tables(distributed: URL) -> None:
     dsn = distributed.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-cov"]
     ended = subprocess.run(
@@ -90,7 +90,7 @@ def test_the_core_of_the_suite_passes_on_it(distributed: URL) -> None:
     assert passed is not None
     assert int(passed[1]) > 300
     shards = "SELECT count(DISTINCT nodename || nodeport) FROM citus_shards WHERE shard_size > 0"
-    assert sql(distributed, shards) > [(1,)]  # it has several nodes
+    assert sql(distributed, shards) > [(1,)]  # the cluster has several nodes
 
 
 def test_a_page_is_read_from_an_index_of_one_shard(distributed: URL) -> None:

@@ -1,7 +1,7 @@
-"""The shapes of requests that clients send: browsers, mobile apps, scripts and code generators.
+"""Requests in the forms that real clients send: browsers, mobile apps, scripts, generated code.
 
-Each is sent by alice, who has one task, `Buy milk`. A shape says what happens to a client that
-sends it: it is served, or it is told what to change. None is misunderstood without a word.
+Alice, who has one task, `Buy milk`, sends each request. The service either does what the client
+means or returns an error that says what to change. It never ignores a part of a request silently.
 """
 
 import gzip
@@ -27,7 +27,7 @@ JAVA = {
 BOM = b"\xef\xbb\xbf"
 TASKS, TASK = "/api/{user}/tasks", "/api/{user}/tasks/{task}"
 COMPLETE = TASK + "/complete"
-# As a frontend has it in its state, with what it changed there.
+# A whole task, as a frontend sends it back after a change.
 WHOLE = {
     "id": 5,
     "user_id": "someone",
@@ -40,7 +40,7 @@ WHOLE = {
 
 
 class Shape(NamedTuple):
-    """A request, and its response: a status and a whole body."""
+    """A request, and the status and the whole body of its response."""
 
     method: str
     path: str
@@ -54,7 +54,7 @@ def shape(method: str, path: str, status: int, body: Body, **options: Any) -> Sh
 
 
 def task(**changes: Any) -> dict[str, Any]:
-    """The task of the response: alice's own, with `changes`."""
+    """Return alice's task as the response has it, with `changes`."""
     own: dict[str, Any] = {"id": ANY, "user_id": ANY, "created_at": ANY, "updated_at": ANY}
     own |= {"title": "Buy milk", "description": None, "completed": False}
     assert changes.keys() <= own.keys()
@@ -135,7 +135,7 @@ LISTS = {
         "GET", TASKS + "/stats?status=pending", 400, invalid("query.status")
     ),
 }  # fmt: skip
-# Each would get the first page, or all tasks, and never know.
+# If the service ignored these, the client would get the first page, or all tasks, without noticing.
 UNKNOWN = ("page", "offset", "skip", "per_page", "pageSize", "search", "filter", "sortBy", "userId")
 LISTS |= {
     f"limit with {name}": shape(
@@ -317,7 +317,7 @@ Send = Callable[[Shape], httpx.Response]
 
 
 def content(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a request. A list is a body of that many chunks, which httpx takes once."""
+    """Return the options of a request. A list becomes an iterator, which httpx sends in chunks."""
     parts = options.get("content")
     return {**options, "content": iter(parts)} if isinstance(parts, list) else options
 
@@ -334,7 +334,7 @@ def send(client: httpx.Client, alice: str, create: Create) -> Send:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_request_of_this_shape(name: str, send: Send) -> None:
+def test_the_response_to_this_request(name: str, send: Send) -> None:
     shape = SHAPES[name]
     response = send(shape)
     body = response.json() if response.content else None
@@ -343,7 +343,7 @@ def test_a_request_of_this_shape(name: str, send: Send) -> None:
 
 
 @pytest.mark.parametrize("name", COMPLETIONS)
-def test_a_completion_that_says_what_it_means_may_be_sent_twice(name: str, send: Send) -> None:
+def test_only_a_toggle_differs_when_it_is_sent_twice(name: str, send: Send) -> None:
     shape = COMPLETIONS[name]
     first, second = send(shape), send(shape)
     says_what_it_means = "completed" in str(shape.options)

@@ -1,4 +1,4 @@
-"""The form of every error: its whole body, its headers, and nothing of what was sent."""
+"""The form of every error: its whole body and headers, without anything that the client sent."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,7 +35,7 @@ ALLOWED = {
     ("method", "path"),
     [(method, path) for path in ALLOWED for method in METHODS if method not in ALLOWED[path]],
 )
-def test_a_method_that_a_path_does_not_know(
+def test_a_method_that_the_path_does_not_support_is_a_405(
     anonymous: httpx.Client, method: str, path: str
 ) -> None:
     user = "ali/ce" if "%2F" in path else "alice"
@@ -46,7 +46,7 @@ def test_a_method_that_a_path_does_not_know(
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/assets/favicon.png"])
-def test_the_documentation_can_only_be_read(anonymous: httpx.Client, path: str) -> None:
+def test_the_documentation_is_read_only(anonymous: httpx.Client, path: str) -> None:
     response = anonymous.delete(path)
     assert (response.status_code, response.json()) == (405, METHOD_NOT_ALLOWED)
     assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD"}
@@ -72,7 +72,7 @@ def test_the_documentation_can_only_be_read(anonymous: httpx.Client, path: str) 
         "/\u202e",
     ],
 )
-def test_a_path_that_leads_nowhere(client: httpx.Client, method: str, path: str) -> None:
+def test_an_unknown_path_is_a_404(client: httpx.Client, method: str, path: str) -> None:
     response = client.request(method, path)
     assert (response.status_code, response.json()) == (404, NOT_FOUND)
 
@@ -80,7 +80,7 @@ def test_a_path_that_leads_nowhere(client: httpx.Client, method: str, path: str)
 @pytest.mark.parametrize(
     "path", ["/docs/assets/nothing.js", "/docs/assets/..%2f__init__.py", "/docs/assets/%2e%2e"]
 )
-def test_the_documentation_has_only_its_own_files(anonymous: httpx.Client, path: str) -> None:
+def test_only_the_documentations_own_files_are_served(anonymous: httpx.Client, path: str) -> None:
     response = anonymous.get(path)
     assert (response.status_code, response.json()) == (404, NOT_FOUND)
 
@@ -117,14 +117,14 @@ def test_each_error_of_a_task_has_its_own_body(
 
 @pytest.fixture(scope="module")
 def broken(postgres: URL) -> Iterator[tuple[httpx.Client, URL]]:
-    """A service whose database has a rule that the service doesn't know: a bug."""
+    """A service whose database has a constraint that the service doesn't know, as after a bug."""
     with database_of_its_own(postgres) as url:
         sql(url, "ALTER TABLE tasks ADD CONSTRAINT no_milk CHECK (title <> 'Secret milk')")
         with service(url) as client:
             yield client, url
 
 
-def test_a_bug_is_a_500_that_says_nothing(broken: tuple[httpx.Client, URL]) -> None:
+def test_a_bug_is_a_500_that_reveals_nothing(broken: tuple[httpx.Client, URL]) -> None:
     client, _ = broken
     task = {"title": "Secret milk", "description": "Secret cow"}
     with recorded_log() as log:
@@ -140,7 +140,7 @@ def test_a_bug_is_a_500_that_says_nothing(broken: tuple[httpx.Client, URL]) -> N
         assert secret not in log.getvalue() + response.text
 
 
-def test_a_bug_in_an_update_says_nothing_either(broken: tuple[httpx.Client, URL]) -> None:
+def test_a_bug_in_an_update_reveals_nothing(broken: tuple[httpx.Client, URL]) -> None:
     client, _ = broken
     task = client.post("/api/alice/tasks", json={"title": "Secret tea"}).json()
     path = f"/api/alice/tasks/{task['id']}"
@@ -151,7 +151,7 @@ def test_a_bug_in_an_update_says_nothing_either(broken: tuple[httpx.Client, URL]
     assert client.get(path).json() == task
 
 
-def test_after_a_bug_the_service_goes_on(broken: tuple[httpx.Client, URL]) -> None:
+def test_the_service_keeps_working_after_a_bug(broken: tuple[httpx.Client, URL]) -> None:
     client, url = broken
     for _ in range(20):
         assert client.post("/api/alice/tasks", json={"title": "Secret milk"}).status_code == 500

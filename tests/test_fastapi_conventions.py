@@ -1,4 +1,4 @@
-"""What FastAPI's documentation teaches works: dependencies that refuse, then each construct."""
+"""Everything in FastAPI's documentation works: dependencies that refuse, and each construct."""
 
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,7 +47,7 @@ def refusing_in_the_signature(refuse: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def refusing(postgres: URL) -> Iterator[TestClient]:
-    """A service with routes whose dependency refuses: of the route, its router, or above it."""
+    """A service whose routes have a refusing dependency: their own, their router's, or above it."""
     app = new_app(postgres)
     for place in PLACES:
         for refuse in DENIALS:
@@ -70,7 +70,7 @@ def refusing(postgres: URL) -> Iterator[TestClient]:
         yield client
 
 
-# The three ways in which a dependency that refuses was once passed by come first.
+# The first three places once had a bug: the request reached the endpoint in spite of the refusal.
 REFUSED = [
     f"/{where}/{place}/{refuse.__name__}{part}"
     for where, part in (
@@ -88,14 +88,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("path", REFUSED)
-def test_a_dependency_that_refuses_always_refuses(refusing: TestClient, path: str) -> None:
+def test_a_refusing_dependency_is_never_skipped(refusing: TestClient, path: str) -> None:
     response = refusing.get(path)
     assert (response.status_code, response.json()) == (403, DENIED)
 
 
 @pytest.fixture(scope="module")
 def extended(postgres: URL) -> Iterator[TestClient]:
-    """A service with every construct at every place."""
+    """A service with a route for every construct in each of PLACES."""
     app = new_app(postgres)
     for place in PLACES:
         for number, case in enumerate((*CASES.values(), *INVALID.values())):
@@ -113,7 +113,7 @@ def prefix(place: str, number: int) -> str:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", CASES)
-def test_a_construct_works(extended: TestClient, name: str, place: str) -> None:
+def test_a_construct_works_as_documented(extended: TestClient, name: str, place: str) -> None:
     case: Case = CASES[name]
     cleaned_up.clear()
     url = prefix(place, list(CASES).index(name)) + (case.url or case.path)
@@ -166,7 +166,7 @@ EXCEPTIONS = [
 
 @pytest.fixture(scope="module")
 def raising(postgres: URL) -> Iterator[TestClient]:
-    """A service with routes that raise each of EXCEPTIONS, and a bug."""
+    """A service with a route for each of EXCEPTIONS, and a route with a bug."""
     app = new_app(postgres)
     for place in PLACES:
         for number, (error, _) in enumerate(EXCEPTIONS):
@@ -196,7 +196,7 @@ def test_an_http_exception_keeps_its_status_detail_and_headers(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_bug_is_a_500_in_our_form_which_a_test_client_raises(
+def test_a_bug_is_a_500_in_our_form_and_is_raised_in_a_test_client(
     raising: TestClient, place: str
 ) -> None:
     with pytest.raises(ArithmeticError, match="a bug"):
@@ -206,7 +206,7 @@ def test_a_bug_is_a_500_in_our_form_which_a_test_client_raises(
     assert (response.status_code, response.json()) == (500, body)
 
 
-def test_a_route_that_is_added_to_an_included_router_later_is_served(postgres: URL) -> None:
+def test_a_route_added_to_a_router_after_its_inclusion_is_served(postgres: URL) -> None:
     app = new_app(postgres)
     router = router_at("route_class")
     app.include_router(router)
@@ -219,7 +219,9 @@ def test_a_route_that_is_added_to_an_included_router_later_is_served(postgres: U
 
 
 @pytest.mark.parametrize("places", [("app", "route_class"), ("route_class", "app")])
-def test_the_first_route_that_matches_serves(postgres: URL, places: tuple[str, str]) -> None:
+def test_the_first_matching_route_serves_the_request(
+    postgres: URL, places: tuple[str, str]
+) -> None:
     app = new_app(postgres)
     for place in places:
         add_route(app, place, "/x", endpoint_of(place))
@@ -234,7 +236,7 @@ def endpoint_of(text: str) -> Callable[..., Any]:
     return endpoint
 
 
-def test_the_service_itself_is_served_by_the_fast_path(postgres: URL) -> None:
+def test_the_fast_path_serves_all_of_the_services_own_routes(postgres: URL) -> None:
     contexts = iter_route_contexts(new_app(postgres).routes)
     routes = [(context, context.original_route) for context in contexts]
     slow = [
@@ -245,12 +247,12 @@ def test_the_service_itself_is_served_by_the_fast_path(postgres: URL) -> None:
     assert set(slow) == {"/openapi.json"}
 
 
-def test_a_form_without_its_package_is_refused_when_the_route_is_made(
+def test_a_form_route_without_python_multipart_fails_at_definition(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def endpoint(name: Annotated[str, Form()]) -> None: ...
 
-    for package in ("python_multipart", "multipart"):  # the SDK of the MCP server brings it
+    for package in ("python_multipart", "multipart"):  # the MCP server's SDK installs it
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(RuntimeError, match=r'requires "python-multipart" to be installed'):
         new_app(postgres).post("/form")(endpoint)

@@ -1,4 +1,4 @@
-"""Middleware that is added, mounted applications, and what is refused at import."""
+"""Added middleware, mounted applications, and WebSocket routes, which are refused at import."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ Next = Callable[[Request], Awaitable[Response]]
 
 
 class Marking:
-    """Adds its name to a header, and records the status that it sees."""
+    """Middleware that adds its name to a header and records each status."""
 
     def __init__(self, app: ASGIApp, name: str, seen: list[int]) -> None:
         self.app, self.name, self.seen = app, name, seen
@@ -98,7 +98,7 @@ def test_added_middleware_sees_every_response(
     assert status < 400 or set(response.json()) >= {"detail", "code"}
 
 
-def test_what_middleware_itself_sends_keeps_its_form_and_gets_our_headers(postgres: URL) -> None:
+def test_a_response_made_by_middleware_keeps_its_body_and_gets_our_headers(postgres: URL) -> None:
     app = new_app(postgres)
 
     @app.middleware("http")
@@ -112,7 +112,7 @@ def test_what_middleware_itself_sends_keeps_its_form_and_gets_our_headers(postgr
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_bug_of_middleware_is_a_500_in_our_form(postgres: URL) -> None:
+def test_a_bug_in_middleware_is_a_500_in_our_form(postgres: URL) -> None:
     app = new_app(postgres)
 
     @app.middleware("http")
@@ -125,7 +125,7 @@ def test_a_bug_of_middleware_is_a_500_in_our_form(postgres: URL) -> None:
     assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
-def test_a_bug_is_logged_once_under_middleware(postgres: URL) -> None:
+def test_a_bug_below_middleware_is_logged_once(postgres: URL) -> None:
     app = new_app(postgres)
     app.add_middleware(Marking, name="one", seen=[])
 
@@ -158,14 +158,14 @@ def test_a_body_that_middleware_reads_is_limited(postgres: URL, content: str | N
         assert created.status_code == 201
 
 
-def test_known_middleware_works(postgres: URL) -> None:
+def test_starlettes_gzip_middleware_works(postgres: URL) -> None:
     app = new_app(postgres)
     app.add_middleware(GZipMiddleware, minimum_size=10)
     with client_of(app) as client:
         assert client.get("/docs").headers["content-encoding"] == "gzip"
 
 
-# What is mounted.
+# Mounted applications and files.
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def test_a_mounted_application_keeps_the_form_of_its_errors(mounted: TestClient)
     assert mounted.post("/static/a.txt").json()["code"] == "METHOD_NOT_ALLOWED"
 
 
-# What can't be served is refused where it is added.
+# WebSocket routes are refused when they are added, because the service can't serve them.
 
 
 async def socket(websocket: WebSocket) -> None: ...

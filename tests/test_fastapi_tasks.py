@@ -1,4 +1,4 @@
-"""The six operations under what FastAPI's documentation teaches, where FastAPI serves them."""
+"""The six operations with FastAPI's overrides, dependencies and handlers, served by FastAPI."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -60,14 +60,14 @@ def serves_tasks(route: Any) -> bool:
     return getattr(route, "original_router", None) is tasks.router
 
 
-def test_a_dependency_of_the_inclusion_of_the_tasks_router_refuses(postgres: URL) -> None:
+def test_a_dependency_of_include_router_refuses(postgres: URL) -> None:
     app = new_app(postgres)
     app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
     app.include_router(tasks.router, dependencies=[Depends(deny)])
     assert_denied(app)
 
 
-def test_a_dependency_of_the_application_refuses(
+def test_a_dependency_of_the_whole_application_refuses(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("main.Application", dependent_application)
@@ -86,7 +86,7 @@ def assert_denied(app: FastAPI) -> None:
             assert (response.status_code, response.json()) == (403, body), (method, path)
 
 
-# The same request on both paths: an override of something else moves all to FastAPI's.
+# The same request on both paths. Any dependency override moves every route to FastAPI's path.
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,9 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_both_paths_send_the_same(both_paths: tuple[TestClient, TestClient], name: str) -> None:
+def test_both_paths_send_the_same_response(
+    both_paths: tuple[TestClient, TestClient], name: str
+) -> None:
     method, path, request = REQUESTS[name]
     fast, slow = (client.request(method, path, **request) for client in both_paths)
     assert slow.status_code == fast.status_code
@@ -215,7 +217,7 @@ def without_ids(response: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("overrides", [{}, {nothing: nothing}], ids=["fast", "FastAPI"])
-def test_a_slash_at_the_end_does_not_make_a_delete_one_of_all(
+def test_a_trailing_slash_does_not_turn_a_delete_into_one_of_the_collection(
     overrides: dict[Any, Any], postgres: URL
 ) -> None:
     router = APIRouter(prefix="/api/{user_id}/words", route_class=TaskRoute)
@@ -262,7 +264,7 @@ def test_all_six_operations_work_on_both_paths(both_paths: tuple[TestClient, Tes
 # Overrides.
 
 
-def test_an_override_of_the_user_takes_the_place_of_the_token(postgres: URL) -> None:
+def test_an_override_of_the_user_replaces_the_token(postgres: URL) -> None:
     app, calls = new_app(postgres), []
 
     def alice() -> str:
@@ -278,7 +280,7 @@ def test_an_override_of_the_user_takes_the_place_of_the_token(postgres: URL) -> 
         assert client.get(TASKS).json() == NOT_AUTHENTICATED
 
 
-def test_an_override_that_refuses_does_so_before_the_body_is_looked_at(postgres: URL) -> None:
+def test_an_override_refuses_before_the_body_is_parsed(postgres: URL) -> None:
     app = new_app(postgres)
     app.dependency_overrides[get_current_user] = deny
     with client_of(app) as client:
@@ -287,7 +289,7 @@ def test_an_override_that_refuses_does_so_before_the_body_is_looked_at(postgres:
             assert response.json() == {"detail": "Not for you.", "code": "FORBIDDEN"}
 
 
-def test_an_override_of_the_session_serves_without_a_database_or_lifespan(postgres: URL) -> None:
+def test_with_an_override_of_the_session_no_database_or_lifespan_is_needed(postgres: URL) -> None:
     class Memory:
         async def fetch(self, *arguments: Any, **options: Any) -> list[Any]:
             return []
@@ -297,7 +299,7 @@ def test_an_override_of_the_session_serves_without_a_database_or_lifespan(postgr
 
     app = new_app(postgres)
     app.dependency_overrides |= {get_session: memory, get_current_user: lambda: "alice"}
-    client = TestClient(app)  # without `with`: nothing is started
+    client = TestClient(app)  # without `with`, so the lifespan does not run
     assert client.get(TASKS).json() == {"tasks": [], "count": 0, "next_cursor": None}
     assert client.get(f"{TASKS}/1").json()["code"] == "TASK_NOT_FOUND"
 
@@ -311,7 +313,7 @@ def test_the_body_is_limited_under_an_override(postgres: URL) -> None:
             assert (response.status_code, response.json()) == (413, TOO_LARGE)
 
 
-def test_a_slot_is_waited_for_and_released_under_an_override(postgres: URL) -> None:
+def test_a_request_takes_and_releases_a_slot_under_an_override(postgres: URL) -> None:
     app = new_app(postgres)
     app.dependency_overrides[nothing] = nothing
     with client_of(app) as client:
@@ -332,7 +334,7 @@ def test_a_slot_is_waited_for_and_released_under_an_override(postgres: URL) -> N
         assert (admission._free, admission._running) == (admission._concurrent, {})
 
 
-# Handlers of exceptions.
+# Exception handlers.
 
 
 async def own_form(request: Request, error: Exception) -> Response:
@@ -365,7 +367,7 @@ HANDLED: list[tuple[Any, str, str, dict[str, Any], str]] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "method", "path", "request_", "name"), HANDLED)
-def test_a_handler_that_was_added_is_used(
+def test_an_added_exception_handler_is_used(
     postgres: URL, kind: Any, method: str, path: str, request_: dict[str, Any], name: str
 ) -> None:
     app = new_app(postgres)
@@ -379,12 +381,12 @@ def test_a_handler_that_was_added_is_used(
         response = client.request(method, path, **request_)
         assert (response.status_code, response.json()) == (499, {"own": name})
         assert response.headers["access-control-allow-origin"] == ORIGIN
-        # Everything else stays as it is.
+        # Other errors keep our form.
         other = client.get("/nowhere") if kind not in (404, StarletteHTTPException) else None
         assert other is None or other.json()["code"] == "NOT_FOUND"
 
 
-def test_a_handler_may_call_fastapis_own(postgres: URL) -> None:
+def test_an_exception_handler_may_call_fastapis_own(postgres: URL) -> None:
     app = new_app(postgres)
 
     @app.exception_handler(errors.TaskNotFound)

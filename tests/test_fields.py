@@ -1,6 +1,6 @@
-"""Each field of a task: kept when it is sent, left alone when it is not, and its own default.
+"""Each field of a task: its default, and what happens when a request has it or leaves it out.
 
-These tests read the fields from the schemas, so a new field is in them at once.
+These tests read the fields from the schemas, so they cover a new field without a change.
 """
 
 import json
@@ -27,7 +27,7 @@ each_changed_field = pytest.mark.parametrize("name", TaskUpdate.model_fields)
 
 
 def values_of(name: str) -> list[Any]:
-    """The values of a field that the document names, without null."""
+    """Return the values that the OpenAPI document names for a field, without null."""
     schemas = [DOCUMENT["components"]["schemas"][model.__name__] for model in MODELS]
     fields = [schema["properties"][name] for schema in schemas if name in schema["properties"]]
     values = [value for field in fields for value in examples_of(field, DOCUMENT)]
@@ -35,21 +35,21 @@ def values_of(name: str) -> list[Any]:
 
 
 def another_value(name: str, task: dict[str, Any]) -> Any:
-    """A value of a field that `task` does not have."""
+    """Return a value for a field that differs from the value in `task`."""
     found = [value for value in values_of(name) if value != task[name]]
     assert found, f"Give {name} an example that is not its default."
     return found[0]
 
 
 def without_times(task: dict[str, Any]) -> dict[str, Any]:
-    """What is not the database's own."""
+    """Return the fields that the database does not set itself."""
     own = ("id", "created_at", "updated_at")
     return {name: value for name, value in task.items() if name not in own}
 
 
 @each_new_field
 @pytest.mark.parametrize("key", [None, "the-key"])
-def test_a_new_task_has_what_was_sent(
+def test_a_new_task_has_the_value_that_was_sent(
     name: str, key: str | None, client: httpx.Client, alice: str
 ) -> None:
     for number, value in enumerate(values_of(name)):
@@ -60,10 +60,10 @@ def test_a_new_task_has_what_was_sent(
         assert client.get(response.headers["location"]).json() == response.json()
 
 
-def test_a_field_that_was_not_sent_has_the_default_of_the_table(
+def test_a_field_that_was_not_sent_has_the_default_of_its_column(
     client: httpx.Client, alice: str, create: Create, database: Connection
 ) -> None:
-    """The schema has defaults of its own."""
+    """The schema has its own defaults, which must be the same."""
     with database.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tasks (user_id, title) VALUES (%s, 'Tea') RETURNING id", (alice,)
@@ -77,7 +77,7 @@ def test_a_field_that_was_not_sent_has_the_default_of_the_table(
 
 
 @each_changed_field
-def test_an_update_changes_the_field_that_is_sent_and_no_other(
+def test_an_update_changes_only_the_field_that_was_sent(
     name: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
     others = {field: values_of(field)[0] for field in TaskCreate.model_fields if field != name}
@@ -88,7 +88,7 @@ def test_an_update_changes_the_field_that_is_sent_and_no_other(
 
 
 @each_changed_field
-def test_null_clears_a_field_that_may_be_null_and_is_refused_for_the_others(
+def test_null_clears_a_nullable_field_and_is_refused_for_others(
     name: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create("Another title")
@@ -104,7 +104,7 @@ def test_null_clears_a_field_that_may_be_null_and_is_refused_for_the_others(
 
 
 @each_new_field
-def test_a_new_task_may_have_null_where_the_table_may(
+def test_a_new_task_accepts_null_only_for_nullable_columns(
     name: str, client: httpx.Client, alice: str
 ) -> None:
     response = client.post(f"/api/{alice}/tasks", json={"title": "Tea", name: None})
@@ -118,13 +118,13 @@ def test_a_new_task_may_have_null_where_the_table_may(
         *("task_id", "if_match", "key", "fingerprint"),
     ],
 )
-def test_a_body_sets_nothing_that_is_not_for_clients(name: str) -> None:
+def test_a_body_with_a_field_that_clients_may_not_set_is_refused(name: str) -> None:
     body: type[BaseModel] = create_model("Body", **{name: (str, ...)})  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=rf"^Body can't have fields with these names: .*{name}"):
         queries._settable(body)
 
 
-def test_a_field_without_a_column_is_named() -> None:
+def test_a_body_with_a_field_that_has_no_column_is_refused() -> None:
     body = create_model("Body", mood=(str, ...))
     with pytest.raises(TypeError, match=r"^Body has fields that models\.Task lacks: \['mood'\]$"):
         queries._settable(body)

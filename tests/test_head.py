@@ -35,7 +35,7 @@ PATHS = [
 
 
 def headers_of(response: httpx.Response) -> dict[str, str]:
-    """The headers except those that differ between any two responses."""
+    """Return the headers, except those that differ in every response."""
     own = ("date", "x-request-id")
     return {name: value for name, value in response.headers.items() if name not in own}
 
@@ -51,7 +51,9 @@ def test_head_is_get_without_the_body(
     assert head.content == b""
 
 
-def test_head_is_conditional_as_get_is(client: httpx.Client, alice: str, create: Create) -> None:
+def test_head_supports_if_none_match_like_get(
+    client: httpx.Client, alice: str, create: Create
+) -> None:
     task = create()
     path = f"/api/{alice}/tasks/{task['id']}"
     headers = {"If-None-Match": f'"{task["updated_at"]}"'}
@@ -63,7 +65,7 @@ def test_head_needs_a_token(anonymous: httpx.Client, alice: str) -> None:
     assert anonymous.head(f"/api/{alice}/tasks").status_code == 401
 
 
-def test_every_path_that_can_be_read_has_a_head(app: FastAPI) -> None:
+def test_every_path_with_a_get_has_a_head(app: FastAPI) -> None:
     methods: dict[str, set[str]] = {}
     for context in iter_route_contexts(app.routes):
         methods.setdefault(context.path or "", set()).update(context.methods or ())
@@ -72,6 +74,6 @@ def test_every_path_that_can_be_read_has_a_head(app: FastAPI) -> None:
     assert [path for path in readable if "HEAD" not in methods[path]] == []
 
 
-def test_the_document_does_not_have_each_operation_twice(app: FastAPI) -> None:
+def test_the_openapi_document_leaves_out_head(app: FastAPI) -> None:
     paths = app.openapi()["paths"].values()
     assert not any("head" in operations for operations in paths)

@@ -1,4 +1,4 @@
-"""Health is what it says it is, in time, whatever the database does."""
+"""The health endpoints are correct and respond in time, whatever the database does."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ UNHEALTHY = {"status": "unhealthy", "database": "disconnected", **DATABASE_UNAVA
 
 
 def assert_health(client: httpx.Client, status: int) -> None:
-    """Asks by GET and by HEAD, and takes no more than 2 seconds for an answer."""
+    """Assert that GET and HEAD /health respond with `status` within 2 seconds."""
     for method in ("GET", "HEAD"):
         start = time.perf_counter()
         response = client.request(method, "/health")
@@ -100,7 +100,7 @@ Act = Callable[[Proxy, URL], None]
 
 @contextmanager
 def watched(postgres: URL) -> Iterator[tuple[httpx.Client, Proxy]]:
-    """A service whose way to its database can be blocked."""
+    """A service behind a proxy that can cut it off from its database."""
     with database_of_its_own(postgres) as url, proxy(url) as way, service(way.url) as client:
         yield client, way
 
@@ -110,7 +110,7 @@ def watched(postgres: URL) -> Iterator[tuple[httpx.Client, Proxy]]:
     [(close, reopen), (hold, reopen), (refuse, admit)],
     ids=["gone", "hanging", "refusing"],
 )
-def test_health_follows_the_database(postgres: URL, end: Act, mend: Act) -> None:
+def test_health_reports_each_change_of_the_database(postgres: URL, end: Act, mend: Act) -> None:
     with watched(postgres) as (client, way):
         assert_health(client, 503)
         way.open()
@@ -122,7 +122,7 @@ def test_health_follows_the_database(postgres: URL, end: Act, mend: Act) -> None
         assert_health(client, 200)
 
 
-def test_health_survives_a_killed_connection(postgres: URL) -> None:
+def test_health_stays_200_when_its_connection_is_killed(postgres: URL) -> None:
     with watched(postgres) as (client, way):
         way.open()
         for _ in range(3):
@@ -132,7 +132,7 @@ def test_health_survives_a_killed_connection(postgres: URL) -> None:
 
 
 @pytest.mark.slow
-def test_concurrent_requests_share_one_fetch(postgres: URL) -> None:
+def test_concurrent_health_requests_share_one_check_that_hangs(postgres: URL) -> None:
     with watched(postgres) as (client, way), ThreadPoolExecutor(16) as threads:
         way.open()
         assert_health(client, 200)

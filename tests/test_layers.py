@@ -1,4 +1,4 @@
-"""Imports go down, package by package, and never in a circle. Prints the layers."""
+"""Imports go from higher layers to lower ones, never in a circle. A test prints the layers."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -12,7 +12,7 @@ def test_every_module_has_a_layer() -> None:
     print(*(f"\n{level} {' '.join(names)}" for level, names in enumerate(LAYERS)))  # noqa: T201
 
 
-def test_imports_go_down() -> None:
+def test_modules_import_only_from_lower_layers() -> None:
     upward = [
         f"{name} imports {other}"
         for name, others in IMPORTS.items()
@@ -24,8 +24,8 @@ def test_imports_go_down() -> None:
     assert not upward
 
 
-def test_no_imports_go_in_a_circle() -> None:
-    list(TopologicalSorter(IMPORTS).static_order())  # raises CycleError, which names it
+def test_no_imports_form_a_circle() -> None:
+    list(TopologicalSorter(IMPORTS).static_order())  # raises a CycleError that names the circle
 
 
 def test_no_test_module_imports_another() -> None:

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says about a new field is everything that it takes."""
+"""The steps in CONTRIBUTING.md for a new field are complete."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ NOT_NEEDED = shutil.ignore_patterns(".*", "benchmarks", "node_modules", "docs", 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project, its tests too."""
+    """A copy of the project with its tests."""
     return Path(shutil.copytree(ROOT, tmp_path / "project", ignore=NOT_NEEDED))
 
 
@@ -64,7 +64,7 @@ def run(project: Path, url: str, *command: str) -> str:
     return ended.stdout
 
 
-def test_the_steps_of_the_guide_are_all_that_a_new_field_takes(project: Path, empty: str) -> None:
+def test_the_documented_steps_for_a_new_field_are_complete(project: Path, empty: str) -> None:
     blocks = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
     assert len(blocks) == 6
     for name, class_name, code in blocks:

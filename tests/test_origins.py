@@ -1,4 +1,4 @@
-"""Which values of ALLOWED_ORIGINS are accepted, and which origins of pages they allow."""
+"""The values that ALLOWED_ORIGINS accepts, and the page origins that each allows."""
 
 import logging
 import random
@@ -30,7 +30,7 @@ def settings_for(allowed: str, environment: str = "production") -> Settings:
 
 
 def allows(allowed: str, origin: str, environment: str = "production") -> bool:
-    """Whether the service allows `origin`, if ALLOWED_ORIGINS is `allowed`."""
+    """Return whether the service allows `origin` if ALLOWED_ORIGINS is `allowed`."""
     settings = settings_for(allowed, environment)
     middleware = CORSMiddleware(nothing, settings.allowed_origins, settings.origin_pattern)
     return middleware.is_allowed_origin(origin)
@@ -73,7 +73,7 @@ def test_the_origin_of_any_page_may_be_allowed(origin: str) -> None:
         "https://app*.a.b.example.app",
     ],
 )
-def test_a_part_of_the_first_label_may_be_a_pattern(text: str) -> None:
+def test_the_first_label_may_contain_a_wildcard(text: str) -> None:
     assert is_pattern(text)
     assert allows(text, text.replace("*", "x"))
     assert allows(text, text.replace("*", "pr-123--x"))
@@ -136,7 +136,7 @@ def test_a_part_of_the_first_label_may_be_a_pattern(text: str) -> None:
         "https://*.example.app,",
     ],
 )
-def test_what_allows_too_much_or_nothing_is_refused(text: str) -> None:
+def test_an_origin_that_allows_too_much_or_nothing_is_refused(text: str) -> None:
     assert not is_origin(text)
     assert not is_pattern(text)
 
@@ -193,7 +193,7 @@ def test_what_allows_too_much_or_nothing_is_refused(text: str) -> None:
         "",
     ],
 )
-def test_a_pattern_allows_no_host_but_those_of_its_form(origin: str) -> None:
+def test_a_pattern_allows_only_hosts_that_match_it(origin: str) -> None:
     assert not allows(PATTERN, origin)
     assert not allows(f"https://x.example,{PATTERN}", origin)
 
@@ -209,7 +209,7 @@ def _changed(chance: random.Random, text: str, alphabet: str) -> str:
     return text
 
 
-def test_whatever_a_pattern_allows_is_in_its_own_domain() -> None:
+def test_a_pattern_never_allows_a_host_outside_its_domain() -> None:
     chance, origin = random.Random(1), PATTERN.replace("*", "x-y")
     alphabet = "abz09-_.*:/@\\?#%[]~ \n\r\t\0AZé\u0661\u3002+$|^"
     regex = re.compile(pattern_of_origins([PATTERN], any_local_port=False) or "")
@@ -225,7 +225,7 @@ def test_whatever_a_pattern_allows_is_in_its_own_domain() -> None:
         assert label.replace("-", "").isalnum()
 
 
-def test_whatever_pattern_is_accepted_names_its_domain() -> None:
+def test_every_accepted_pattern_has_a_fixed_domain() -> None:
     chance = random.Random(2)
     texts = {_changed(chance, PATTERN, "ab0-_.*:/@\\?#%[] \nAé") for _ in range(5000)}
     accepted = {text for text in texts if is_pattern(text)}
@@ -247,7 +247,7 @@ def test_whatever_pattern_is_accepted_names_its_domain() -> None:
         "http://localhost:65535",
     ],
 )
-def test_in_development_every_local_port_is_allowed_besides(origin: str) -> None:
+def test_development_also_allows_every_local_port(origin: str) -> None:
     for allowed in ("https://app.example.com", f"https://app.example.com,{PATTERN}", ","):
         assert allows(allowed, origin, "development")
         assert not allows(allowed, origin, "production")
@@ -278,7 +278,7 @@ def test_in_development_every_local_port_is_allowed_besides(origin: str) -> None
         "null",
     ],
 )
-def test_in_development_no_other_origin_is_allowed(origin: str) -> None:
+def test_development_allows_no_other_origin(origin: str) -> None:
     assert not allows("https://app.example.com", origin, "development")
 
 
@@ -299,11 +299,11 @@ def test_in_development_no_other_origin_is_allowed(origin: str) -> None:
         ("capacitor://localhost", False),
     ],
 )
-def test_a_pattern_that_strangers_can_match_is_known(text: str, is_open: bool) -> None:
+def test_a_pattern_that_strangers_can_match_is_detected(text: str, is_open: bool) -> None:
     assert is_open_to_strangers(text) == is_open
 
 
-def test_the_start_warns_of_a_pattern_that_strangers_can_match() -> None:
+def test_startup_warns_of_a_pattern_that_strangers_can_match() -> None:
     messages: list[str] = []
 
     def record(line: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What callers are told while the database is away, slow or busy, and how it ends."""
+"""The responses while the database is away, slow or busy, and the recovery afterwards."""
 
 import json
 import time
@@ -37,7 +37,7 @@ def assert_told(response: httpx.Response, body: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_service_starts_without_its_database_and_serves_when_it_comes(postgres: URL) -> None:
+def test_a_service_starts_without_its_database_and_serves_once_it_is_up(postgres: URL) -> None:
     with (
         database_of_its_own(postgres, tables=False) as url,
         proxy(url) as way,
@@ -52,13 +52,13 @@ def test_a_service_starts_without_its_database_and_serves_when_it_comes(postgres
         assert client.get(TASKS).json()["count"] == 1
 
 
-def test_a_database_that_goes_and_comes_back(
+def test_requests_fail_while_the_database_is_gone_and_then_succeed(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
         database_of_its_own(postgres) as url,
         proxy(url) as way,
-        service(way.url, db_pool_size=1) as client,  # no other is opened when the way is closed
+        service(way.url, db_pool_size=1) as client,  # so none is being opened when the proxy closes
     ):
         way.open()
         assert client.post(TASKS, json={"title": "Milk"}).status_code == 201
@@ -72,7 +72,7 @@ def test_a_database_that_goes_and_comes_back(
             assert client.get(TASKS).json()["count"] == 1
 
 
-def test_a_statement_that_takes_too_long_is_a_503_and_ends_in_the_server(
+def test_a_statement_that_times_out_is_a_503_and_is_cancelled_in_the_server(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert driver.STATEMENT_TIMEOUT == 5
@@ -86,8 +86,8 @@ def test_a_statement_that_takes_too_long_is_a_503_and_ends_in_the_server(
         assert client.get(TASKS).json()["count"] == 0
 
 
-def test_a_request_that_finds_every_place_taken_is_refused_at_once(postgres: URL) -> None:
-    """One connection, one place to wait: the third request is one too many."""
+def test_a_request_is_refused_at_once_when_the_queue_is_full(postgres: URL) -> None:
+    """With one connection and one place in the queue, the third request is one too many."""
     with (
         database_of_its_own(postgres) as url,
         service(url, db_pool_size=1, max_waiting=1) as client,
@@ -105,7 +105,7 @@ def test_a_request_that_finds_every_place_taken_is_refused_at_once(postgres: URL
 
 @pytest.mark.slow
 def test_a_whole_list_whose_later_page_fails_is_cut_off(postgres: URL) -> None:
-    """The client must not take half of its tasks for all of them."""
+    """The client must notice that the list is incomplete."""
     fill = (
         "INSERT INTO tasks (user_id, title, description)"
         " SELECT 'alice', 'Milk', repeat('x', 1000) FROM generate_series(1, 10000)"
@@ -115,7 +115,7 @@ def test_a_whole_list_whose_later_page_fails_is_cut_off(postgres: URL) -> None:
         way.open()
         with client.stream("GET", TASKS) as response:
             assert response.status_code == 200
-            way.close()  # the service has read ahead no more than the kernel's buffers hold
+            way.close()  # until now the service has read no more than the kernel's buffers hold
             with pytest.raises(httpx.RemoteProtocolError):
                 response.read()
         way.open()
@@ -128,8 +128,8 @@ def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
 
 
 @pytest.mark.slow
-def test_a_busy_database_is_waited_for_no_longer_than_promised(postgres: URL) -> None:
-    """One connection, which hangs; one request that waits for it; and one too many."""
+def test_requests_wait_for_a_busy_database_no_longer_than_documented(postgres: URL) -> None:
+    """One request holds the only connection, one waits for it, and a third is refused."""
     with (
         database_of_its_own(postgres) as url,
         service(url, db_pool_size=1, max_waiting=1) as client,
@@ -158,7 +158,7 @@ def test_a_busy_database_is_waited_for_no_longer_than_promised(postgres: URL) ->
 
 
 @pytest.mark.slow
-def test_a_connection_that_takes_long_leaves_the_statement_less_time(postgres: URL) -> None:
+def test_a_slow_connection_attempt_leaves_the_statement_less_time(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
         proxy(url) as way,
@@ -177,8 +177,8 @@ def test_a_connection_that_takes_long_leaves_the_statement_less_time(postgres: U
 
 
 @pytest.mark.slow
-def test_a_request_that_can_not_be_served_in_time_is_refused_at_once(postgres: URL) -> None:
-    """Nobody had a turn for a second; as many may wait as have connections, and no more."""
+def test_a_request_that_cannot_be_served_in_time_is_refused_at_once(postgres: URL) -> None:
+    """After a second without a free connection, only as many may wait as there are connections."""
     with (
         database_of_its_own(postgres) as url,
         service(url, db_pool_size=2) as client,
@@ -246,7 +246,7 @@ def test_a_request_that_waits_is_served_when_its_turn_comes(postgres: URL) -> No
         assert [request.result().status_code for request in requests] == [200] * 20
 
 
-def test_a_request_whose_client_went_away_while_it_waited_is_not_done(postgres: URL) -> None:
+def test_a_waiting_request_whose_client_left_is_not_executed(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
         service(url, db_pool_size=1) as client,

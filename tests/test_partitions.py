@@ -1,5 +1,7 @@
-"""The service on a table that is hash-partitioned by user_id: all of its core, and no loss on the
-way there, on the oldest and the newest Postgres at hand."""
+"""The service on a table that is hash-partitioned by user_id, and the script that partitions it.
+
+The tests run on the oldest and the newest installed Postgres.
+"""
 
 import re
 import subprocess
@@ -62,7 +64,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @contextmanager
 def migrated_database(server: URL) -> Iterator[URL]:
-    """A database as the migrations leave it."""
+    """A database to which the migrations were applied."""
     with database_of_its_own(server, tables=False) as url:
         dsn = url.render_as_string(hide_password=False)
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]
@@ -93,7 +95,7 @@ def filled(server: URL) -> Iterator[URL]:
 
 @pytest.fixture(scope="module")
 def partitioned(server: URL) -> Iterator[URL]:
-    """Half of the table is user_0's."""
+    """A partitioned table in which user_0 has half of the tasks."""
     with filled_database(server) as url:
         partition(url)
         sql(url, FILL, 1, TASKS)
@@ -105,7 +107,7 @@ def partition(url: URL) -> None:
     run_script(url, "partition.sql").check_returncode()
 
 
-def test_the_core_of_the_suite_passes_on_it(migrated: URL) -> None:
+def test_the_core_of_the_suite_passes_on_a_partitioned_table(migrated: URL) -> None:
     partition(migrated)
     dsn = migrated.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-cov"]
@@ -123,7 +125,7 @@ def test_the_core_of_the_suite_passes_on_it(migrated: URL) -> None:
     assert passed is not None
     assert int(passed[1]) > 300
     assert "skipped" not in ended.stdout
-    # It was that table indeed, and all of its partitions.
+    # The tests did use the partitioned table, and wrote to all of its partitions.
     [(kind,)] = sql(migrated, "SELECT relkind FROM pg_class WHERE oid = 'tasks'::regclass")
     assert kind == "p"
     used = sql(
@@ -133,12 +135,12 @@ def test_the_core_of_the_suite_passes_on_it(migrated: URL) -> None:
     assert used == [(32,)]
 
 
-def test_no_task_is_lost_or_changed_and_no_id_given_twice(filled: URL) -> None:
+def test_partitioning_loses_no_task_and_reuses_no_id(filled: URL) -> None:
     before = sql(filled, ROWS)
     partition(filled)
     assert sql(filled, ROWS) == before != []
     [(new,)] = sql(filled, "INSERT INTO tasks (user_id, title) VALUES ('a', 'b') RETURNING id")
-    assert new == TASKS + 1  # not that of a task which was deleted
+    assert new == TASKS + 1  # the ids of deleted tasks are not used again
 
 
 def test_constraints_and_indexes_are_those_of_the_models(filled: URL, server: URL) -> None:
@@ -158,9 +160,9 @@ def test_constraints_and_indexes_are_those_of_the_models(filled: URL, server: UR
     assert sql(filled, "SELECT to_regclass('tasks_id_seq')") == [(None,)]
 
 
-def test_a_script_that_fails_leaves_everything_as_it_was(filled: URL) -> None:
+def test_a_script_that_fails_changes_nothing(filled: URL) -> None:
     before = sql(filled, ROWS)
-    sql(filled, "CREATE TABLE tasks_31 ()")  # in the way of the last partition
+    sql(filled, "CREATE TABLE tasks_31 ()")  # blocks the name of the last partition
     with pytest.raises(subprocess.CalledProcessError):
         partition(filled)
     assert sql(filled, ROWS) == before
@@ -187,7 +189,7 @@ def test_a_page_is_read_from_an_index_of_one_partition_in_order(cursor: Cursor, 
             plan = plan_of(cursor, statement, values, kind)
             assert re.search(r"-> +Index Scan (Backward )?using tasks_\d+_", plan), plan
             assert len(set(re.findall(r" on (tasks_\d+) ", plan))) == 1, plan
-            # A generic plan has every partition, and leaves out all but one when it is executed.
+            # A generic plan contains every partition, and skips all but one at execution.
             assert ("Subplans Removed: 31" in plan) == (kind == "generic"), plan
             assert not re.search(r"Sort(?! Key)|Bitmap|Seq Scan", plan), plan
             assert ("Append" in plan) == (kind == "generic"), plan
@@ -198,7 +200,7 @@ def test_a_batch_is_deleted_from_one_partition(cursor: Cursor) -> None:
         statement = Statement(text, defaultdict(lambda: "unknown"))
         plan = plan_of(cursor, statement, {"user_id": user_id}, "custom")
         assert len(set(re.findall(r" on (tasks_\d+)", plan))) == 1, plan
-        # The DELETE itself may scan a partition in which the batch is a large part.
+        # The DELETE itself may scan the partition, if the batch is a large part of it.
         chosen = plan[plan.index("CTE chosen") : plan.index("CTE deleted")]
         assert re.search(r"Index (Only )?Scan using tasks_\d+_", chosen), plan
 
@@ -224,7 +226,7 @@ def test_tasks_are_counted_in_indexes_of_one_partition(cursor: Cursor, kind: str
         (queries.UPDATE.always, queries.update_values({"title": "x"})),
     ],
 )
-def test_a_task_is_found_by_the_key_in_one_partition(
+def test_a_task_is_found_by_the_primary_key_of_one_partition(
     statement: Statement, values: dict[str, Any], kind: str, cursor: Cursor
 ) -> None:
     plan = plan_of(cursor, statement, {"user_id": "user_7", "task_id": 7, **values}, kind)

@@ -1,4 +1,4 @@
-"""An upgrade that moves what docs/decisions/upgrading.md lists fails here, with what to read."""
+"""Fail if an upgrade moves a name that docs/decisions/upgrading.md lists, and say what to read."""
 
 import importlib
 import importlib.metadata
@@ -25,7 +25,7 @@ from tests.support.foreign_names import WATCHED, Uses, foreign_names
 from tests.support.services import forge
 
 PAGE = "docs/decisions/upgrading.md"
-# Modules and classes whose reference describes what is in them.
+# Modules and classes whose public names are all documented.
 DOCUMENTED = {
     *("fastapi", "fastapi.FastAPI", "fastapi.Request", "fastapi.openapi.docs", "fastapi.responses"),
     *("httptools", "jose", "psycopg2", "psycopg2.errors", "psycopg2.extensions"),
@@ -68,7 +68,7 @@ DOCUMENTED_NAMES = {
 async def _application(scope: Any, receive: Any, send: Any) -> None: ...
 
 
-# What makes an object of a class whose attributes are only there in an object.
+# Factories for the classes whose attributes exist only on instances.
 MAKERS: dict[str, Callable[[], object]] = {
     "fastapi.applications.FastAPI": fastapi.FastAPI,
     "fastapi.routing.APIRouter": fastapi.APIRouter,
@@ -89,7 +89,7 @@ def _loaded(config: uvicorn.Config) -> uvicorn.Config:
 
 
 def _stopped(config: uvicorn.Config) -> uvicorn.Server:
-    """Return a server that has served, for what it only has then."""
+    """Return a server that has run, because some of its attributes exist only then."""
     server = uvicorn.Server(config)
     server.should_exit = True
     server.run(sockets=[])
@@ -97,7 +97,7 @@ def _stopped(config: uvicorn.Config) -> uvicorn.Server:
 
 
 def _rows() -> list[str]:
-    """The names in the tables of the page."""
+    """Return the names in the page's tables."""
     return re.findall(r"^\| `([\w.*]+)` \|", (ROOT / PAGE).read_text(), re.MULTILINE)
 
 
@@ -110,7 +110,7 @@ def found() -> Uses:
 
 
 def _covers(row: str, name: str) -> bool:
-    """Whether `row` is about `name`. Of a private attribute only the last part is known."""
+    """Return whether `row` covers `name`. Of a private attribute only the last part is known."""
     if name.startswith("?."):
         return row.rpartition(".")[2] == name[2:]
     return name == row or (row.endswith(".*") and name.startswith(row[:-1]))
@@ -120,7 +120,7 @@ def _covers(row: str, name: str) -> bool:
 def test_a_listed_name_exists_and_is_used(row: str, found: Uses) -> None:
     lines = [line for name, each in found.items() if _covers(row, name) for line in each]
 
-    assert lines, f"{row} is used no longer: remove its row from {PAGE}"
+    assert lines, f"{row} is no longer used: remove its row from {PAGE}"
     try:
         _resolve(row.removesuffix(".*"))
     except (ImportError, AttributeError) as error:
@@ -129,12 +129,12 @@ def test_a_listed_name_exists_and_is_used(row: str, found: Uses) -> None:
         version = importlib.metadata.version(distribution)
         pytest.fail(
             f"{distribution} {version} has no {row} ({error}). It is used in {', '.join(lines)}. "
-            f"Read the part about {distribution} in {PAGE}."
+            f"Read the section on {distribution} in {PAGE}."
         )
 
 
 def _resolve(name: str) -> object:
-    """Import what `name` is, or make it, where it belongs to an object."""
+    """Import the object with this name, or get it from an instance that MAKERS makes."""
     owner, _, attribute = name.rpartition(".")
     if owner in MAKERS:
         return getattr(MAKERS[owner](), attribute)
@@ -153,14 +153,14 @@ def _is_documented(name: str) -> bool:
     )
 
 
-def test_what_is_used_is_documented_or_listed(found: Uses) -> None:
+def test_every_name_in_use_is_documented_or_listed(found: Uses) -> None:
     unknown = {
         name: lines
         for name, lines in found.items()
         if not _is_documented(name) and not any(_covers(row, name) for row in ROWS)
     }
 
-    assert not unknown, f"give these a row in {PAGE}, or add what describes them to DOCUMENTED"
+    assert not unknown, f"list these in {PAGE}, or in DOCUMENTED if they are documented"
 
 
 def test_packages_with_a_listed_name_have_an_upper_bound() -> None:
@@ -176,7 +176,7 @@ def test_packages_with_a_listed_name_have_an_upper_bound() -> None:
         assert distribution.lower() in bounded, f"{distribution}: see {PAGE}"
 
 
-def test_the_constructor_of_the_protocol_is_uvicorns() -> None:
+def test_our_protocol_has_the_same_parameters_as_uvicorns() -> None:
     def parameters(kind: Any) -> Iterator[tuple[str, bool]]:
         for name, parameter in inspect.signature(kind).parameters.items():
             yield name, parameter.default is parameter.empty
@@ -184,7 +184,7 @@ def test_the_constructor_of_the_protocol_is_uvicorns() -> None:
     assert dict(parameters(Protocol)) == dict(parameters(HttpToolsProtocol))
 
 
-def test_python_jose_takes_key_objects() -> None:
+def test_python_jose_accepts_key_objects() -> None:
     class Accepting(Key):
         def verify(self, msg: bytes, sig: bytes) -> bool:
             return True

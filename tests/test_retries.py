@@ -1,4 +1,4 @@
-"""What is sent a second time when a connection is lost: a read once, a write never."""
+"""When a connection is lost, a read is sent once more, and a write is not."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ TASKS = "/api/alice/tasks"
 
 
 class Scene(NamedTuple):
-    """A service, its database, and the way between the two."""
+    """A service, its database, and the proxy between them."""
 
     client: httpx.Client
     url: URL
@@ -40,7 +40,7 @@ class Scene(NamedTuple):
         return task
 
     def tasks(self) -> list[tuple[Any, ...]]:
-        """Every row of the table, with the time of its last change."""
+        """Return every row of the table, including the time of its last change."""
         return sql(self.url, "SELECT * FROM tasks ORDER BY id")
 
 
@@ -120,10 +120,10 @@ def test_a_read_whose_response_is_lost_twice_is_a_503(scene: Scene) -> None:
     assert (response.status_code, response.json()) == (503, DATABASE_UNAVAILABLE)
 
 
-def test_a_write_that_can_not_be_answered_in_time_is_not_sent(
+def test_a_write_that_may_not_finish_in_time_is_not_sent(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connecting took so long that the statement could end after the client was told 503."""
+    """Connecting took so long that the statement might finish only after the 503 was sent."""
     assert database.STATEMENT_START_DEADLINE == 4
     monkeypatch.setattr(database, "STATEMENT_START_DEADLINE", 0.2)
     with (
@@ -143,7 +143,7 @@ def test_a_write_that_can_not_be_answered_in_time_is_not_sent(
 
 
 def test_after_a_failover_no_connection_to_the_old_primary_is_kept(postgres: URL) -> None:
-    """The connections of the pool lead to what is a read-only server; new ones do not."""
+    """The pool's connections lead to a server that is now read-only; new connections do not."""
     with database_of_its_own(postgres) as url, ExitStack() as stack:
         read_only = f"ALTER DATABASE {url.database} SET default_transaction_read_only ="
         sql(postgres, f"{read_only} on")
@@ -151,7 +151,7 @@ def test_after_a_failover_no_connection_to_the_old_primary_is_kept(postgres: URL
         threads = stack.enter_context(ThreadPoolExecutor(3))
 
         def send_three(method: str, meanwhile: Callable[[], object]) -> list[int]:
-            """Send three requests at once, each on a connection of its own; return the statuses."""
+            """Send three requests at once, each on its own connection; return the statuses."""
             with locked_tasks(url) as release:
                 send = partial(client.request, method, TASKS, json={"title": "Buy milk"})
                 requests = [threads.submit(send) for _ in range(3)]

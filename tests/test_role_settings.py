@@ -1,4 +1,4 @@
-"""Every operation, whatever the role or the database says about Postgres's own settings."""
+"""Every operation works with any Postgres settings of the role or the database."""
 
 import secrets
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support.services import database_of_its_own, eventually, locked_tasks
 
 pytestmark = pytest.mark.slow
 
-# The settings that a role may have and that could change what a statement means, does or returns.
+# Settings that a role may have and that could change the meaning or the result of a statement.
 SETTINGS = {
     "array_nulls": ("off",),
     "backslash_quote": ("off", "on"),
@@ -82,7 +82,7 @@ def elsewhere(url: URL) -> URL:
 
 
 def set_for_new_connections(url: URL, name: str, value: str) -> None:
-    """Set it for the database, and end the connections that began before."""
+    """Set it for the database, and end the connections that have the old value."""
     quoted = value if name == "search_path" else f"'{value}'"
     sql(elsewhere(url), f"ALTER DATABASE {url.database} SET {name} = {quoted}")
     sql(
@@ -93,7 +93,9 @@ def set_for_new_connections(url: URL, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
-def test_every_operation_works(name: str, value: str, url: URL, client: httpx.Client) -> None:
+def test_every_operation_works_with_this_setting(
+    name: str, value: str, url: URL, client: httpx.Client
+) -> None:
     set_for_new_connections(url, name, value)
     path = "/api/alice/tasks"
     key = {"Idempotency-Key": secrets.token_hex(8)}
@@ -132,10 +134,10 @@ def test_every_operation_works(name: str, value: str, url: URL, client: httpx.Cl
     assert (erased.status_code, client.get(path).json()["count"]) == (200, 0), erased.text
 
 
-def test_a_default_of_read_only_refuses_writes_until_it_is_gone(
+def test_writes_are_refused_while_transactions_are_read_only_by_default(
     url: URL, client: httpx.Client
 ) -> None:
-    """Providers set it when a disk is full. So it is respected, and its end needs no restart."""
+    """Providers set it when a disk is full. The service needs no restart when it is reset."""
     set_for_new_connections(url, "default_transaction_read_only", "on")
     path = "/api/alice/tasks"
     refused = client.post(path, json={"title": "Tea"})
@@ -146,7 +148,7 @@ def test_a_default_of_read_only_refuses_writes_until_it_is_gone(
 
 
 @pytest.mark.parametrize("name", ["statement_timeout", "lock_timeout"])
-def test_a_short_time_out_of_the_role_is_a_503(name: str, url: URL, client: httpx.Client) -> None:
+def test_a_short_timeout_of_the_role_is_a_503(name: str, url: URL, client: httpx.Client) -> None:
     set_for_new_connections(url, name, "100")
     task = client.post("/api/alice/tasks", json={"title": "Tea"}).json()
     with locked_tasks(url):

@@ -1,4 +1,4 @@
-"""A database whose schema is not the one that this release needs, and what is said of it."""
+"""A database whose schema does not fit this release: responses, /health and the log."""
 
 import asyncio
 import shutil
@@ -33,7 +33,7 @@ REMEDY = "alembic upgrade head"
 HEAD = REVISIONS[-1]
 NEXT = f"{int(HEAD) + 1:04}"
 
-# A release that follows this one.
+# The migration of a later release.
 MIGRATION = f'''
 import sqlalchemy as sa
 from alembic import op
@@ -65,7 +65,7 @@ def empty(postgres: URL) -> Iterator[URL]:
 
 @pytest.fixture
 def next_release(tmp_path: Path) -> Callable[[str], Path]:
-    """A function that returns the migrations of the next release, whose own does what it says."""
+    """A function that returns our migrations and one more, which runs the given code."""
 
     def scripts(does: str) -> Path:
         copy = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
@@ -91,7 +91,7 @@ def operations(client: httpx.Client) -> dict[str, httpx.Response]:
 
 
 def failed(client: httpx.Client) -> set[str]:
-    """Return which operations fail because of the schema, and no other reason."""
+    """Return the operations that fail because of the schema; check that none fails otherwise."""
     responses = operations(client)
     for response in responses.values():
         assert response.status_code in (200, 201, 404, 503), response.text
@@ -114,7 +114,7 @@ def health(client: httpx.Client) -> tuple[int, str]:
 HEALTHY, UNHEALTHY = (200, "connected"), (503, "not migrated")
 
 
-def test_an_empty_database_is_said_once_and_served_as_soon_as_it_is_migrated(
+def test_an_empty_database_is_logged_once_and_served_once_it_is_migrated(
     empty: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(condition, "WATCH_INTERVAL", 0.1)
@@ -136,10 +136,10 @@ def test_an_empty_database_is_said_once_and_served_as_soon_as_it_is_migrated(
     assert not [message for message in messages if "INTERNAL" in message]
 
 
-def test_a_release_on_the_schema_before_it_serves_what_that_has(empty: URL) -> None:
+def test_a_release_on_the_previous_schema_serves_what_the_schema_supports(empty: URL) -> None:
     migrate(empty, REVISIONS[-2])
     with recorded_messages() as messages, service(empty) as client:
-        assert failed(client) == {"change", "toggle"}  # they need the function of 0003
+        assert failed(client) == {"change", "toggle"}  # which need the function of migration 0003
         assert health(client) == UNHEALTHY
         migrate(empty)
         assert health(client) == HEALTHY
@@ -148,23 +148,23 @@ def test_a_release_on_the_schema_before_it_serves_what_that_has(empty: URL) -> N
     assert f"it is at {REVISIONS[-2]} and this release needs {HEAD}" in said
 
 
-def test_a_release_on_the_schema_after_it_is_healthy_and_serves(
+def test_a_release_on_the_next_schema_is_healthy_and_serves(
     empty: URL, next_release: Callable[[str], Path]
 ) -> None:
     migrate(empty)
     with recorded_messages() as messages, service(empty, db_pool_size=2) as client:
-        for _ in range(4):  # on both connections each statement is prepared
+        for _ in range(4):  # so that each statement is prepared on both connections
             assert failed(client) == set()
         migrate(empty, scripts=next_release(ADDS))
         for _ in range(4):
             assert failed(client) == set()
             assert health(client) == HEALTHY
-    with service(empty) as client:  # and so it starts when it was rolled back
+    with service(empty) as client:  # a release that was rolled back starts too
         assert (failed(client), health(client)) == (set(), HEALTHY)
     assert messages == []
 
 
-def test_a_release_after_it_that_removed_a_column_makes_it_unhealthy(
+def test_a_release_is_unhealthy_if_the_next_one_removed_a_column(
     empty: URL, next_release: Callable[[str], Path]
 ) -> None:
     migrate(empty, scripts=next_release(REMOVES))
@@ -175,7 +175,7 @@ def test_a_release_after_it_that_removed_a_column_makes_it_unhealthy(
     assert f"a newer release migrated it to {NEXT}, and it has no tasks.description" in said
 
 
-def test_a_column_that_is_lost_while_running_is_noticed_by_a_request_and_by_its_return(
+def test_requests_detect_a_column_lost_at_run_time_and_its_return(
     empty: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(condition, "WATCH_INTERVAL", 0.1)
@@ -199,7 +199,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("lost", LOSSES)
-def test_a_default_or_function_that_is_lost_is_named(lost: str, empty: URL) -> None:
+def test_the_log_names_a_lost_default_or_function(lost: str, empty: URL) -> None:
     migrate(empty)
     with service(empty) as client, recorded_messages() as messages:
         task = client.post(TASKS, json={"title": "Milk"}).json()["id"]
@@ -213,30 +213,30 @@ def test_a_default_or_function_that_is_lost_is_named(lost: str, empty: URL) -> N
         assert len([message for message in messages if f"has no {lost}:" in message]) == 1
 
 
-def test_a_lost_function_comes_back_as_the_page_says(empty: URL) -> None:
+def test_the_documented_repair_restores_a_lost_function(empty: URL) -> None:
     migrate(empty)
     sql(empty, LOSSES["function tasks_next_update(timestamptz)"])
     with service(empty) as client:
         assert client.get("/health").status_code == 503
-        sql(empty, "UPDATE alembic_version SET version_num = '0002'")  # what `stamp` does
+        sql(empty, "UPDATE alembic_version SET version_num = '0002'")  # as `alembic stamp` does
         migrate(empty)
         assert client.get("/health").status_code == 200
 
 
-def test_a_table_is_named_without_its_defaults(empty: URL) -> None:
+def test_a_missing_table_is_logged_without_its_defaults(empty: URL) -> None:
     with recorded_messages() as messages, service(empty) as client:
         assert client.get("/health").status_code == 503
         assert any("it has no idempotency_keys, tasks;" in message for message in messages)
 
 
-def test_tables_without_alembics_own_are_judged_by_their_columns(postgres: URL) -> None:
+def test_without_alembic_version_the_columns_decide(postgres: URL) -> None:
     with database_of_its_own(postgres) as url, service(url) as client:
         assert (failed(client), health(client)) == (set(), HEALTHY)
         sql(url, "ALTER TABLE tasks DROP COLUMN completed")
         assert health(client) == UNHEALTHY
 
 
-def test_a_role_that_may_not_read_the_version_is_judged_by_the_columns(empty: URL) -> None:
+def test_the_columns_decide_if_the_role_may_not_read_alembic_version(empty: URL) -> None:
     migrate(empty)
     sql(empty, "CREATE ROLE narrow LOGIN")
     sql(empty, "GRANT ALL ON tasks, idempotency_keys TO narrow")
@@ -260,7 +260,7 @@ def on(url: URL, work: Callable[[Database], Awaitable[None]]) -> None:
     asyncio.run(scenario())
 
 
-def test_a_statement_of_sqlalchemys_is_told_the_same(empty: URL) -> None:
+def test_a_sqlalchemy_statement_gets_the_same_error(empty: URL) -> None:
     async def work(database: Database) -> None:
         async with database.session() as session:
             with pytest.raises(DatabaseNotMigrated):
@@ -270,7 +270,7 @@ def test_a_statement_of_sqlalchemys_is_told_the_same(empty: URL) -> None:
 
 
 @pytest.mark.parametrize("statement", ["SELECT nothing", "SELECT * FROM no_table", "no SQL"])
-def test_a_wrong_statement_on_the_right_schema_stays_a_bug(postgres: URL, statement: str) -> None:
+def test_an_invalid_statement_on_the_right_schema_is_a_bug(postgres: URL, statement: str) -> None:
     async def work(database: Database) -> None:
         with pytest.raises(psycopg2.ProgrammingError):
             await database.session().fetch(statement, {}, retry=True)
@@ -297,7 +297,7 @@ def test_the_service_knows_the_revisions_that_alembic_knows() -> None:
         ([NEXT], ["tasks.title"], f"a newer release migrated it to {NEXT}"),
     ],
 )
-def test_what_is_said_names_the_remedy(
+def test_the_message_names_the_fault_and_the_remedy(
     versions: list[str], missing: list[str], said: str | None
 ) -> None:
     found = judgement(versions, missing)

@@ -1,4 +1,4 @@
-"""Which secrets production accepts: random ones, and none that somebody else knows or can guess."""
+"""Production accepts random secrets, and refuses those that others know or can guess."""
 
 import random
 import re
@@ -17,7 +17,7 @@ from tests.support.settings import PRODUCTION, read
 
 ASK_FOR_A_NEW_ONE = "make a new one with `openssl rand -base64 32`"
 
-# From documentation, templates and tests that are public, among them this repository's plan.
+# Secrets from public documentation, templates and tests, including this repository's plan.
 EXAMPLES = [
     "better-auth-secret-12345678901234567890",  # Better Auth's own default
     "your-secret-key-minimum-32-characters-long-random-string",  # the plan's .env.example
@@ -49,7 +49,7 @@ EXAMPLES = [
     "taskforge-dev-secret-0123456789abcdef",
     "supersecretpasswordsupersecretpassword!",
     "<put your generated 32 character secret here>",
-    "a-secret-of-more-than-32-characters",  # these tests'
+    "a-secret-of-more-than-32-characters",  # from these tests
     "another secret of 32 characters!",
     "${BETTER_AUTH_SECRET:-change-me-in-production}",
 ]
@@ -86,10 +86,10 @@ REASONS = [
 @pytest.mark.parametrize(
     ("secret", "reason"), REASONS, ids=lambda text: text.replace(RANDOM, "RANDOM")
 )
-def test_production_refuses_a_secret_that_can_be_known_and_says_why(
+def test_production_refuses_a_guessable_secret_and_says_why(
     environment: pytest.MonkeyPatch, secret: str, reason: str
 ) -> None:
-    assert len(secret) >= 32  # shorter ones are refused anyway
+    assert len(secret) >= 32  # shorter ones are refused for their length
     with pytest.raises(SystemExit) as exit_:
         read(environment, **{**PRODUCTION, "BETTER_AUTH_SECRET": secret})
     sentence = str(exit_.value)
@@ -99,14 +99,18 @@ def test_production_refuses_a_secret_that_can_be_known_and_says_why(
     assert "quotes" in reason or "name" in reason or ASK_FOR_A_NEW_ONE in sentence
 
 
-def test_the_issuer_beside_it_makes_no_known_secret_good(environment: pytest.MonkeyPatch) -> None:
+def test_a_known_secret_is_refused_even_if_an_issuer_is_set(
+    environment: pytest.MonkeyPatch,
+) -> None:
     values = {**PRODUCTION, "BETTER_AUTH_URL": "https://app.example.com"}
     with pytest.raises(SystemExit, match="BETTER_AUTH_SECRET is a published example"):
         read(environment, **{**values, "BETTER_AUTH_SECRET": EXAMPLES[0]})
 
 
 @pytest.mark.parametrize("secret", [*EXAMPLES, *FEW, *REPEATED])
-def test_development_accepts_it(environment: pytest.MonkeyPatch, secret: str) -> None:
+def test_development_accepts_a_guessable_secret(
+    environment: pytest.MonkeyPatch, secret: str
+) -> None:
     assert signing_secret(read(environment, BETTER_AUTH_SECRET=secret)) == secret
 
 
@@ -126,7 +130,9 @@ MAKERS: dict[str, Callable[[], str]] = {
     "letters and digits": lambda: picked(string.ascii_letters + string.digits),
     "small letters": lambda: picked(string.ascii_lowercase),
     "digits": lambda: picked(string.digits, 48),
-    "whatever can be typed": lambda: picked(string.digits + string.ascii_letters + "!#$%&()*+-_."),
+    "letters, digits and punctuation": lambda: picked(
+        string.digits + string.ascii_letters + "!#$%&()*+-_."
+    ),
     "with a prefix": lambda: f"production-secret-{secrets.token_urlsafe(24)}",
     "a passphrase": lambda: "-".join(CHANCE.choices(WORDS, k=8)),
 }
@@ -149,7 +155,7 @@ def test_production_accepts_every_random_secret(
 
 
 @pytest.mark.parametrize("options", [("-base64", "32"), ("-hex", "32"), ("-base64", "48")])
-def test_production_accepts_what_openssl_makes_with_the_end_of_its_line(
+def test_production_accepts_openssl_output_with_its_newline(
     environment: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     secret = openssl(*options)
@@ -157,11 +163,11 @@ def test_production_accepts_what_openssl_makes_with_the_end_of_its_line(
     assert signing_secret(settings) == secret.strip()
 
 
-# How a reader of these pages would find a secret to copy.
+# A secret in a form in which a reader may copy it.
 SHOWN = re.compile(r"BETTER_AUTH_SECRET\"?\s*[=:]\s*[\"']?([^\s\"'…]{32,})")
 
 
-def test_no_page_or_test_of_this_repository_shows_a_secret_that_is_accepted(
+def test_production_refuses_every_secret_shown_in_this_repository(
     environment: pytest.MonkeyPatch,
 ) -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Servers that refuse because of their state: what the client and the log are told, and the end."""
+"""Servers that refuse statements because of their state: responses, the log, and recovery."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ Control = Callable[..., None]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[URL, Control, Path]]:
-    """A server with tables, a function that calls pg_ctl, and its data."""
+    """A server with tables, a function that runs pg_ctl on it, and its data folder."""
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
     data = tmp_path / "data"
@@ -84,7 +84,7 @@ def test_a_hot_standby_serves_reads_until_it_is_promoted(
     assert messages.count("The database's set-up is in order") == 1
 
 
-def test_a_server_in_recovery_is_waited_for(server: tuple[URL, Control, Path]) -> None:
+def test_the_service_waits_for_a_server_in_recovery(server: tuple[URL, Control, Path]) -> None:
     url, control, data = server
     give(data / "standby.signal", "")
     sql(url, "ALTER SYSTEM SET hot_standby = off")
@@ -99,7 +99,7 @@ def test_a_server_in_recovery_is_waited_for(server: tuple[URL, Control, Path]) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_said_once_and_reads_are_served(
+def test_a_full_disk_is_logged_once_and_reads_are_served(
     server: tuple[URL, Control, Path], tmp_path: Path
 ) -> None:
     url, _, _ = server

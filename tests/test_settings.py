@@ -1,4 +1,4 @@
-"""Every setting: what it is by default, what it may be, and the one sentence if it is wrong."""
+"""Every setting: its default, the values that it accepts, and the error for a wrong value."""
 
 import asyncio
 import os
@@ -58,11 +58,11 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def test_in_development_nothing_needs_to_be_set(environment: pytest.MonkeyPatch) -> None:
+def test_development_needs_no_settings(environment: pytest.MonkeyPatch) -> None:
     assert read(environment).model_dump() == DEFAULTS
 
 
-def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
+def test_an_empty_setting_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
     empty = {name.upper(): "" for name in Settings.model_fields}
     assert read(environment, **empty).model_dump() == DEFAULTS
 
@@ -110,7 +110,7 @@ def test_an_empty_setting_is_not_set(environment: pytest.MonkeyPatch) -> None:
         ("DEV_DB_PORT", "5433", 5433),
     ],
 )
-def test_a_good_setting_is_taken(
+def test_a_valid_setting_is_accepted(
     environment: pytest.MonkeyPatch, name: str, text: str, value: object
 ) -> None:
     assert getattr(read(environment, **{name: text}), name.lower()) == value
@@ -210,7 +210,7 @@ WRONG: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(
     ("name", "text"), [(name, text) for name, texts in WRONG for text in texts]
 )
-def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(
+def test_a_wrong_setting_stops_startup_with_a_sentence_that_names_it(
     environment: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -223,13 +223,13 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it(
 
 
 LIBRARY = re.compile("[Ii]nput should|valid (integer|boolean|string)|unable to|pydantic|unicode")
-# Any text without quotes and surrogates names a folder.
+# Any text without quotes or surrogates is the name of a folder.
 NEVER_WRONG = {"DATA_DIR"}
 ODD = ["80a", "''", '"x"', "-1", "9" * 30, "é", "a\nb", "\udcff", "\0", "[]", "{}", "null", "NaN"]
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
-def test_no_sentence_about_any_setting_is_a_librarys(
+def test_no_error_about_a_setting_is_in_a_librarys_words(
     environment: pytest.MonkeyPatch, name: str
 ) -> None:
     texts = [*ODD, *dict(WRONG).get(name, ())]
@@ -262,7 +262,7 @@ def sentence_about(environment: pytest.MonkeyPatch, name: str, text: str) -> str
         ("DATABASE_URL", f'"{URL}"', "is in quotes, which would be a part of it: remove them"),
     ],
 )
-def test_a_sentence_says_what_the_value_must_be(
+def test_the_error_says_what_the_value_must_be(
     environment: pytest.MonkeyPatch, name: str, text: str, sentence: str
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -286,12 +286,12 @@ def test_white_space_around_each_value_is_removed(environment: pytest.MonkeyPatc
     assert read(environment, **{name: f" \t{text}\r\n" for name, text in good.items()}) == plain
 
 
-def test_a_value_that_is_false_is_no_blank() -> None:
+def test_zero_and_false_are_not_blank() -> None:
     settings = Settings(_env_file=None, db_max_overflow=0, db_prepared_statements=False)
     assert (settings.db_max_overflow, settings.db_prepared_statements) == (0, False)
 
 
-def test_a_blank_value_is_as_none(environment: pytest.MonkeyPatch) -> None:
+def test_a_blank_value_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
     blank = {name.upper(): " \n" for name in Settings.model_fields if name not in NEVER_BLANK}
     assert read(environment, **blank).model_dump() == DEFAULTS
 
@@ -307,7 +307,7 @@ def test_a_blank_value_is_as_none(environment: pytest.MonkeyPatch) -> None:
             "has a ssl_min_protocol_version that Postgres's client does not accept",
         ),
         (
-            "sslmode=require&sslrootcert=system",  # libpq takes this with verify-full only
+            "sslmode=require&sslrootcert=system",  # libpq accepts this only with verify-full
             "has a value that Postgres's client does not accept",
         ),
         (
@@ -317,7 +317,7 @@ def test_a_blank_value_is_as_none(environment: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["DATABASE_URL", "MIGRATION_DATABASE_URL"])
-def test_a_value_that_libpq_would_refuse_is_found_before_anything_connects(
+def test_a_value_that_libpq_would_refuse_is_found_at_startup(
     environment: pytest.MonkeyPatch, name: str, query: str, complaint: str
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -335,11 +335,11 @@ def test_a_value_that_libpq_would_refuse_is_found_before_anything_connects(
         "postgresql:///tasks?host=/run/postgresql",
     ],
 )
-def test_a_value_that_libpq_takes_is_taken(environment: pytest.MonkeyPatch, url: str) -> None:
+def test_a_value_that_libpq_accepts_is_accepted(environment: pytest.MonkeyPatch, url: str) -> None:
     assert read(environment, DATABASE_URL=url).database_url is not None
 
 
-def test_no_error_about_a_setting_quotes_it() -> None:
+def test_no_error_about_a_setting_contains_its_value() -> None:
     with pytest.raises(ValidationError) as error:
         Settings(
             _env_file=None, database_url="mysql://x:pass-word@x", better_auth_secret="pass-word"
@@ -366,7 +366,7 @@ def test_production_requires_a_database_and_a_way_to_verify_tokens(
     assert read(environment, **PRODUCTION).environment == "production"
 
 
-def test_the_issuer_may_stand_in_for_the_secret_and_none_is_made_up(
+def test_with_an_issuer_no_secret_is_required_or_generated(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     values = {"ENVIRONMENT": "production", "DATABASE_URL": URL, "DATA_DIR": str(tmp_path)}
@@ -394,7 +394,7 @@ def test_the_issuer_may_stand_in_for_the_secret_and_none_is_made_up(
         ("http://[::1]:80", "http://[::1]", "http://[::1]:80/api/auth/jwks"),
     ],
 )
-def test_issuer_and_keys_are_where_better_auth_has_them(
+def test_issuer_and_key_set_url_are_derived_from_better_auth_url(
     environment: pytest.MonkeyPatch, url: str, issuer: str, keys: str
 ) -> None:
     settings = read(environment, BETTER_AUTH_URL=url)
@@ -403,7 +403,7 @@ def test_issuer_and_keys_are_where_better_auth_has_them(
     assert (elsewhere.issuer, elsewhere.key_set_url) == (issuer, "https://keys.example/jwks.json")
 
 
-def test_keys_elsewhere_need_an_issuer(environment: pytest.MonkeyPatch) -> None:
+def test_jwks_url_requires_an_issuer(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match=r"^Configuration error: JWKS_URL [^\n]+\.$"):
         read(environment, JWKS_URL="https://keys.example/jwks.json")
 
@@ -423,7 +423,7 @@ def test_keys_elsewhere_need_an_issuer(environment: pytest.MonkeyPatch) -> None:
         ("http://10.0.0.1", False),
     ],
 )
-def test_in_production_keys_come_over_tls_or_from_the_same_machine(
+def test_production_fetches_keys_only_over_tls_or_from_localhost(
     environment: pytest.MonkeyPatch, name: str, url: str, good: bool
 ) -> None:
     values = {**PRODUCTION, "BETTER_AUTH_URL": "https://app.example.com", name: url}
@@ -437,7 +437,7 @@ def test_in_production_keys_come_over_tls_or_from_the_same_machine(
     assert read(environment, ENVIRONMENT="development").key_set_url is not None
 
 
-def test_production_listens_to_all_and_leaves_the_request_log_to_others(
+def test_production_listens_on_all_addresses_and_logs_no_requests(
     environment: pytest.MonkeyPatch,
 ) -> None:
     development = read(environment)
@@ -457,7 +457,7 @@ def test_production_listens_to_all_and_leaves_the_request_log_to_others(
         ("auth.py", {"BETTER_AUTH_SECRET": "pass-word"}, "BETTER_AUTH_SECRET"),
     ],
 )
-def test_the_process_says_one_sentence_on_stderr_and_fails(
+def test_the_process_prints_one_sentence_to_stderr_and_fails(
     program: str, values: dict[str, str], name: str
 ) -> None:
     done = subprocess.run(
@@ -468,7 +468,7 @@ def test_the_process_says_one_sentence_on_stderr_and_fails(
     assert "pass-word" not in done.stderr
 
 
-def test_settings_come_from_a_file_and_the_environment_wins(
+def test_the_environment_takes_precedence_over_the_env_file(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = f'# comment\nPORT=9000\nLOG_LEVEL="error"\nBETTER_AUTH_SECRET={SECRET}\nOTHER=1\n'
@@ -477,7 +477,7 @@ def test_settings_come_from_a_file_and_the_environment_wins(
     assert (settings.port, settings.log_level, signing_secret(settings)) == (9001, "error", SECRET)
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(
+def test_the_env_file_may_begin_with_a_byte_order_mark(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=9000\r\nHOST=::1\r\n")
@@ -485,7 +485,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(
     assert (settings.port, settings.host) == (9000, "::1")
 
 
-def test_a_wrong_setting_in_the_file_is_named_too(
+def test_a_wrong_setting_in_the_env_file_is_named_too(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text("PORT=pass-word\n")
@@ -493,7 +493,7 @@ def test_a_wrong_setting_in_the_file_is_named_too(
         read(environment)
 
 
-def test_settings_of_opentelemetry_in_the_file_reach_it_and_no_others_do(
+def test_only_opentelemetry_settings_go_from_the_env_file_to_the_environment(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     environment.setattr(os, "environ", {"OTEL_SERVICE_NAME": "outside"})
@@ -504,18 +504,20 @@ def test_settings_of_opentelemetry_in_the_file_reach_it_and_no_others_do(
     assert os.environ == expected
 
 
-def test_the_file_lies_beside_the_program() -> None:
+def test_the_env_file_is_next_to_main_py() -> None:
     assert ROOT / ".env" == ENV_FILE == Path(main.__file__).parent / ".env"
 
 
 @pytest.mark.parametrize(
     "secret", ["x" * 32, "é" * 32, " with spaces at both ends and inside it\n"]
 )
-def test_a_secret_has_32_characters_or_more(environment: pytest.MonkeyPatch, secret: str) -> None:
+def test_a_secret_of_32_characters_is_accepted(
+    environment: pytest.MonkeyPatch, secret: str
+) -> None:
     assert signing_secret(read(environment, BETTER_AUTH_SECRET=secret)) == secret.strip()
 
 
-def test_without_a_secret_one_is_made_and_kept(
+def test_a_missing_secret_is_generated_and_stored(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = tmp_path / "with a space" / "data"
@@ -529,7 +531,7 @@ def test_without_a_secret_one_is_made_and_kept(
 
 
 @pytest.mark.parametrize("kept", ["", "short"])
-def test_a_kept_secret_that_is_broken_is_not_used(
+def test_a_stored_secret_that_is_too_short_is_refused(
     environment: pytest.MonkeyPatch, tmp_path: Path, kept: str
 ) -> None:
     (tmp_path / "better-auth-secret").write_text(kept)
@@ -537,7 +539,7 @@ def test_a_kept_secret_that_is_broken_is_not_used(
         _ = signing_secret(read(environment, DATA_DIR=str(tmp_path)))
 
 
-def test_a_data_folder_that_can_not_be_made_is_named(
+def test_a_data_folder_that_cannot_be_created_is_named(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -545,7 +547,7 @@ def test_a_data_folder_that_can_not_be_made_is_named(
         _ = signing_secret(read(environment, DATA_DIR=str(tmp_path / "file")))
 
 
-def test_the_data_folder_is_the_same_from_wherever_the_service_is_started(
+def test_the_data_folder_does_not_depend_on_the_working_directory(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     environment.chdir(tmp_path)
@@ -554,14 +556,14 @@ def test_the_data_folder_is_the_same_from_wherever_the_service_is_started(
     assert read(environment, DATA_DIR="~/elsewhere").data_dir == tmp_path / "elsewhere"
 
 
-def test_no_secret_shows_when_settings_are_printed(environment: pytest.MonkeyPatch) -> None:
+def test_printed_settings_contain_no_secret(environment: pytest.MonkeyPatch) -> None:
     settings = read(environment, MIGRATION_DATABASE_URL=NEON, **PRODUCTION)
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert not re.search("pass-word|npg_|db.example|neon.tech|for-tests-", text)
 
 
 def libpq(url: str) -> dict[str, Any]:
-    """What the service connects with."""
+    """Return the libpq parameters with which the service connects."""
     taken: dict[str, Any] = {}
 
     async def connect(**parameters: Any) -> None:
@@ -575,7 +577,9 @@ def libpq(url: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_either_scheme_is_postgres(environment: pytest.MonkeyPatch, scheme: str) -> None:
+def test_both_schemes_of_postgres_are_accepted(
+    environment: pytest.MonkeyPatch, scheme: str
+) -> None:
     url = f"{scheme}://owner:p%40ss%2Fword@db.example:6543/tasks"
     assert read(environment, DATABASE_URL=url).database_url is not None
     expected = {
@@ -589,7 +593,7 @@ def test_either_scheme_is_postgres(environment: pytest.MonkeyPatch, scheme: str)
 
 
 @pytest.mark.parametrize("password", ["pass\u2100word", "x[pass]x"])
-def test_a_password_may_have_what_no_web_address_has(
+def test_a_password_may_have_characters_that_a_web_url_may_not(
     environment: pytest.MonkeyPatch, password: str
 ) -> None:
     url = f"postgresql://owner:{password}@db.example/tasks"
@@ -598,7 +602,7 @@ def test_a_password_may_have_what_no_web_address_has(
     assert postgres_url(settings.database_url.get_secret_value()).password == password
 
 
-def test_the_string_that_neon_gives_is_taken_as_it_is(environment: pytest.MonkeyPatch) -> None:
+def test_neons_connection_string_is_accepted_unchanged(environment: pytest.MonkeyPatch) -> None:
     assert read(environment, DATABASE_URL=NEON).database_url is not None
     expected = {
         "user": "neondb_owner",
@@ -616,7 +620,7 @@ def test_a_pooler_gets_no_startup_options() -> None:
     assert libpq(f"{URL}?application_name=mine")["application_name"] == "mine"
 
 
-def test_each_setting_is_explained_in_the_example() -> None:
+def test_env_example_explains_each_setting() -> None:
     text = (ROOT / ".env.example").read_text()
     names = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE)
     ours = [name for name in names if not name.startswith("OTEL_")]
@@ -628,14 +632,14 @@ def test_each_setting_is_explained_in_the_example() -> None:
     assert all(re.match(r"# ?\w", block) for block in paragraphs)
 
 
-def test_the_example_as_it_is_changes_nothing(
+def test_env_example_changes_no_setting_until_it_is_edited(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
     assert read(environment).model_dump() == DEFAULTS
 
 
-def test_the_values_in_the_example_are_good(
+def test_the_values_in_env_example_are_valid(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = (ROOT / ".env.example").read_text()

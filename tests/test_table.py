@@ -1,4 +1,4 @@
-"""What the table itself keeps out, and what it fills in."""
+"""The constraints and the defaults of the table itself."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from psycopg2 import errors
 from psycopg2.extensions import connection as Connection
 
 GOOD: dict[str, Any] = {"user_id": "alice", "title": "Buy milk"}
-# The contract. That the table has the models' columns, and no others, is in test_migrations.py.
+# The required columns. test_migrations.py checks that the table has exactly the models' columns.
 COLUMNS = {
     ("id", "bigint", None, "NO"),
     ("user_id", "text", None, "NO"),
@@ -46,14 +46,14 @@ def insert(database: Connection, row: dict[str, Any]) -> tuple[Any, ...] | None:
         ({"id": 7}, errors.GeneratedAlways),
     ],
 )
-def test_what_breaks_a_rule_is_kept_out(
+def test_the_table_refuses_a_row_that_breaks_a_constraint(
     database: Connection, changed: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         insert(database, GOOD | changed)
 
 
-def test_the_longest_are_let_in(database: Connection) -> None:
+def test_the_table_accepts_the_longest_values(database: Connection) -> None:
     longest = {"user_id": "é" * 255, "title": "é" * 200, "description": "é" * 1000}
     assert insert(database, longest) == (False, True, True, longest["description"])
 
@@ -62,7 +62,7 @@ def test_defaults_are_filled_in(database: Connection) -> None:
     assert insert(database, GOOD) == (False, True, True, None)
 
 
-def test_these_columns_are_there(database: Connection) -> None:
+def test_the_table_has_the_required_columns(database: Connection) -> None:
     with database.cursor() as cursor:
         cursor.execute(
             "SELECT column_name, data_type, character_maximum_length, is_nullable"

@@ -1,4 +1,4 @@
-"""The six operations, and whose tasks they may touch: alice owns them, bob does not."""
+"""The operations on tasks, and who may call them: Alice owns the tasks, and Bob does not."""
 
 import re
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Operation(NamedTuple):
     success: int
 
     def of(self, user_id: str, task_id: int) -> dict[str, Any]:
-        """The arguments of a request for it."""
+        """Return the arguments of a request for this operation."""
         path = self.path.format(user=user_id, task=task_id)
         return {"method": self.method, "url": path, "json": self.body}
 
@@ -82,7 +82,7 @@ def test_every_operation_requires_a_token(
 
 @on_one_task
 @pytest.mark.parametrize("task_id", [None, 2**63 - 1])
-def test_an_absent_task_is_not_found(
+def test_an_absent_task_is_a_404(
     operation: Operation, task_id: int | None, client: httpx.Client, alice: str, create: Create
 ) -> None:
     deleted = create()["id"]
@@ -127,7 +127,7 @@ def test_the_path_of_another_user_is_forbidden(
 
 
 @on_all
-def test_the_owner_is_served(
+def test_the_owner_may_call_every_operation(
     operation: Operation, client: httpx.Client, alice: str, create: Create
 ) -> None:
     response = client.request(**operation.of(alice, create()["id"]))
@@ -154,7 +154,7 @@ def test_the_owner_is_served(
         ),
     ],
 )
-def test_a_created_task_is_answered_whole(
+def test_create_returns_the_whole_task(
     sent: Task, kept: Task, client: httpx.Client, alice: str
 ) -> None:
     response = client.post(f"/api/{alice}/tasks", json=sent)
@@ -169,7 +169,7 @@ def test_a_created_task_is_answered_whole(
     assert client.get(response.headers["location"]).json() == task
 
 
-def test_times_are_utc_and_the_database_s_own(create: Create) -> None:
+def test_times_are_in_utc_and_set_by_the_database(create: Create) -> None:
     task = create()
     created = datetime.fromisoformat(task["created_at"])
     assert RFC3339_UTC.fullmatch(task["created_at"])
@@ -190,7 +190,7 @@ def test_times_are_utc_and_the_database_s_own(create: Create) -> None:
         "ü" * 255,
     ],
 )
-def test_any_user_id_has_tasks_of_its_own(user_id: str, client: httpx.Client) -> None:
+def test_a_user_id_may_be_any_text(user_id: str, client: httpx.Client) -> None:
     path = f"/api/{quote(user_id, safe='')}/tasks"
     response = client.post(path, json={"title": "Mine"}, headers=bearer(user_id))
     task: Task = response.json()
@@ -214,7 +214,7 @@ def test_any_user_id_has_tasks_of_its_own(user_id: str, client: httpx.Client) ->
         "control \x01\x1b\x7f in between",
     ],
 )
-def test_text_comes_back_as_it_was_sent(
+def test_text_is_returned_unchanged(
     text: str, client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create(text, description=text)
@@ -240,7 +240,7 @@ def test_text_comes_back_as_it_was_sent(
         {"title": "Buy oat milk", "description": None, "completed": False},
     ],
 )
-def test_an_update_changes_the_fields_sent_and_no_others(
+def test_an_update_changes_only_the_fields_sent(
     method: str, changes: Task, completed: bool, client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create(description="2 l", completed=completed)
@@ -259,7 +259,7 @@ def test_an_updated_title_is_trimmed(client: httpx.Client, alice: str, create: C
 
 
 @pytest.mark.parametrize("nothing", [{}, STRANGE])
-def test_an_update_of_nothing_changes_nothing(
+def test_an_update_without_fields_changes_nothing(
     nothing: Task, client: httpx.Client, alice: str, create: Create, database: Connection
 ) -> None:
     task = create(description="2 l")
@@ -269,9 +269,7 @@ def test_an_update_of_nothing_changes_nothing(
     assert rows_of(database, alice) == before
 
 
-def test_each_toggle_turns_completion_round(
-    client: httpx.Client, alice: str, create: Create
-) -> None:
+def test_each_toggle_inverts_completed(client: httpx.Client, alice: str, create: Create) -> None:
     task = create(description="2 l")
     for completed in (True, False, True):
         response = client.patch(f"/api/{alice}/tasks/{task['id']}/complete")
@@ -285,7 +283,7 @@ def test_each_toggle_turns_completion_round(
 
 @pytest.mark.parametrize("completed", [True, False])
 @pytest.mark.parametrize("body", [{}, STRANGE, {"title": " ", "description": 5}])
-def test_a_body_sets_completion_and_nothing_else(
+def test_the_body_of_complete_sets_only_completed(
     body: Task, completed: bool, client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create(completed=not completed)
@@ -299,7 +297,7 @@ def test_a_body_sets_completion_and_nothing_else(
 
 
 @pytest.mark.parametrize("completed", [True, False])
-def test_setting_what_is_set_already_changes_nothing(
+def test_setting_completed_to_its_current_value_changes_nothing(
     completed: bool, client: httpx.Client, alice: str, create: Create, database: Connection
 ) -> None:
     task = create(completed=completed)
@@ -312,7 +310,7 @@ def test_setting_what_is_set_already_changes_nothing(
 
 
 @pytest.mark.parametrize("body", [{}, STRANGE, {"title": "x"}, {"status": "completed"}])
-def test_a_body_without_completion_toggles(
+def test_a_body_without_completed_toggles(
     body: Task, client: httpx.Client, alice: str, create: Create
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}/complete"
@@ -321,7 +319,7 @@ def test_a_body_without_completion_toggles(
         assert (response.status_code, response.json()["completed"]) == (200, completed)
 
 
-def test_a_change_is_later_even_if_the_clock_was_set_back(
+def test_updated_at_increases_even_if_the_clock_was_set_back(
     client: httpx.Client, alice: str, create: Create, database: Connection
 ) -> None:
     path = f"/api/{alice}/tasks/{create()['id']}"
@@ -335,7 +333,7 @@ def test_a_change_is_later_even_if_the_clock_was_set_back(
     assert [toggled, updated, set_] == [f"2100-01-01T00:00:00.00000{n}Z" for n in (1, 2, 3)]
 
 
-def test_a_deleted_task_is_gone_for_good_and_no_other(
+def test_delete_removes_the_task_and_no_other(
     client: httpx.Client, alice: str, create: Create, database: Connection
 ) -> None:
     task, other = create(), create()
@@ -346,7 +344,7 @@ def test_a_deleted_task_is_gone_for_good_and_no_other(
     assert [row[0] for row in rows_of(database, alice)] == [other["id"]]
 
 
-def test_a_number_is_never_given_twice(client: httpx.Client, alice: str, create: Create) -> None:
+def test_an_id_is_never_reused(client: httpx.Client, alice: str, create: Create) -> None:
     first = create()["id"]
     client.delete(f"/api/{alice}/tasks/{first}")
     assert create()["id"] > first

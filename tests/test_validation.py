@@ -1,4 +1,4 @@
-"""What is refused with 400, by which field, and that nothing of it is echoed."""
+"""Invalid input is a 400 that names the field and repeats nothing of the value."""
 
 import gzip
 import re
@@ -19,10 +19,10 @@ from tests.support.responses import invalid_input
 Send = Callable[..., httpx.Response]
 Create = Callable[..., dict[str, Any]]
 
-MARK = "0f8fad5bd9cb469fa165"  # stands for what a caller would not like to see again
+MARK = "0f8fad5bd9cb469fa165"  # stands for text that a response must not repeat
 SPACES = "\t\n\v\f\r \x85\u00a0\u1680\u2003\u2028\u2029\u202f\u205f\u3000"
 JSON = {"Content-Type": "application/json"}
-# A position before every task.
+# A cursor before every task.
 FIRST_PAGE = encode_cursor(Position("2100-01-01T00:00:00.000000Z", 1), TaskQuery())
 
 
@@ -44,7 +44,7 @@ def assert_refused(response: httpx.Response, *fields: str) -> None:
 def send(
     request: pytest.FixtureRequest, client: httpx.Client, alice: str, create: Create
 ) -> Iterator[Send]:
-    """Sends a body to create a task or to update one; a refused body has changed nothing."""
+    """A function that creates or updates a task. At the end, check that refusals had no effect."""
     path = f"/api/{alice}/tasks"
     task = create("As it was", description="As it was")
 
@@ -107,7 +107,7 @@ def test_a_description_that_breaks_a_rule_is_refused(send: Send, description: An
     ("method", "end"),
     [("POST", ""), ("PUT", "/{id}"), ("PATCH", "/{id}"), ("PATCH", "/{id}/complete")],
 )
-def test_completion_is_true_or_false(
+def test_completed_must_be_true_or_false(
     method: str, end: str, completed: Any, client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create()
@@ -121,7 +121,7 @@ def test_a_new_task_needs_a_title(client: httpx.Client, alice: str) -> None:
     assert_refused(client.post(f"/api/{alice}/tasks", json={}), "body.title")
 
 
-def test_everything_that_is_wrong_is_told_at_once(send: Send) -> None:
+def test_one_response_reports_every_error(send: Send) -> None:
     response = send(json={"title": " ", "description": 5, "completed": True})
     assert_refused(response, "body.title", "body.description")
 
@@ -167,9 +167,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(send: Send, content: bytes)
 @pytest.mark.parametrize(
     "text", [b"\\ud83d", b"\\uD83D", b"\\udc00", b"x\\udc00\\ud800", b"\\ud83d\\n\\ude00"]
 )
-def test_half_of_a_surrogate_pair_is_refused_by_the_name_of_its_field(
-    send: Send, text: bytes
-) -> None:
+def test_the_error_about_a_lone_surrogate_names_its_field(send: Send, text: bytes) -> None:
     content = b'{"title": "%b", "description": "%b", "completed": 1}' % (text, text)
     assert_refused(send(content=content, headers=JSON), "body.title", "body.description")
     content = b'{"title": "x", "description": "%b"}' % text
@@ -178,7 +176,7 @@ def test_half_of_a_surrogate_pair_is_refused_by_the_name_of_its_field(
     assert_refused(send(content=content, headers=JSON), "body.other")
 
 
-def test_a_pair_of_surrogates_is_a_character(send: Send) -> None:
+def test_a_surrogate_pair_is_one_character(send: Send) -> None:
     response = send(content=b'{"title": "\\ud83d\\ude00"}', headers=JSON)
     assert response.json()["title"] == "\U0001f600"
 
@@ -215,7 +213,7 @@ def test_a_compressed_body_is_a_415_that_names_the_coding(
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", "", "identity, identity", ","])
-def test_a_body_without_a_coding_may_say_so(send: Send, coding: str) -> None:
+def test_content_encoding_identity_is_accepted(send: Send, coding: str) -> None:
     response = send(content=b'{"title": "x"}', headers={"Content-Encoding": coding, **JSON})
     assert response.status_code in (200, 201)
 
@@ -224,14 +222,16 @@ def test_a_body_without_a_coding_may_say_so(send: Send, coding: str) -> None:
     "content_type",
     [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json", MARK],
 )
-def test_a_body_that_is_not_called_json_is_refused(send: Send, content_type: str | None) -> None:
+def test_a_body_without_a_json_content_type_is_refused(
+    send: Send, content_type: str | None
+) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     response = send(content=b'{"title": "x"}', headers=headers)
     assert_refused(response, "body")
     assert "application/json" in response.json()["errors"][0]["message"]
 
 
-def test_json_may_name_its_charset(send: Send) -> None:
+def test_a_json_content_type_may_have_a_charset(send: Send) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     assert send(content=b'{"title": "x"}', headers=headers).status_code in (200, 201)
 
@@ -247,7 +247,7 @@ def test_json_may_name_its_charset(send: Send) -> None:
         (b"completed=true", {"Content-Type": "application/x-www-form-urlencoded"}),
     ],
 )
-def test_a_body_that_says_how_a_toggle_ends_is_a_json_object(
+def test_the_body_of_complete_must_be_a_json_object(
     content: bytes, headers: dict[str, str], client: httpx.Client, alice: str, create: Create
 ) -> None:
     task = create()
@@ -292,7 +292,7 @@ def test_a_query_that_breaks_a_rule_is_refused(
 
 
 @pytest.mark.parametrize("status", ["pending", "completed"])
-def test_a_status_and_completion_that_contradict_each_other_are_refused(
+def test_contradictory_status_and_completed_are_refused(
     status: str, client: httpx.Client, alice: str
 ) -> None:
     for order in (1, -1):
@@ -303,7 +303,7 @@ def test_a_status_and_completion_that_contradict_each_other_are_refused(
 
 @pytest.mark.parametrize("name", ["page", "offset", "per_page", "Status", "x-y", "x" * 40])
 @pytest.mark.parametrize("value", ["", "2", MARK])
-def test_an_unknown_parameter_of_the_list_is_named(
+def test_the_list_names_an_unknown_parameter(
     name: str, value: str, client: httpx.Client, alice: str
 ) -> None:
     response = client.get(f"/api/{alice}/tasks", params={"limit": 0, name: value})
@@ -321,7 +321,9 @@ def test_an_unknown_parameter_with_a_strange_name_is_not_named(
     assert not name or name not in response.text
 
 
-def test_of_many_unknown_parameters_a_few_are_named(client: httpx.Client, alice: str) -> None:
+def test_only_the_first_of_many_unknown_parameters_are_named(
+    client: httpx.Client, alice: str
+) -> None:
     names = [f"p{number}" for number in range(8000)]
     path = f"/api/{alice}/tasks"
     some = client.get(f"{path}?{'&'.join(names[:MAX_PARAMETERS])}")
@@ -331,7 +333,9 @@ def test_of_many_unknown_parameters_a_few_are_named(client: httpx.Client, alice:
 
 
 @pytest.mark.parametrize("name", [*TaskQuery.model_fields, "_"])
-def test_a_parameter_is_sent_only_once(name: str, client: httpx.Client, alice: str) -> None:
+def test_a_parameter_that_is_sent_twice_is_refused(
+    name: str, client: httpx.Client, alice: str
+) -> None:
     values = {"limit": "1", "cursor": FIRST_PAGE, "completed": "true"}
     value = values.get(name, {"sort": "title", "order": "desc"}.get(name, "all"))
     path = f"/api/{alice}/tasks"
@@ -339,7 +343,7 @@ def test_a_parameter_is_sent_only_once(name: str, client: httpx.Client, alice: s
     assert_refused(client.get(path, params=[(name, value)] * 2), f"query.{name}")
 
 
-def test_the_user_of_the_path_and_a_cache_buster_may_be_in_the_query(
+def test_the_query_may_repeat_the_user_id_and_have_a_cache_buster(
     client: httpx.Client, alice: str
 ) -> None:
     path = f"/api/{alice}/tasks"
@@ -376,7 +380,7 @@ def test_other_operations_ignore_unknown_parameters(
 @pytest.mark.parametrize(
     ("authorization", "code"), [("", "NOT_AUTHENTICATED"), ("Bearer x.y.z", "INVALID_TOKEN")]
 )
-def test_without_a_good_token_a_malformed_request_is_a_401(
+def test_without_a_valid_token_a_malformed_request_is_a_401(
     request_: dict[str, Any], authorization: str, code: str, anonymous: httpx.Client, alice: str
 ) -> None:
     request_ = {**request_, "url": f"/api/{alice}/tasks{request_['url']}"}

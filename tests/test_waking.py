@@ -1,4 +1,4 @@
-"""A database that was suspended: requests wait for it while it refuses, resets or holds."""
+"""Requests wait for a suspended database while it refuses, resets or holds connections."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ SUSPENSIONS: dict[str, Callable[[Proxy], None]] = {
 
 
 class Crowd:
-    """Requests that are sent at once, of which most have no slot."""
+    """Concurrent requests, many more than there are slots."""
 
     def __init__(self, client: httpx.Client, threads: ThreadPoolExecutor) -> None:
         self.client = client
@@ -67,7 +67,7 @@ def crowd(way: Proxy) -> Iterator[Crowd]:
 
 
 @pytest.mark.parametrize("suspend", SUSPENSIONS.values(), ids=SUSPENSIONS.keys())
-def test_requests_wait_for_a_database_that_wakes(
+def test_requests_wait_for_a_database_that_wakes_up(
     postgres: URL, way: Proxy, crowd: Crowd, suspend: Callable[[Proxy], None]
 ) -> None:
     url = postgres.set(database=way.url.database)
@@ -84,7 +84,7 @@ def test_requests_wait_for_a_database_that_wakes(
     assert attempts <= 6
 
 
-def test_an_attempt_that_hangs_for_good_delays_no_other(way: Proxy, crowd: Crowd) -> None:
+def test_a_connection_attempt_that_hangs_does_not_delay_others(way: Proxy, crowd: Crowd) -> None:
     way.open()
     way.cut()
     way.hold()
@@ -96,7 +96,7 @@ def test_an_attempt_that_hangs_for_good_delays_no_other(way: Proxy, crowd: Crowd
     assert time.perf_counter() - start < 1
 
 
-def test_requests_wait_for_no_longer_than_promised(
+def test_requests_wait_no_longer_than_the_documented_limits(
     way: Proxy, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (database.STATEMENT_START_DEADLINE, driver.STATEMENT_TIMEOUT) == (4, 5)
@@ -115,7 +115,7 @@ def test_requests_wait_for_no_longer_than_promised(
     assert statuses(crowd.send("GET", 1)) == {200}
 
 
-def test_a_wrong_password_is_a_503_at_once_for_all(way: Proxy, crowd: Crowd) -> None:
+def test_a_wrong_password_is_an_immediate_503_for_every_request(way: Proxy, crowd: Crowd) -> None:
     way.fail(WRONG_PASSWORD)
     start = time.perf_counter()
     assert statuses(crowd.send("POST", 10) + crowd.send("GET", 10)) == {503}
@@ -124,7 +124,7 @@ def test_a_wrong_password_is_a_503_at_once_for_all(way: Proxy, crowd: Crowd) -> 
     eventually(lambda: statuses(crowd.send("GET", 1)) == {200}, 1)
 
 
-def test_a_missing_database_is_a_503_at_once(postgres: URL) -> None:
+def test_a_missing_database_is_an_immediate_503(postgres: URL) -> None:
     with service(postgres.set(database="absent")) as client:
         start = time.perf_counter()
         assert client.post(TASKS, json={"title": "Milk"}).status_code == 503
@@ -135,4 +135,6 @@ def test_a_missing_database_is_a_503_at_once(postgres: URL) -> None:
 def test_connections_are_open_before_the_first_request(postgres: URL) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
     with database_of_its_own(postgres) as url, service(url, db_pool_size=3):
-        eventually(lambda: sql(url, count, url.database) == [(4,)])  # and the health check's
+        eventually(
+            lambda: sql(url, count, url.database) == [(4,)]
+        )  # the pool's three and the health check's

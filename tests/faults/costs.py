@@ -1,7 +1,7 @@
-"""What a request costs the service, as the kernel counts it: CPU time of its process.
+"""The CPU time that a request costs the service's process, as the kernel counts it.
 
-No clock on the wall is asked, so that a busy machine makes no difference: each cost is compared
-with that of another request of the same run.
+A busy machine makes no difference, because nothing here depends on elapsed time: each cost is
+compared with that of another request in the same run.
 """
 
 import socket
@@ -14,18 +14,18 @@ from tests.faults import report
 from tests.support.processes import Service
 
 TINY, SMALL, LARGE = 64, 7 * 1024, 56 * 1024  # bytes; more than 64 KiB would be refused
-TIMES = 4  # each request is sent so often, and the cheapest counts
-# How much more a byte of a large request may cost than one of a small request. Where the cost grows
-# with the square of the size, it costs eight times as much.
+TIMES = 4  # each request is sent this many times, and the cheapest counts
+# How many times more a byte of a large request may cost than a byte of a small one. If the cost
+# grows with the square of the size, the factor is eight.
 GROWTH = 3.0
-# The rest in plain requests, per KiB: what is too little to tell its growth from noise, and the
-# most that any may cost. What costs FLOOR per KiB costs no more than three plain requests at LARGE.
+# Costs per KiB, in plain requests. Below FLOOR, growth can't be told from noise: a LARGE request
+# costs less than three plain ones. No request may cost more than CEILING.
 FLOOR, CEILING = 0.05, 2.0
 ANSWER_LIMIT = 20  # seconds
 
 
 class Shape(NamedTuple):
-    """A kind of request: `of(size)` is a whole one with about `size` bytes of what it is about."""
+    """A kind of request: `of(size)` is one with about `size` bytes of the part under test."""
 
     name: str
     of: Callable[[int], bytes]
@@ -35,7 +35,7 @@ class Shape(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Microseconds per KiB, besides those of a request of the same shape that is tiny."""
+    """CPU time in µs per KiB, beyond that of a tiny request of the same shape."""
 
     shape: Shape
     small: float
@@ -50,7 +50,7 @@ def repeated(piece: bytes, size: int) -> bytes:
 def request(
     target: bytes = b"/health/live", *headers: bytes, method: bytes = b"GET", body: bytes = b""
 ) -> bytes:
-    """A request without a token; each of `headers` is a line, or several."""
+    """Return a request without a token. Each of `headers` is one line or several."""
     lines = (method + b" " + target + b" HTTP/1.1", b"Host: tasks", *headers, b"", body)
     return b"\r\n".join(lines)
 
@@ -60,13 +60,13 @@ def connect(service: Service) -> socket.socket:
 
 
 def send(connection: socket.socket, text: bytes) -> None:
-    """Sends all of `text` that the service takes."""
+    """Send `text`, or as much of it as the service accepts."""
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(text)
 
 
 def status(connection: socket.socket) -> str:
-    """The status of the next response, read to its end; or `closed`."""
+    """Read the next response to its end, and return its status, or `closed`."""
     received = b""
     with suppress(ConnectionResetError):
         while not _is_whole(received):
@@ -83,18 +83,21 @@ def _is_whole(received: bytes) -> bool:
 
 
 class Meter:
-    """Measures the one process of `service`."""
+    """A meter for the CPU time of the only process of `service`."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self._clock = (~service.process.pid << 3) | 2  # clock_getcpuclockid(3)
         self.costs: list[Cost] = []
-        for _ in range(10):  # what is done once does not count
+        for _ in range(10):  # one-time work does not count
             self.spent(request())
         self.plain, _ = self.cheapest(request, 4 * TIMES)
 
     def seconds(self) -> float:
-        """The CPU time of the process so far. A running thread is counted when it pauses."""
+        """Return the CPU time of the process so far, once it is idle.
+
+        The kernel adds a running thread's time only when the thread pauses.
+        """
         for _ in range(10_000):
             before = time.clock_gettime(self._clock)
             time.sleep(0.002)
@@ -103,7 +106,7 @@ class Meter:
         raise AssertionError("the service is never idle")
 
     def spent(self, text: bytes) -> tuple[float, str]:
-        """Seconds of CPU that one request takes, with its connection; and its status."""
+        """Return the CPU seconds of one request, including its connection, and the status."""
         before = self.seconds()
         with connect(self.service) as connection:
             send(connection, text)
@@ -111,7 +114,7 @@ class Meter:
         return self.seconds() - before, answered
 
     def cheapest(self, make: Callable[[], bytes], times: int = TIMES) -> tuple[float, str]:
-        """The least that a request of `make` takes: it makes each one, so they may differ."""
+        """Return the lowest cost of some requests. `make` makes each one, so they may differ."""
         return min(self.spent(make()) for _ in range(times))
 
     def measure(self, shape: Shape) -> Cost:
@@ -123,14 +126,14 @@ class Meter:
         return cost
 
     def assert_linear(self, shape: Shape) -> None:
-        """Its cost grows no faster than its size, and a KiB costs little."""
+        """Assert that the cost grows no faster than the size, and that a KiB costs little."""
         plain = self.plain * 1e6
         cost = self.measure(shape)
         assert cost.large <= GROWTH * max(cost.small, FLOOR * plain), cost
         assert cost.large <= CEILING * plain, cost
 
     def table(self) -> str:
-        """All that was measured, the most expensive first."""
+        """Return a table of the measured costs, the highest first."""
         head = f"{'µs of CPU per KiB, at':42} {SMALL // 1024:6} KiB {LARGE // 1024:6} KiB  status"
         lines = [
             f"{cost.shape!s:42} {cost.small:10.1f} {cost.large:10.1f}  {cost.status}"
@@ -145,7 +148,7 @@ def _per_kib(seconds: float, size: int) -> float:
 
 @contextmanager
 def measured(service: Service, done: str) -> Iterator[Meter]:
-    """A meter, whose table is printed at its end."""
+    """Yield a meter, and print its table at the end."""
     meter = Meter(service)
     yield meter
     print(meter.table())  # noqa: T201

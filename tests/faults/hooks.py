@@ -1,7 +1,7 @@
-"""Leads schemathesis to where there is something to test. It is loaded by SCHEMATHESIS_HOOKS.
+"""Hooks that give schemathesis values with which requests succeed. SCHEMATHESIS_HOOKS loads them.
 
-Only what the document allows is changed, and only where no document could say what is right: a
-request that breaks a rule goes out as it was generated, and no check is told to look away.
+The hooks change only values that the document allows, and only where a document can't say which
+value is right. A request that breaks a rule is sent as generated, and no check is turned off.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ from tasks.pagination import Position, encode_cursor
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Puts the token's user, a real cursor and a real condition in place of others.
+    """Replace the user by the token's, and cursors and conditions by real ones.
 
-    A document can't say that `status` and `completed` must agree either.
+    Also drop `status` beside `completed`: a document can't say that the two must agree.
     """
     user_id = (case.path_parameters or {}).get("user_id")
     if isinstance(user_id, str) and 1 <= len(user_id) <= USER_ID_LENGTH:
@@ -30,8 +30,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if is_list and "cursor" in query:
         query["cursor"] = real_cursor(query)
     for name in ("If-Match", "If-None-Match"):
-        # What schemathesis sends as valid when it fails to make a string of the pattern, which
-        # `0` does not match.
+        # If schemathesis fails to generate a string of the pattern, it sends `0` as valid,
+        # although `0` does not match the pattern.
         if is_meant_valid(case) and case.headers and case.headers.get(name) == "0":
             case.headers[name] = "*"
 
@@ -41,7 +41,7 @@ def is_meant_valid(case: Any) -> bool:
 
 
 def real_cursor(query: dict[str, Any]) -> Any:
-    """A cursor as the service makes it. It is opaque: a schema can't tell it from other strings."""
+    """Return a cursor as the service makes it. To a schema, a cursor is like any other string."""
     try:
         asked = TaskQuery.model_validate(query)
     except ValidationError:

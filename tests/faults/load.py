@@ -1,4 +1,4 @@
-"""Users who write and read all the time, and a ledger of what they were told."""
+"""Clients that write and read continuously, and a ledger of the responses that they received."""
 
 import asyncio
 import itertools
@@ -18,13 +18,13 @@ from tests.support.processes import frozen
 from tests.support.services import sql
 
 TASKS = "/api/alice/tasks"
-SLOWEST = 8.0  # seconds: 5 for the statement, 2 for a connection, and a busy machine
+SLOWEST = 8.0  # seconds: 5 for the statement, 2 for a connection, 1 for a busy machine
 _numbers = itertools.count(1)
 
 
 @dataclass
 class Ledger:
-    """What was asked, and what was answered. Each title is sent once, in one request."""
+    """The requests that were sent, and their responses. Each title is sent in one request only."""
 
     answers: Counter[int] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -45,18 +45,18 @@ class Ledger:
             self.codes[got.json["code"]] += 1
 
     def stored(self, url: URL) -> Counter[str]:
-        """How often each title that was sent is in the table."""
+        """Return how many times each title that was sent is in the table."""
         rows = sql(url, "SELECT title, count(*) FROM tasks GROUP BY title")
         return Counter({title: count for title, count in rows if title in self.sent})
 
     def healthy_after(self, moment: float) -> float:
-        """Seconds from `moment` until /health said 200."""
+        """Return the seconds from `moment` until /health returned 200."""
         ends = [began + took for began, took, status in self.health if status == 200]
         return min((end - moment for end in ends if end > moment), default=float("inf"))
 
 
 class Load:
-    """`connections` clients in a thread; each asks, takes its answer, pauses, and asks again."""
+    """Clients in a thread. Each sends a request, reads the response, pauses, and repeats."""
 
     def __init__(
         self, port: int, connections: int, pause: float, writes: float, health: str
@@ -138,7 +138,7 @@ def load(
     writes: float = 0.6,
     health: str = "/health",
 ) -> Iterator[Load]:
-    """Load for as long as the context, after which its ledger is complete."""
+    """Put load on the service until the context ends; then the ledger is complete."""
     users = Load(port, connections, pause, writes, health)
     users.start()
     try:
@@ -148,7 +148,7 @@ def load(
 
 
 def balance(ledger: Ledger, url: URL) -> dict[str, Any]:
-    """What was acknowledged, against what is in the table."""
+    """Compare the tasks that were acknowledged with those in the table."""
     stored = ledger.stored(url)
     return {
         "acknowledged": len(ledger.acknowledged),
@@ -160,7 +160,7 @@ def balance(ledger: Ledger, url: URL) -> dict[str, Any]:
 
 
 def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
-    """Lets the users go on for a while; /health said so in time, before and after."""
+    """Let the load continue for a while; check that /health responded in time and recovered."""
     time.sleep(2)
     users.stop()
     ledger = users.ledger
@@ -172,14 +172,14 @@ def assert_healthy_again(users: Load, came_back: float) -> dict[str, float]:
 
 
 def assert_was_unhealthy(users: Load, since: float, until: float) -> None:
-    """From 2 seconds after `since` on, /health said 503 all the time."""
+    """Assert that /health returned only 503 from 2 seconds after `since` on."""
     health = users.ledger.health
     said = {status for began, took, status in health if since + 2 < began and began + took < until}
     assert said == {503}
 
 
 def freeze(folder: Path, users: Load) -> dict[str, float]:
-    """Freezes the Postgres of `folder` under load for 7 s; /health says so, and when it is over."""
+    """Freeze the Postgres of `folder` for 7 s under load; check that /health shows it."""
     with frozen(folder):
         since = time.monotonic()
         time.sleep(7)

@@ -13,7 +13,7 @@ from development import database as development
 from tests.faults.servers import Postgres
 from tests.support.processes import until
 
-SERVERS = 20  # connections that it may keep to Postgres, its default
+SERVERS = 20  # connections to Postgres, PgBouncer's default
 CONFIGURATION = """
 [databases]
 * = host={postgres} port={port} user=postgres
@@ -33,14 +33,14 @@ def program() -> str:
 
 
 def version() -> tuple[int, ...]:
-    """Return its version, such as (1, 18, 0)."""
+    """Return the version of PgBouncer, such as (1, 18, 0)."""
     line = subprocess.check_output([program(), "--version"], text=True).splitlines()[0]
     return tuple(map(int, line.split()[1].split(".")))
 
 
 @contextmanager
 def pgbouncer(database: Postgres, log: Path, **settings: object) -> Iterator[URL]:
-    """Run it for as long as the context, and yield the URL that leads through it."""
+    """Run PgBouncer until the context ends, and yield the URL that leads through it."""
     folder = database.socket / "pgbouncer"  # a path short enough for a socket
     development._make_private(folder)
     file = folder / "pgbouncer.ini"

@@ -19,7 +19,7 @@ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 
 
 class Postgres(development._Server):
-    """The server of one folder; `tasks` is where the service finds it, as long as it is there."""
+    """The server of a folder. The service connects to `tasks`, which can lead to another server."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -30,11 +30,11 @@ class Postgres(development._Server):
 
     @property
     def tasks(self) -> URL:
-        """A URL that goes on leading to where `leads_to` has turned it."""
+        """A URL that stays the same when `leads_to` switches it to another server."""
         return self.url.set(query={"host": str(self.way)})
 
     def leads_to(self, other: "Postgres") -> None:
-        """Turns the way to this server into one to another, for new connections."""
+        """Make `tasks` lead to another server, for new connections."""
         new = self.way.with_name("new-way")
         new.symlink_to(other.socket)
         os.replace(new, self.way)  # noqa: PTH105  (pathlib's follows the link)
@@ -43,7 +43,7 @@ class Postgres(development._Server):
         return sql(self.url, statement, *parameters)
 
     def configure(self, name: str, value: str) -> None:
-        """Changes a setting, for the sessions that there are too."""
+        """Change a setting, also for existing sessions."""
         self.sql(f"ALTER SYSTEM SET {name} = {value}")
         self.sql("SELECT pg_reload_conf()")
 
@@ -58,7 +58,7 @@ class Postgres(development._Server):
         self.control("stop", "-m", "fast")
 
     def follow(self, primary: "Postgres") -> None:
-        """Becomes a hot standby of `primary`: it can be read, and nothing else."""
+        """Become a hot standby of `primary`, which only serves reads."""
         development._make_private(self.socket)
         development._make_private(self.data)
         self.packages = primary.packages
@@ -75,7 +75,7 @@ class Postgres(development._Server):
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[Postgres]:
-    """A server for as long as the context."""
+    """Run a server until the context ends."""
     server = Postgres(folder)
     development._make_private(server.socket)
     with nothing_left_in(server.folder):

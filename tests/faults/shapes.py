@@ -1,7 +1,7 @@
-"""Requests that grow, for tests/faults/test_cost.py. None has a token.
+"""Requests of variable size, without a token, for tests/faults/test_cost.py.
 
-Those of tests/faults/test_cost_of_framing.py are about HTTP itself; these are about what a service
-does with it. A new one is a line in one of the tables.
+tests/faults/test_cost_of_framing.py covers HTTP itself; these requests cover the work that the
+service does with a request. To add one, add a line to one of the tables.
 """
 
 import itertools
@@ -18,12 +18,12 @@ PREFLIGHT = (ORIGIN, b"Access-Control-Request-Method: GET")
 def target(
     name: str, piece: bytes, before: bytes = b"/", after: bytes = b"", method: bytes = b"GET"
 ) -> Shape:
-    """A path or query of `piece` again and again."""
+    """Return a shape whose path or query repeats `piece`."""
     return Shape(name, lambda size: request(before + repeated(piece, size) + after, method=method))
 
 
 def header(name: str, line: bytes, piece: bytes, *others: bytes, method: bytes = b"GET") -> Shape:
-    """A header line that begins with `line` and goes on with `piece` again and again."""
+    """Return a shape with a header line that begins with `line` and repeats `piece`."""
     return Shape(
         name,
         lambda size: request(TASKS, line + repeated(piece, size), *others, method=method),
@@ -31,7 +31,7 @@ def header(name: str, line: bytes, piece: bytes, *others: bytes, method: bytes =
 
 
 def body(name: str, piece: bytes, path: bytes = TASKS, method: bytes = b"POST") -> Shape:
-    """A body with its length declared."""
+    """Return a shape whose body has a Content-Length and repeats `piece`."""
 
     def of(size: int) -> bytes:
         content = repeated(piece, size)
@@ -42,14 +42,14 @@ def body(name: str, piece: bytes, path: bytes = TASKS, method: bytes = b"POST") 
 
 
 def nested_token(size: int) -> bytes:
-    """A token whose header and payload are lists in lists; it may have 16 KiB."""
+    """Return a request whose token has nested lists; a token may have up to 16 KiB."""
     part = urlsafe_b64encode(b"[" * (size // 12)).rstrip(b"=")
     header = urlsafe_b64encode(json.dumps({"alg": "HS256"}).encode()).rstrip(b"=")
     return request(TASKS, b"Authorization: Bearer " + b".".join((header, part, part)))
 
 
 def ranges(size: int) -> bytes:
-    """Ranges of one byte each, which can't be joined."""
+    """Return a request for many ranges of one byte each, which can't be merged."""
     each = b",".join(b"%d-%d" % (at, at) for at in range(0, size // 4, 2))
     return request(b"/docs/assets/swagger-ui.css", b"Range: bytes=" + each[:size])
 
@@ -131,7 +131,7 @@ _addresses = (b"10.%d.%d.1" % divmod(number % 65536, 256) for number in itertool
 
 
 def distinct_addresses(size: int) -> bytes:
-    """A chain of proxies, each of which is believed; others each time, because that is kept."""
+    """Return a request with a chain of trusted proxies, new each time: the service caches heads."""
     chain = b",".join(itertools.islice(_addresses, size // 11))
     return request(TASKS, b"X-Forwarded-For: " + chain)
 

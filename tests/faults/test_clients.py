@@ -1,4 +1,4 @@
-"""Clients that misbehave, and one among them who does not and is served all the same."""
+"""Clients that misbehave, and one that behaves and must be served at the same time."""
 
 import asyncio
 import random
@@ -30,12 +30,12 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def memory(service: Service) -> float:
-    """MB of 10^6 bytes."""
+    """Return the resident memory in MB of 10^6 bytes."""
     return float(psutil.Process(service.process.pid).memory_info().rss / 1e6)
 
 
 def peak(service: Service) -> float:
-    """The most since `forget_peak`, in MB."""
+    """Return the peak memory since `forget_peak`, in MB."""
     status = Path(f"/proc/{service.process.pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
@@ -49,9 +49,9 @@ async def opened(service: Service) -> Streams:
 
 
 def assert_whole(service: Service, database: Postgres, services: int = 1) -> None:
-    """Nothing is stuck: no statement, no connection too many, no turn, and it serves.
+    """Assert that the service serves requests, and that no statement or connection is stuck.
 
-    `services` use the database, this one among them.
+    `services` is the number of services on the database, including this one.
     """
     with service.client() as client:
         for _ in range(2 * POOL):
@@ -63,7 +63,7 @@ def assert_whole(service: Service, database: Postgres, services: int = 1) -> Non
 
 
 async def good_client(service: Service, misbehaving: Awaitable[None]) -> Counter[int]:
-    """What a client among the others is answered meanwhile, 20 times a second."""
+    """Send 20 requests a second while the others misbehave; return the statuses."""
     answers: Counter[int] = Counter()
     others = asyncio.ensure_future(misbehaving)
     connection, text = Connection(service.port), request("GET", f"{TASKS}?limit=1")
@@ -77,7 +77,7 @@ async def good_client(service: Service, misbehaving: Awaitable[None]) -> Counter
 
 @pytest.fixture
 def among(service: Service, database: Postgres) -> Callable[..., None]:
-    """Runs misbehaving clients, and notes what they, and the one who behaves, saw of it."""
+    """A function that runs misbehaving clients beside a good one, and reports what both saw."""
 
     def among(done: str, misbehaving: Callable[[], Awaitable[dict[str, object]]]) -> None:
         seen: dict[str, object] = {}
@@ -102,10 +102,10 @@ def among(service: Service, database: Postgres) -> Callable[..., None]:
     return among
 
 
-def test_clients_that_leave_at_any_byte(
+def test_clients_that_disconnect_at_any_byte(
     among: Callable[..., None], service: Service, database: Postgres
 ) -> None:
-    """What they wrote happened wholly or not at all, and is in the log if nobody heard of it."""
+    """Each write happens wholly or not at all, and is logged if its client missed the response."""
     text = request("POST", TASKS, "mallory", {"title": "Buy milk"}).replace(b"alice", b"mallory")
     dice = random.Random(4)
     cuts = [*range(1, len(text)), *[len(text)] * 200]
@@ -135,7 +135,7 @@ def test_clients_that_leave_at_any_byte(
 
 
 async def trickled(streams: Streams, text: bytes) -> tuple[float, Answer | None]:
-    """Sends a byte a second; gives when, and with what, the service had enough of it."""
+    """Send a byte a second; return the seconds until the service ended it, and its response."""
     reader, writer = streams
     began = time.monotonic()
     sending = asyncio.ensure_future(trickle(writer, text))
@@ -159,7 +159,7 @@ async def trickle(writer: asyncio.StreamWriter, text: bytes) -> None:
 
 
 def test_clients_that_send_a_byte_a_second(among: Callable[..., None], service: Service) -> None:
-    """Their number is that of all connections to the database, and of all who may wait for one."""
+    """There are more of them than database connections and places in the queue together."""
     text = request("POST", TASKS, "alice", MILK)
     head, _, body = text.partition(b"\r\n\r\n")
 
@@ -185,7 +185,7 @@ def test_clients_that_send_a_byte_a_second(among: Callable[..., None], service: 
 def test_clients_that_never_read_the_response(
     among: Callable[..., None], service: Service, database: Postgres
 ) -> None:
-    """Each asks for 20 MB, and takes nothing of it."""
+    """Each requests 20 MB and reads none of it."""
     fill = (
         "INSERT INTO tasks (user_id, title, description)"
         " SELECT 'hoarder', 'Task ' || n, repeat('d', 1000) FROM generate_series(1, 16000) AS n"
@@ -224,7 +224,7 @@ def test_clients_that_send_200_mb(
     part = piece if framing == "declared" else b"10000\r\n" + piece + b"\r\n"
 
     async def one(listens: bool) -> tuple[int, int]:
-        """How much was taken, and the status that was told while it was sent or afterwards."""
+        """Return how many bytes were sent, and the status of the response, or 0."""
         reader, writer = await opened(service)
         writer.write(head)
         answering = asyncio.ensure_future(answer(reader))
@@ -235,7 +235,7 @@ def test_clients_that_send_200_mb(
                 await writer.drain()
                 await asyncio.sleep(
                     0
-                )  # `drain` alone gives nobody a turn while the kernel takes all
+                )  # `drain` alone does not yield while the kernel accepts everything
                 sent += len(piece)
         status = 0
         with suppress(OSError, EOFError):
@@ -247,7 +247,7 @@ def test_clients_that_send_200_mb(
         listening = await asyncio.gather(*(one(True) for _ in range(10)))
         deaf = await asyncio.gather(*(one(False) for _ in range(10)))
         most = max(sent for sent, _ in listening + deaf)
-        # The cut may overtake the answer, most of all that of a client who never looks up.
+        # A reset may discard the response, most likely for a client that does not stop sending.
         assert {status for _, status in listening + deaf} <= {413, 0}
         assert sum(status == 413 for _, status in listening) > len(listening) / 2
         assert most < 20_000_000
@@ -258,12 +258,12 @@ def test_clients_that_send_200_mb(
 
 
 def accepted(service: Service) -> int:
-    """How many connections the service has."""
+    """Return how many connections the service has."""
     return len(psutil.Process(service.process.pid).net_connections("tcp"))
 
 
 def test_five_thousand_connections(among: Callable[..., None], service: Service) -> None:
-    """Most say nothing, some ask."""
+    """Most are silent; some send a request."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(5000, hard - 1000)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -273,7 +273,7 @@ def test_five_thousand_connections(among: Callable[..., None], service: Service)
         streams: list[Streams] = []
         for _ in range(count // 100):
             streams += await asyncio.gather(*(opened(service) for _ in range(100)))
-        # The kernel has accepted them; the service may be busy with others.
+        # The kernel has accepted them all; the service may still be accepting them.
         await asyncio.to_thread(until, lambda: accepted(service) >= count, "its connections", 10)
         statuses: Counter[int] = Counter()
         for reader, writer in streams[::10]:
@@ -290,7 +290,7 @@ def test_five_thousand_connections(among: Callable[..., None], service: Service)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_more_connections_than_files(serve: Serve, database: Postgres) -> None:
+def test_more_connections_than_the_process_may_have_files(serve: Serve, database: Postgres) -> None:
     with serve() as service:
         service.starts()
         psutil.Process(service.process.pid).rlimit(psutil.RLIMIT_NOFILE, (150, 150))

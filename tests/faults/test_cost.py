@@ -1,7 +1,7 @@
-"""Cost is linear in what arrives, and small: nobody needs a token to send a request.
+"""The cost of a request is linear in its size, and small, because requests need no token.
 
-Each test sends requests of one shape in two sizes to a service that is a process of its own. The
-table of all of them is printed at the end (`-s`).
+Each test sends requests of one shape in two sizes to a service in its own process. With `-s`, a
+table of all shapes is printed at the end.
 """
 
 from collections.abc import Iterator
@@ -41,22 +41,22 @@ def meter_of_telemetry(serve: Serve) -> Iterator[Meter]:
 
 
 @pytest.mark.parametrize("shape", [*PATHS, *QUERIES, *HEADERS, *BODIES], ids=str)
-def test_cost_grows_with_size_and_no_faster(meter: Meter, shape: Shape) -> None:
+def test_the_cost_grows_no_faster_than_the_size(meter: Meter, shape: Shape) -> None:
     meter.assert_linear(shape)
 
 
 @pytest.mark.parametrize("shape", BEHIND_A_PROXY, ids=str)
-def test_so_it_does_behind_a_proxy(meter_behind_a_proxy: Meter, shape: Shape) -> None:
+def test_the_cost_grows_no_faster_behind_a_proxy(meter_behind_a_proxy: Meter, shape: Shape) -> None:
     meter_behind_a_proxy.assert_linear(shape)
 
 
 @pytest.mark.parametrize("shape", WITH_TELEMETRY, ids=str)
-def test_so_it_does_with_telemetry(meter_of_telemetry: Meter, shape: Shape) -> None:
+def test_the_cost_grows_no_faster_with_telemetry(meter_of_telemetry: Meter, shape: Shape) -> None:
     meter_of_telemetry.assert_linear(shape)
 
 
-def test_health_is_answered_while_hostile_paths_are(meter: Meter) -> None:
-    """All four together cost little, so none of them can have waited long for the others."""
+def test_health_is_served_beside_requests_with_hostile_paths(meter: Meter) -> None:
+    """All four together cost little, so none of them can have delayed another for long."""
     hostile = request(b"/%" * (LARGE // 2))
     before = meter.seconds()
     with (

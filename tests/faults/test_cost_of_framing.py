@@ -1,6 +1,6 @@
-"""The same as tests/faults/test_cost.py, for what HTTP itself is made of.
+"""The same as tests/faults/test_cost.py, for the framing of HTTP itself.
 
-Line ends, header lines, chunks and trailers are read before there is a request at all.
+The service parses line ends, header lines, chunks and trailers before the request is complete.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ def meter(service: Service) -> Iterator[Meter]:
 
 
 def lines(name: str, line: bytes, path: bytes = b"/health/live", last: bytes = b"") -> Shape:
-    """A request with this header line again and again, then `last`."""
+    """Return a shape that repeats this header line, followed by `last`."""
     return Shape(
         f"head: {name}",
         lambda size: request(path, *[line] * (size // (len(line) + 2)), *[last] * bool(last)),
@@ -30,12 +30,12 @@ def lines(name: str, line: bytes, path: bytes = b"/health/live", last: bytes = b
 
 
 def head(name: str, of: Callable[[bytes], bytes], piece: bytes = b"a") -> Shape:
-    """A request with one header line, which is long."""
+    """Return a shape with one long header line."""
     return Shape(f"head: {name}", lambda size: request(b"/health/live", of(repeated(piece, size))))
 
 
 def chunked(name: str, of: Callable[[int], bytes], end: bytes = b"0\r\n\r\n") -> tuple[Shape, ...]:
-    """A request in chunks: one whose body is asked for, and one whose body nobody reads."""
+    """Return two chunked requests: an endpoint reads the body of one, and none reads the other."""
 
     def shape(path: bytes, method: bytes, kind: str) -> Shape:
         return Shape(
@@ -120,17 +120,17 @@ TRAILERS = (
 
 
 @pytest.mark.parametrize("shape", [*LINES, *LONG, *EMPTY, *CHUNKS, *TRAILERS], ids=str)
-def test_cost_grows_with_size_and_no_faster(meter: Meter, shape: Shape) -> None:
+def test_the_cost_grows_no_faster_than_the_size(meter: Meter, shape: Shape) -> None:
     meter.assert_linear(shape)
 
 
-ENOUGH = 32 * 1024 * 1024  # bytes; sockets of both sides hold some megabytes that nobody has read
-# 64 KiB of each kind that the service has to read before it may close, and what it reads at once.
+ENOUGH = 32 * 1024 * 1024  # bytes; the sockets of both sides buffer some unread megabytes
+# The service reads up to 64 KiB of each part before it closes the connection, plus its read buffer.
 READ = 512  # KiB
 
 
 class Endless(NamedTuple):
-    """What a request begins with, and what it goes on with for ever."""
+    """A request without an end: its beginning, and the piece that repeats forever."""
 
     name: str
     begin: bytes
@@ -141,7 +141,7 @@ class Endless(NamedTuple):
 
 
 def endless(name: str, begin: bytes, piece: bytes) -> tuple[Endless, ...]:
-    """A body in chunks: one that is asked for, and one that nobody reads."""
+    """Return two endless chunked bodies: an endpoint reads one, and none reads the other."""
     return (
         Endless(name, request(b"/api/alice/tasks", *CHUNKED, method=b"POST", body=begin), piece),
         Endless(f"{name} (nobody reads)", request(b"/health/live", *CHUNKED, body=begin), piece),
@@ -167,7 +167,7 @@ WITHOUT_END = (
 
 
 def taken(meter: Meter, begin: bytes, block: bytes) -> int:
-    """How many bytes are sent until the service closes the connection, or ENOUGH."""
+    """Send until the service closes the connection, or up to ENOUGH; return the bytes sent."""
     sent = 0
     with connect(meter.service) as connection, suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(begin)
@@ -178,8 +178,8 @@ def taken(meter: Meter, begin: bytes, block: bytes) -> int:
 
 
 @pytest.mark.parametrize("shape", WITHOUT_END, ids=str)
-def test_what_has_no_end_is_not_read_to_it(meter: Meter, shape: Endless) -> None:
-    """The service closes the connection, and spends no more than on what it may read."""
+def test_an_endless_request_is_cut_off(meter: Meter, shape: Endless) -> None:
+    """The service closes the connection, and spends no more CPU time than READ may cost."""
     before = meter.seconds()
     sent = taken(meter, shape.begin, repeated(shape.piece, 65536))
     assert sent < ENOUGH

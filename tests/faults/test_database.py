@@ -1,4 +1,4 @@
-"""A database that misbehaves, under load, and one service that goes through all of it."""
+"""A database that fails in various ways under load, and one service that survives all of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +30,9 @@ def users(service: Service) -> Iterator[Load]:
         yield users
 
 
-def test_every_connection_is_killed(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_the_kill_of_every_connection(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     killed = 0
     for _ in range(10):
         [(count,)] = database.sql(KILL_ALL)
@@ -41,13 +43,17 @@ def test_every_connection_is_killed(database: Postgres, users: Load, settle: Set
     settle("every connection is killed, ten times", users.ledger, killed=killed, **seen)
 
 
-def test_a_fast_restart(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_fast_restart_of_postgres(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     database.restart()
     seen = assert_healthy_again(users, time.monotonic())
     settle("Postgres is restarted (fast)", users.ledger, **seen)
 
 
-def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_stop_of_postgres(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     database.goes_down()
     since = time.monotonic()
     time.sleep(10)
@@ -58,7 +64,9 @@ def test_a_database_that_is_stopped(database: Postgres, users: Load, settle: Set
     settle("Postgres is stopped for 10 s", users.ledger, **seen)
 
 
-def test_a_database_that_is_frozen(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_frozen_postgres(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     seen = freeze(database.folder, users)
     settle("Postgres is frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
@@ -68,7 +76,7 @@ def _is_zero(cursor: psycopg2.extensions.cursor, query: str) -> bool:
     return cursor.fetchone() == (0,)
 
 
-def test_a_database_without_a_connection_to_spare(
+def test_the_service_survives_a_postgres_without_a_free_connection(
     database: Postgres, service: Service, users: Load, settle: Settle
 ) -> None:
     def take_all() -> None:
@@ -80,7 +88,7 @@ def test_a_database_without_a_connection_to_spare(
         first = hoard.enter_context(closing(connect(database.url)))
         take_all()
         process = psutil.Process(service.process.pid)
-        process.suspend()  # for a moment, because it might connect again before
+        process.suspend()  # briefly, so that it can't reconnect before `take_all`
         with first.cursor() as cursor:
             cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {OTHERS}")
             eventually(lambda: _is_zero(cursor, f"SELECT count(*) {OTHERS}"))
@@ -95,7 +103,9 @@ def test_a_database_without_a_connection_to_spare(
     settle("Postgres has no free connection for 7 s", users.ledger, **seen)
 
 
-def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle) -> None:
+def test_the_service_survives_a_locked_table(
+    database: Postgres, users: Load, settle: Settle
+) -> None:
     waiting = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE application_name <> 'tests' AND wait_event_type = 'Lock'"
@@ -108,12 +118,12 @@ def test_a_table_that_is_locked(database: Postgres, users: Load, settle: Settle)
             time.sleep(0.2)
     seen = assert_healthy_again(users, time.monotonic())
     assert {status for _, _, status in users.ledger.health} == {200}
-    # Thirty connections, each with one statement that waits: the abandoned ones were ended.
+    # At most one waiting statement for each of the connections: abandoned ones were cancelled.
     assert 0 < most <= 31
     settle("the table is locked for 7 s", users.ledger, most_statements_waiting=most, **seen)
 
 
-def test_connections_that_the_server_closes_when_idle(
+def test_idle_connections_closed_by_the_server_cause_no_503(
     database: Postgres, service: Service, settle: Settle
 ) -> None:
     with load(service.port, connections=6, pause=1.0, writes=1.0) as users:
@@ -125,8 +135,10 @@ def test_connections_that_the_server_closes_when_idle(
     settle("Postgres closes idle connections after 0.3 s (Neon: 5 min)", users.ledger, **seen)
 
 
-def test_a_failover(serve: Serve, tmp_path: Path, database: Postgres, settle: Settle) -> None:
-    """The primary turns read-only and lives on; clients are led to a standby, promoted late."""
+def test_the_service_follows_a_failover(
+    serve: Serve, tmp_path: Path, database: Postgres, settle: Settle
+) -> None:
+    """The primary becomes read-only but stays up; clients move to a standby, promoted later."""
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'task-management-api'"
     with postgres(tmp_path / "old") as old, serve(old.tasks) as service:
         service.starts()

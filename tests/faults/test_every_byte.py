@@ -1,6 +1,6 @@
-"""The server's bytes end, or turn into garbage, in the midst of connecting and of responses.
+"""The server's data ends, or turns into garbage, at any byte of a handshake or of a response.
 
-Over TLS and without, with SCRAM. Faults that take until a time limit are tried at some bytes only.
+With and without TLS, and with SCRAM. Faults that last until a timeout are tried at fewer bytes.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tests.support.wire_faults import (
 )
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-FIRST = {"asyncio": 0, "uvloop": 1}  # the first byte: while connecting each takes every second
+FIRST = {"asyncio": 0, "uvloop": 1}  # the first byte while connecting: each loop tries every other
 AT_ONCE = 4
 Lane = tuple[FaultProxy, Connecting]
 
@@ -37,7 +37,7 @@ def tls(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="module")
 def scram(database: Postgres) -> URL:
-    """Lets Postgres ask a user for a password."""
+    """Add a user for whom Postgres requires a password."""
     hba = database.data / "pg_hba.conf"
     hba.write_text(f"local all scram scram-sha-256\n{hba.read_text()}")
     database.sql("SELECT pg_reload_conf()")
@@ -69,7 +69,7 @@ def lane(scram: URL, tls: bool, loop: str) -> Iterator[Lane]:
 def lanes(
     request: pytest.FixtureRequest, scram: URL, tls: bool
 ) -> Iterator[tuple[str, list[Lane]]]:
-    """A loop, and clients that use it, each with a proxy of its own. An attempt mostly waits."""
+    """A loop, and clients that use it, each with its own proxy, because attempts mostly wait."""
     with ExitStack() as stack:
         loop: str = request.param
         yield loop, [stack.enter_context(lane(scram, tls, loop)) for _ in range(AT_ONCE)]
@@ -79,8 +79,10 @@ def lanes(
     ("fault", "every"),
     [("close", 3), ("reset", 17), ("half-close", 53), ("garbage", 151), ("silence", 601)],
 )
-def test_connecting(lanes: tuple[str, list[Lane]], fault: str, every: int) -> None:
-    """Half of the time the client finds the last bytes and the fault at once."""
+def test_a_fault_while_connecting_is_a_503_or_no_failure(
+    lanes: tuple[str, list[Lane]], fault: str, every: int
+) -> None:
+    """Half of the time the client sees the last bytes and the fault at the same time."""
     loop, pairs = lanes
 
     def connect(number: int) -> None:
@@ -102,7 +104,7 @@ def test_connecting(lanes: tuple[str, list[Lane]], fault: str, every: int) -> No
     ("fault", "every"),
     [("close", 7), ("reset", 2), ("half-close", 17), ("garbage", 29), ("silence", 101)],
 )
-def test_a_response(
+def test_a_fault_in_a_response_repeats_reads_and_never_writes(
     url: URL,
     proxy: FaultProxy,
     database: Postgres,
@@ -116,7 +118,7 @@ def test_a_response(
     is_waited_for = fault in ("garbage", "silence")
 
     async def spoiled(work: Awaitable[bool], after: int) -> bool:
-        """The result of a statement whose response is spoiled at a byte."""
+        """Return the result of a statement whose response has a fault at a byte."""
         proxy.spoil(fault, after)
         with monkeypatch.context() as meanwhile:
             if is_waited_for:

@@ -1,4 +1,4 @@
-"""Hostile input: what the OpenAPI document allows and what it doesn't, bytes at random, tokens."""
+"""Hostile input: valid and invalid requests from the OpenAPI document, random bytes, and tokens."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ ALGORITHMS = ("HS256", "none", "None", "HS384", "RS256", "", None, 1, ["HS256"])
 
 
 def test_schemathesis_finds_nothing(service: Service, tmp_path: Path) -> None:
-    """Every check that it has, over the document that is served, with a real token."""
+    """Run all of its checks on the document that the service serves, with a real token."""
     command = (
         *(str(Path(sys.executable).with_name("st")), "--config-file"),
         *(str(HERE / "schemathesis.toml"), "run", f"http://127.0.0.1:{service.port}/openapi.json"),
@@ -66,9 +66,9 @@ def test_schemathesis_finds_nothing(service: Service, tmp_path: Path) -> None:
 
 
 async def exchange(service: Service, text: bytes) -> Answer | None:
-    """The answer, or None if the service disconnected, as it may on what never became a request.
+    """Return the response, or None if the service disconnected, as it may on malformed requests.
 
-    Raises TimeoutError if it does neither in time.
+    Raise TimeoutError if the service does neither in time.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     try:
@@ -82,7 +82,7 @@ async def exchange(service: Service, text: bytes) -> Answer | None:
 
 
 def answers(service: Service, texts: Iterator[bytes]) -> Counter[str]:
-    """How often each status was answered. Every error has its form, and none is a 5xx."""
+    """Count the statuses, and check that each error has our form and that none is our 5xx."""
     seen: Counter[str] = Counter()
 
     async def ask(text: bytes) -> None:
@@ -94,7 +94,7 @@ def answers(service: Service, texts: Iterator[bytes]) -> Counter[str]:
 
     async def ask_all(group: asyncio.TaskGroup) -> None:
         for text in texts:
-            # The service waits for the rest of some requests; meanwhile others are sent.
+            # The service waits for the rest of some requests, so do not wait for their responses.
             await asyncio.wait([group.create_task(ask(text))], timeout=1)
 
     async def work() -> None:
@@ -113,7 +113,7 @@ def note(done: str, seen: Counter[str]) -> None:
     )
 
 
-def test_requests_with_anything_in_their_parts(service: Service) -> None:
+def test_requests_with_random_bytes_in_their_parts(service: Service) -> None:
     dice = random.Random(SEED)
     seen = answers(service, (malformed(dice, "alice", 1) for _ in range(REQUESTS)))
     assert {"200", "201", "400", "401", "403", "404", "405"} <= set(seen)
@@ -121,7 +121,7 @@ def test_requests_with_anything_in_their_parts(service: Service) -> None:
 
 
 def broken(dice: random.Random) -> bytes:
-    """A request that is broken anywhere. It ends in a blank line, which the service waits for."""
+    """Return a request broken at random bytes. It ends with the blank line that ends any head."""
     method = dice.choice(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"))
     text = request(method, TASKS, "alice", {"title": "Buy milk"})
     for _ in range(dice.randrange(1, 6)):
@@ -136,7 +136,7 @@ def broken(dice: random.Random) -> bytes:
     return text + b"\r\n\r\n" * 2 + b" " * 40
 
 
-def test_bytes_that_are_hardly_a_request(service: Service) -> None:
+def test_requests_broken_at_random_bytes(service: Service) -> None:
     dice = random.Random(SEED)
     seen = answers(service, (broken(dice) for _ in range(REQUESTS)))
     assert {"200", "400", "401", "404"} <= set(seen)
@@ -144,7 +144,7 @@ def test_bytes_that_are_hardly_a_request(service: Service) -> None:
 
 
 def hostile_token(dice: random.Random) -> tuple[str, str]:
-    """A token with our signature and hostile claims, or one mangled afterwards; and a user."""
+    """Return a signed token with hostile claims, perhaps mangled afterwards, and a user."""
     claims: dict[str, Any] = {"sub": "alice", "exp": int(time.time()) + 600}
     header: dict[str, Any] = {"alg": "HS256", "typ": "JWT"}
     for _ in range(dice.randrange(3)):
@@ -167,7 +167,7 @@ def with_token(dice: random.Random) -> bytes:
     return head.encode() + token.encode("latin-1") + b"\r\n\r\n"
 
 
-def test_tokens_with_anything_in_them(service: Service) -> None:
+def test_tokens_with_hostile_claims(service: Service) -> None:
     dice = random.Random(SEED)
     seen = answers(service, (with_token(dice) for _ in range(REQUESTS)))
     assert {"200", "401"} <= set(seen)

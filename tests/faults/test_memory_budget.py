@@ -1,6 +1,6 @@
-"""A thousand clients that hold memory: how much it becomes, and that it is given back.
+"""A thousand clients that occupy memory: the peak is bounded, and the memory is released.
 
-A client with a token of the service's may do all of this. Meanwhile another user is served.
+Any client with a valid token can do this. Another user must be served at the same time.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ JSON = b'{"title": "x"' + b" " * (SIZE - 14) + b"}"
 
 
 class Shape(NamedTuple):
-    """What each client sends; `is_locked` says whether the database responds to nobody."""
+    """What each client sends. If `is_locked`, the database responds to no statement meanwhile."""
 
     name: str
     text: Callable[[str], bytes]
@@ -66,21 +66,21 @@ SHAPES = (
 
 @pytest.fixture(scope="module")
 def filled(database: Postgres, serve: Serve) -> Postgres:
-    with serve() as service:  # which migrates
+    with serve() as service:  # it migrates the database
         service.starts()
         database.sql(FILL)
     return database
 
 
 def resident(service: Service, kind: str = "VmRSS") -> float:
-    """MB of 10^6 bytes; `VmHWM` is the most so far."""
+    """Return the memory in MB of 10^6 bytes; the kind `VmHWM` is the peak."""
     text = Path(f"/proc/{service.process.pid}/status").read_text()
     return int(text.split(f"{kind}:")[1].split()[0]) * 1024 / 1e6
 
 
 @contextmanager
 def clients(port: int) -> Iterator[list[socket.socket]]:
-    """Connections with small buffers in the kernel, so that what is unread stays in the service."""
+    """Open connections with small kernel buffers, so that unread data stays in the service."""
     sockets = [socket.socket() for _ in range(CONNECTIONS)]
     try:
         for each in sockets:
@@ -107,7 +107,7 @@ async def send(connection: socket.socket, text: bytes) -> None:
 
 
 async def ordinary_user(port: int, seconds: float) -> tuple[Counter[int], float]:
-    """What a user with small requests receives, and the slowest of it in seconds."""
+    """Send small requests; return the statuses and the longest response time in seconds."""
     statuses: Counter[int] = Counter()
     slowest, end = 0.0, time.monotonic() + seconds
     connection = Connection(port)
@@ -124,7 +124,9 @@ async def ordinary_user(port: int, seconds: float) -> tuple[Counter[int], float]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_a_thousand_clients_stay_in_a_budget(shape: Shape, serve: Serve, filled: Postgres) -> None:
+def test_a_thousand_clients_stay_within_the_budget(
+    shape: Shape, serve: Serve, filled: Postgres
+) -> None:
     async def scene(service: Service, sockets: list[socket.socket]) -> tuple[Counter[int], float]:
         texts = [shape.text(f"user{number}") for number in range(10)]
         with locked(filled) if shape.is_locked else nullcontext():
@@ -139,7 +141,9 @@ def test_a_thousand_clients_stay_in_a_budget(shape: Shape, serve: Serve, filled:
     with serve() as service:
         service.starts()
         with clients(service.port):
-            asyncio.run(ordinary_user(service.port, 1))  # so that what is loaded once is there
+            asyncio.run(
+                ordinary_user(service.port, 1)
+            )  # so that one-time allocations are in `before`
             before = resident(service)
         with clients(service.port) as sockets:
             statuses, slowest = asyncio.run(scene(service, sockets))

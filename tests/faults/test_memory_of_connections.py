@@ -1,4 +1,4 @@
-"""What a client without a token makes the service keep, and that it lets go of it afterwards."""
+"""The memory that clients without a token occupy is bounded, and is released afterwards."""
 
 import socket
 import struct
@@ -17,20 +17,20 @@ CONNECTIONS = 200
 SIZE = 63 * 1024  # bytes; 64 KiB may be refused
 PER_CONNECTION = 128 * 1024  # bytes
 PASSES = 3
-# Bytes that may be left of all of them after all passes. The allocator keeps what a connection took
-# if something lies above it, and uses it again; what leaks is added by each pass.
+# Bytes that may remain after all passes. The allocator keeps and reuses the memory of a connection
+# if something lies above it in the heap; a leak, by contrast, grows with each pass.
 LEFT = 24_000_000
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
 CHUNKED = (b"Transfer-Encoding: chunked", b"Content-Type: application/json")
 TASKS = b"/api/alice/tasks"
 
 
-# What a client with much to send may receive instead; 429 and 503 if memory is short.
+# Responses that a client with large requests may receive instead; 429 and 503 if memory is short.
 REFUSED = ("400", "413", "429", "431", "503", "closed")
 
 
 class Left(NamedTuple):
-    """What a client sends before it falls silent, and whether there is a response until then."""
+    """What a client sends before it goes silent, and the status of the response, if any."""
 
     name: str
     text: bytes
@@ -41,7 +41,7 @@ class Left(NamedTuple):
 
 
 def unended(*headers: bytes, path: bytes = b"/health/live") -> bytes:
-    """A head whose last line has not ended."""
+    """Return a head without the end of its last line."""
     return request(path, *headers)[: -len(b"\r\n\r\n")]
 
 
@@ -78,19 +78,19 @@ WHOLE = (
 
 
 def resident(service: Service) -> int:
-    """The resident memory of the process, in bytes."""
+    """Return the resident memory of the process in bytes."""
     text = Path(f"/proc/{service.process.pid}/status").read_text()
     return int(text.split("VmRSS:")[1].split()[0]) * 1024
 
 
 def files(service: Service) -> int:
-    """How many files the process has open; a connection is one."""
+    """Return how many files the process has open, including connections."""
     return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
 
 
 @contextmanager
 def staying(service: Service, left: Left, *, reset: bool = False) -> Iterator[None]:
-    """Clients that have sent it all, had their response, and stay until they close, or reset."""
+    """Open clients that send everything, read the response, and stay; then close or reset them."""
     before = files(service)
     connections = [connect(service) for _ in range(CONNECTIONS)]
     try:
@@ -99,7 +99,7 @@ def staying(service: Service, left: Left, *, reset: bool = False) -> Iterator[No
         for connection in connections:
             if left.answered:
                 assert status(connection) in (left.answered, *REFUSED)
-        with connect(service) as last:  # after all that came before
+        with connect(service) as last:  # served only after everything before it was read
             send(last, request())
             assert status(last) == "200"
         yield
@@ -113,7 +113,7 @@ def staying(service: Service, left: Left, *, reset: bool = False) -> Iterator[No
 
 @pytest.fixture(scope="module")
 def used(service: Service) -> Service:
-    """A service that has done what is done once."""
+    """A service that has finished its one-time allocations."""
     for _ in range(20):
         with connect(service) as connection:
             send(connection, request())
@@ -122,7 +122,7 @@ def used(service: Service) -> Service:
 
 
 @pytest.mark.parametrize("left", [*HALF, *WHOLE], ids=str)
-def test_what_a_connection_may_keep_is_bounded(used: Service, left: Left) -> None:
+def test_the_memory_of_a_connection_is_bounded_and_released(used: Service, left: Left) -> None:
     before = resident(used)
     with staying(used, left):
         kept = (resident(used) - before) / CONNECTIONS

@@ -1,4 +1,4 @@
-"""More than can be served: some is served, the rest is told so quickly, and then all is well."""
+"""More load than the service can handle: it serves some, refuses others quickly, and recovers."""
 
 import statistics
 import time
@@ -17,7 +17,7 @@ Settle = Callable[..., dict[str, Any]]
 CONNECTIONS = 1000
 SECONDS = 6
 
-# Each statement on tasks takes 20 ms more, as in a database that is far away and busy.
+# Each INSERT takes 20 ms more, as in a distant or busy database.
 SLOW = """
 CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END $$;
@@ -26,7 +26,7 @@ CREATE TRIGGER dawdle BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION dawdl
 
 
 def latency(service: Service) -> float:
-    """The median of some requests in a row, in milliseconds."""
+    """Return the median response time of sequential requests, in milliseconds."""
     took = []
     with service.client() as client:
         for _ in range(101):
@@ -37,7 +37,7 @@ def latency(service: Service) -> float:
 
 
 def overload(service: Service, writes: float = 0.3) -> tuple[Load, dict[str, Any]]:
-    """A thousand connections that ask as fast as they are answered, and what is normal again."""
+    """Send requests on 1,000 connections without a pause, and check that the service recovers."""
     before = latency(service)
     live = "/health/live"
     with load(service.port, CONNECTIONS, pause=0.0, writes=writes, health=live) as users:
@@ -74,7 +74,7 @@ def test_a_thousand_connections_where_fifty_may_wait(serve: Serve, settle: Settl
 
 @pytest.fixture
 def slow(serve: Serve, database: Postgres) -> None:
-    with serve() as service:  # which migrates
+    with serve() as service:  # it migrates the database
         service.starts()
         database.sql(SLOW)
 
@@ -82,14 +82,16 @@ def slow(serve: Serve, database: Postgres) -> None:
 def test_a_thousand_connections_on_a_slow_database(
     serve: Serve, settle: Settle, slow: None
 ) -> None:
-    """Two connections make 100 writes a second: 200 of the 1,000 can be served in time."""
+    """Two connections can make 100 writes a second: 200 of the 1,000 are served in time."""
     with serve(db_pool_size=2, db_max_overflow=0) as service:
         users, seen = overload(service.starts(), writes=1.0)
         assert service.stops() == 0
     codes = dict(users.ledger.codes)
     assert users.ledger.slowest < 5
-    assert users.ledger.answers[201] > 100  # of 600: refusing the others leaves time for these
-    # The first rush waits in vain, for nobody knew better; nobody after that.
+    assert (
+        users.ledger.answers[201] > 100
+    )  # of 600: refusing the other requests leaves time for these
+    # Only the first requests wait until they time out, because the service has no pace to judge by.
     assert codes["OVERLOADED"] > 0
     assert codes.get("DATABASE_UNAVAILABLE", 0) < CONNECTIONS
     settle(

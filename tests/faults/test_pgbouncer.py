@@ -1,4 +1,4 @@
-"""The same through PgBouncer in transaction mode, which keeps nothing of a session."""
+"""The same faults behind PgBouncer in transaction mode, which keeps no session state."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def pooled(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield url
 
 
-def test_every_connection_behind_it_is_killed(
+def test_every_connection_behind_pgbouncer_is_killed(
     serve: Serve, database: Postgres, pooled: URL, settle: Settle
 ) -> None:
     killed = 0
@@ -50,16 +50,20 @@ def test_every_connection_behind_it_is_killed(
     settle(done, users.ledger, killed=killed)
 
 
-def test_a_locked_table_behind_it(
+def test_a_locked_table_behind_pgbouncer(
     serve: Serve, database: Postgres, pooled: URL, settle: Settle
 ) -> None:
-    """Statements end in time, and where they wait too, because it passes cancel requests on."""
+    """Statements end in time, in Postgres too, because PgBouncer forwards cancel requests."""
     with serve(pooled) as service, load(service.starts().port) as users:
         time.sleep(1)
         with locked_tasks(database.url):
-            until(lambda: database.sql(WAITING) == [(POOL,)], "the lock to be felt", 5)
+            until(
+                lambda: database.sql(WAITING) == [(POOL,)],
+                "all connections to wait for the lock",
+                5,
+            )
             users.stop()  # the waiting requests get a response, and no others come
-            until(lambda: database.sql(WAITING) == [(0,)], "the statements to be ended", 3)
+            until(lambda: database.sql(WAITING) == [(0,)], "the statements to end", 3)
         with load(service.port) as later:
             time.sleep(1)
         assert service.stops() == 0
@@ -72,10 +76,10 @@ def test_a_locked_table_behind_it(
     )
 
 
-def test_a_server_that_is_frozen_behind_it(
+def test_a_frozen_server_behind_pgbouncer(
     serve: Serve, database: Postgres, pooled: URL, settle: Settle
 ) -> None:
-    """It goes on taking connections and statements, and nothing answers them."""
+    """PgBouncer still accepts connections and statements, but sends no response."""
     with serve(pooled) as service, load(service.starts().port) as users:
         time.sleep(1)
         seen = freeze(database.folder, users)
@@ -83,7 +87,7 @@ def test_a_server_that_is_frozen_behind_it(
     settle("Postgres is frozen for 7 s (SIGSTOP)", users.ledger, **seen)
 
 
-def test_titles_stay_utf_8_behind_it_whatever_has_another_encoding(
+def test_titles_stay_utf_8_behind_pgbouncer_with_any_client_encoding(
     serve: Serve, database: Postgres, pooled: URL
 ) -> None:
     """PgBouncer tracks client_encoding, and other clients of its server connections change it."""
@@ -111,10 +115,10 @@ def test_titles_stay_utf_8_behind_it_whatever_has_another_encoding(
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
-def test_concurrent_toggles_keep_parity_behind_it_under_a_strict_isolation(
+def test_concurrent_toggles_behind_pgbouncer_keep_parity_at_strict_isolation(
     isolation: str, serve: Serve, database: Postgres, pooled: URL
 ) -> None:
-    """Postgres refuses a statement that met a concurrent change (40001); it is sent again."""
+    """Postgres aborts a statement that meets a concurrent change (40001); it is sent again."""
     database.sql(f"ALTER ROLE postgres SET default_transaction_isolation = '{isolation}'")
     database.sql(KILL_ALL)  # PgBouncer's connections are older than the setting
     try:

@@ -1,6 +1,6 @@
-"""Prepared statements through PgBouncer in transaction mode, as it may be configured.
+"""Prepared statements through PgBouncer in transaction mode, with several configurations.
 
-Two processes of the service share two server connections, which change all the time.
+Two processes of the service share two server connections, which are replaced continuously.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.faults.servers import Postgres
 from tests.faults.wire import Connection, request
 from tests.support.services import sql
 
-USERS = 8  # of each process, each of which asks for one thing after another
+USERS = 8  # of each process; each user sends one request at a time
 SECONDS = 3.0
 REASONS = {
     "26000": r'prepared statement "task_api_\w+" does not exist',
@@ -35,7 +35,7 @@ TRACKING: dict[str, dict[str, object]] = {
 
 
 class Users:
-    """Users of one process. Each makes every change once, and checks what comes of it."""
+    """Users of one process. They check the result of every request."""
 
     def __init__(self, port: int) -> None:
         self.requests = 0
@@ -43,7 +43,7 @@ class Users:
         self._port = port
 
     async def run(self, until: float) -> None:
-        """Use every operation again and again until then, on the loop's clock."""
+        """Call every operation repeatedly until `until`, by the event loop's clock."""
         async with asyncio.TaskGroup() as group:
             for number in range(USERS):
                 group.create_task(self._use(f"user_{id(self)}_{number}", until))
@@ -66,7 +66,7 @@ class Users:
             assert await ask("GET", path) == task
             updated = await ask("PUT", path, {"title": "Tea", "description": "Green"})
             assert (updated["title"], updated["description"]) == ("Tea", "Green")
-            # A toggle that is done twice undoes itself.
+            # A toggle that was executed twice would not change the task.
             assert [(await ask("PATCH", f"{path}/complete"))["completed"] for _ in "12"] == [
                 True,
                 False,
@@ -92,16 +92,16 @@ async def use(ports: list[int], disturb: Callable[[], Any]) -> list[Users]:
 
 
 def sent_again(log: Path, start: int) -> dict[str, int]:
-    """Return how many messages were sent again for each reason, by the server's log."""
+    """Return how many statements failed for each reason, and so were sent again."""
     text = log.read_bytes()[start:].decode()
     return {state: len(re.findall(f"ERROR:  {line}", text)) for state, line in REASONS.items()}
 
 
 @pytest.mark.parametrize("tracking", TRACKING)
-def test_every_operation_while_the_server_connections_change(
+def test_every_operation_works_while_server_connections_are_replaced(
     tracking: str, serve: Serve, database: Postgres, tmp_path: Path
 ) -> None:
-    """PgBouncer opens others every second by itself, and on command. A type changes too."""
+    """PgBouncer replaces them every second and on RECONNECT. A column's type changes too."""
     settings = TRACKING[tracking]
     if settings and version() < (1, 21):
         pytest.skip("this PgBouncer is older than max_prepared_statements")
@@ -134,10 +134,10 @@ def test_every_operation_while_the_server_connections_change(
     )
 
 
-def test_a_pooler_that_discards_all_after_each_transaction(
+def test_a_pooler_that_discards_all_turns_prepared_statements_off(
     serve: Serve, database: Postgres, tmp_path: Path
 ) -> None:
-    """Prepared statements are turned off, and the service goes on without."""
+    """The service works without them from then on."""
     with (
         pgbouncer(database, tmp_path / "log", server_reset_query_always=1) as url,
         serve(url) as service,

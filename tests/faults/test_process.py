@@ -28,7 +28,9 @@ def stopped(service: Service, number: signal.Signals) -> float:
     return time.monotonic() - began
 
 
-def test_kill_9(serve: Serve, database: Postgres, settle: Settle) -> None:
+def test_a_kill_9_loses_no_acknowledged_task(
+    serve: Serve, database: Postgres, settle: Settle
+) -> None:
     port = free_port()
     with load(port, pause=0.01, writes=1.0) as users:
         for _ in range(3):
@@ -47,7 +49,9 @@ def test_kill_9(serve: Serve, database: Postgres, settle: Settle) -> None:
 
 
 @SIGNALS
-def test_a_signal(serve: Serve, settle: Settle, number: signal.Signals) -> None:
+def test_a_signal_stops_the_service_without_cutting_off_a_request(
+    serve: Serve, settle: Settle, number: signal.Signals
+) -> None:
     with serve() as service:
         service.starts()
         with load(service.port, pause=0.0, writes=1.0) as users:
@@ -72,7 +76,7 @@ def hanging(serve: Serve, database: Postgres, **settings: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("number", "patience"), [(signal.SIGTERM, 6), (signal.SIGINT, 1)])
-def test_a_signal_while_the_database_hangs(
+def test_a_signal_stops_the_service_while_the_database_hangs(
     serve: Serve, database: Postgres, settle: Settle, number: signal.Signals, patience: int
 ) -> None:
     with hanging(serve, database, shutdown_timeout=patience) as (service, users):

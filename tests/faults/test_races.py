@@ -1,4 +1,4 @@
-"""Many clients on the same tasks at once, over the wire."""
+"""Many clients that use the same tasks at the same time, over HTTP."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ SENSIBLE = {
 
 
 class Client:
-    """A user over a connection of its own."""
+    """A user with its own connection."""
 
     def __init__(self, service: Service, user_id: str) -> None:
         self._connection = Connection(service.port)
@@ -41,7 +41,7 @@ class Client:
 
 
 def run(service: Service, user_id: str, count: int, work: Any) -> Any:
-    """Does `work` with `count` clients of one user."""
+    """Run `work` with `count` clients of one user."""
 
     async def all_of_it() -> Any:
         clients = [Client(service, user_id) for _ in range(count)]
@@ -54,7 +54,7 @@ def run(service: Service, user_id: str, count: int, work: Any) -> Any:
     return asyncio.run(all_of_it())
 
 
-def test_updates_of_different_fields_all_hold(service: Service) -> None:
+def test_concurrent_updates_of_different_fields_all_take_effect(service: Service) -> None:
     async def work(clients: list[Client]) -> int:
         path, held = f"/{await clients[0].create('Buy milk')}", 0
         for number in range(ROUNDS):
@@ -81,8 +81,8 @@ def test_updates_of_different_fields_all_hold(service: Service) -> None:
     assert held == ROUNDS
 
 
-def test_pages_neither_skip_nor_repeat_what_stays(service: Service) -> None:
-    """Of what comes and goes between them, and before, in every order."""
+def test_pages_neither_skip_nor_repeat_unchanged_tasks(service: Service) -> None:
+    """Meanwhile other clients create, rename and delete tasks. Every order is tried."""
 
     async def write(client: Client, done: asyncio.Event, dice: random.Random) -> int:
         writes = 0
@@ -132,7 +132,7 @@ def test_pages_neither_skip_nor_repeat_what_stays(service: Service) -> None:
     assert writes > 100
 
 
-def test_everything_at_once_on_one_task_makes_sense(service: Service) -> None:
+def test_concurrent_operations_on_one_task_have_sensible_results(service: Service) -> None:
     async def one_round(clients: list[Client], dice: random.Random) -> Counter[str]:
         task_id = await clients[0].create("Buy milk")
         works: list[tuple[str, str, Any]] = [
@@ -169,7 +169,7 @@ def test_everything_at_once_on_one_task_makes_sense(service: Service) -> None:
     )
 
 
-def test_toggles_leave_the_parity_of_their_number(service: Service) -> None:
+def test_concurrent_toggles_of_one_task_keep_parity(service: Service) -> None:
     async def work(clients: list[Client]) -> bool:
         path = f"/{await clients[0].create('Buy milk')}"
 

@@ -1,4 +1,4 @@
-"""A restart behind nginx, which has one upstream and keeps connections to it."""
+"""A restart behind an nginx that has one upstream with keep-alive connections."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from tests.http1.wire import Address
 from tests.support.processes import Service, free_port, until
 
 Settle = Callable[..., dict[str, Any]]
-RESTARTS = int(os.environ.get("RESTARTS", "1"))  # more, to be sure
+RESTARTS = int(os.environ.get("RESTARTS", "1"))  # set it higher for a longer run
 ENOUGH = 100  # answers between two restarts
 
 
@@ -29,19 +29,19 @@ def port() -> int:
 
 @pytest.fixture
 def front(tmp_path: Path, port: int) -> Iterator[int]:
-    """The port of an nginx in front of the service on `port`."""
+    """The port of an nginx in front of the service."""
     with nginx(tmp_path, Address("127.0.0.1", port)) as address:
         yield address.port
 
 
 def listens(service: Service) -> bool:
-    """Whether this process listens, and not only another one on the same port."""
+    """Return whether this process listens, not only another process on the same port."""
     sockets = psutil.Process(service.process.pid).net_connections("tcp")
     return any(each.status == psutil.CONN_LISTEN for each in sockets)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_restart_with_an_overlap_loses_nothing(
+def test_a_restart_with_an_overlap_loses_no_request(
     serve: Serve, settle: Settle, front: int, port: int, workers: int
 ) -> None:
     def release() -> Service:
@@ -74,7 +74,7 @@ def test_a_restart_with_an_overlap_loses_nothing(
     )
 
 
-def test_without_an_overlap_nginx_answers_502_and_nothing_is_done_unseen(
+def test_without_an_overlap_nginx_returns_502_and_no_write_is_unreported(
     serve: Serve, database: Postgres, front: int, port: int
 ) -> None:
     with serve(port=port) as old:

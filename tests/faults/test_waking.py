@@ -1,4 +1,4 @@
-"""A suspended database under a crowd of requests: all of them wait for it, and are served."""
+"""Many concurrent requests to a suspended database: all of them wait for it and are served."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ def service(serve: Serve, way: Proxy) -> Iterator[Service]:
 
 
 class Crowd:
-    """AT_ONCE requests, each on a connection of its own: every second one creates a task."""
+    """AT_ONCE requests, each on its own connection. Every second one creates a task."""
 
     def __init__(self, port: int) -> None:
         self.connections = [Connection(port) for _ in range(AT_ONCE)]
@@ -65,7 +65,9 @@ class Crowd:
 
 
 @pytest.mark.parametrize("does", SUSPENSIONS)
-def test_a_database_that_wakes(database: Postgres, service: Service, way: Proxy, does: str) -> None:
+def test_every_request_waits_for_a_database_that_wakes_up(
+    database: Postgres, service: Service, way: Proxy, does: str
+) -> None:
     database.sql("DELETE FROM tasks")
 
     async def scene() -> tuple[list[Answer], float]:

@@ -1,4 +1,4 @@
-"""Workers behind one port, one of which is killed."""
+"""Two workers behind one port, and one of them is killed."""
 
 import os
 import signal
@@ -15,11 +15,11 @@ from tests.support.processes import Service, until
 
 Settle = Callable[..., dict[str, Any]]
 CLIENTS = 400
-CONVERGED = 0.6  # of all connections; the most that one worker may hold
+CONVERGED = 0.6  # the largest share of all connections that one worker may hold
 
 
 def held(service: Service) -> dict[int, int]:
-    """How many connections of clients each worker holds, by its pid."""
+    """Return how many client connections each worker has, by pid."""
     counts = {}
     for worker in psutil.Process(service.process.pid).children():
         with suppress(psutil.NoSuchProcess):  # it has just ended
@@ -39,12 +39,16 @@ def test_clients_spread_over_the_workers_again_after_one_was_killed(
             time.sleep(3)
             before = held(service)
             os.kill(min(before), signal.SIGKILL)
-            until(lambda: min(before) not in held(service), "its end")
+            until(lambda: min(before) not in held(service), "the worker to end")
             until(lambda: sum(held(service).values()) >= CLIENTS, "the clients to return")
-            until(lambda: len(held(service)) == 2, "another worker")
+            until(lambda: len(held(service)) == 2, "another worker to start")
             began = time.monotonic()
             after, broken = held(service), users.ledger.broken.total()
-            until(lambda: max(held(service).values()) < CONVERGED * CLIENTS, "a balance", 30)
+            until(
+                lambda: max(held(service).values()) < CONVERGED * CLIENTS,
+                "the connections to be balanced",
+                30,
+            )
             seconds = time.monotonic() - began
             time.sleep(2)
             assert max(held(service).values()) < CONVERGED * CLIENTS

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand: a client that costs little, and whose every byte is its caller's."""
+"""A cheap HTTP/1.1 client that sends exactly the bytes it is given."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tests.support.serving import bearer
 
-CLIENT_TIMEOUT = 15.0  # seconds; longer than the service may take over anything
+CLIENT_TIMEOUT = 15.0  # seconds; longer than the service may take for any response
 
 
 class Answer(NamedTuple):
@@ -20,7 +20,7 @@ class Answer(NamedTuple):
 
     @property
     def is_honest(self) -> bool:
-        """A success, or a 503 in the form and with the header that every one has."""
+        """Whether this is a success, or a 503 with our body and Retry-After."""
         if self.status < 300:
             return True
         codes = ("DATABASE_UNAVAILABLE", "OVERLOADED")
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 
 def request(method: str, path: str, user_id: str | None = "alice", body: Any = None) -> bytes:
-    """A whole request. A `body` of bytes stays as it is."""
+    """Return a whole request. A `body` of bytes is sent unchanged."""
     lines = [f"{method} {path} HTTP/1.1", "Host: tasks"]
     if user_id is not None:
         lines.append(f"Authorization: {bearer(user_id)['Authorization']}")
@@ -46,7 +46,7 @@ def request(method: str, path: str, user_id: str | None = "alice", body: Any = N
 
 
 async def answer(reader: asyncio.StreamReader) -> Answer:
-    """The next answer, which must declare its length."""
+    """Read the next response, which must have a Content-Length or no body."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status_line, *lines = head.rstrip().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -55,14 +55,14 @@ async def answer(reader: asyncio.StreamReader) -> Answer:
 
 
 class Connection:
-    """One keep-alive connection after another to the same port."""
+    """A keep-alive connection that reconnects when it was closed."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, text: bytes) -> Answer:
-        """Raises OSError, EOFError or TimeoutError if there is no whole answer."""
+        """Send a request. Raise OSError, EOFError or TimeoutError if no whole response comes."""
         try:
             async with asyncio.timeout(CLIENT_TIMEOUT):
                 if self._streams is None:

@@ -1,9 +1,9 @@
-"""Harnesses for a fuzzer that looks for new paths through the code (atheris, by libFuzzer).
+"""Harnesses for a coverage-guided fuzzer (atheris, which uses libFuzzer).
 
-A harness is a module here with a function `check(data)`. It raises an exception, whichever, if the
-service does with these bytes what it must not. `run.py` feeds it with bytes that the fuzzer makes.
-Its folder in `corpus/` holds the bytes to begin with, and those that once found a fault;
-`test_corpus.py` checks these in the default suite, where atheris is not installed.
+A harness is a module here with a function `check(data)`, which raises any exception if the service
+handles these bytes wrongly. `run.py` calls it with bytes from the fuzzer. Its folder in `corpus/`
+has the initial inputs, and the inputs that once found a fault. `test_corpus.py` checks these in the
+default suite, where atheris is not installed.
 
-To add a harness: its module, a folder in `corpus/` with a seed or two, a line in `run.py`.
+To add a harness, add its module, a folder in `corpus/` with a few inputs, and a line in `run.py`.
 """

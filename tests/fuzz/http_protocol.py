@@ -1,11 +1,11 @@
 """The fuzzer's harness for the HTTP protocol class (RFC 9112).
 
-Whatever bytes a client sends, in whatever segments:
+These hold whatever bytes a client sends, and however they are split into segments:
 
-- there is one response for each request, and at most one refusal, after which nothing is served;
+- each request gets one response, and there is at most one refusal, after which nothing is served;
 - the segments make no difference;
-- the requests that the application sees are those that h11 sees in the same bytes, up to where the
-  service refuses what h11 allows (a bare LF as a line's end, folded lines, two equal lengths ...).
+- the application sees the same requests as h11 does in the same bytes, up to the first bytes that
+  the service refuses and h11 allows (a bare LF as a line end, folded lines, two equal lengths ...).
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from tests.fuzz.wire import Connection, Request
 MAX_SIZE = 64 * 1024
 LOOP = asyncio.new_event_loop()
 atexit.register(LOOP.close)
-# Errors of h11 where the RFCs allow the request: an empty line before it (RFC 9112, section 2.2),
-# and a version above 1.1 (RFC 9110, section 2.5).
+# Errors of h11 about requests that the RFCs allow: after an empty line (RFC 9112, section 2.2), and
+# with a version above 1.1 (RFC 9110, section 2.5).
 STRICTER = ("no request line received", "illegal request line")
 FRAMING_HEADER = re.compile("Content-Length|Transfer-Encoding")
 SPACE_BEFORE_EXTENSION = re.compile(rb"[0-9A-Fa-f][ \t]+;")  # RFC 9112, section 7.1.1
@@ -49,7 +49,7 @@ async def _served(segments: list[bytes]) -> Connection:
 
 
 def _segmentations(data: bytes) -> list[list[bytes]]:
-    """Every byte alone, if they are few, and three divisions that depend on nothing but `data`."""
+    """Return three ways to split `data`, always the same, and short data also byte by byte."""
     dice = random.Random(data)
     found = [[data[i : i + 1] for i in range(len(data))]] if len(data) <= 600 else []
     for _ in range(3):
@@ -71,10 +71,12 @@ def _summary(connection: Connection) -> object:
 def _check_responses(connection: Connection) -> None:
     served = sum(request.complete for request in connection.requests)
     statuses = connection.statuses
-    assert statuses[:served] == [200] * served, "not one response for each request"
+    assert statuses[:served] == [200] * served, "a request did not get exactly one response"
     refusals = statuses[served:]
     assert len(refusals) <= 1, "more than one refusal"
-    assert not refusals or (refusals[0] >= 400 and connection.over), "a refusal must be the end"
+    assert not refusals or (refusals[0] >= 400 and connection.over), (
+        "the connection stays open after a refusal"
+    )
 
 
 def _check_against_h11(connection: Connection, data: bytes) -> None:
@@ -82,16 +84,16 @@ def _check_against_h11(connection: Connection, data: bytes) -> None:
     for ours, theirs in zip(connection.requests, expected, strict=False):
         if not ours.complete:
             break
-        assert theirs.complete or not comparable, "served a request that h11 still reads"
+        assert theirs.complete or not comparable, "served a request that is incomplete for h11"
         assert (ours.method, ours.target) == (theirs.method, _origin_form(theirs.target))
         assert ours.body == theirs.body or not theirs.complete
     served = [request for request in connection.requests if request.complete]
     if comparable:
-        assert len(served) <= len(expected), "served what h11 does not take for a request"
+        assert len(served) <= len(expected), "served bytes that are not a request for h11"
 
 
 def _origin_form(target: bytes) -> bytes:
-    """`target` as the application sees it: without scheme and host, nor an empty query."""
+    """Return `target` as the application sees it: without scheme, host and an empty query."""
     if not target.startswith((b"/", b"*")):
         rest = target.partition(b"://")[2]
         ends = [i for i in (rest.find(b"/"), rest.find(b"?")) if i >= 0]
@@ -101,7 +103,7 @@ def _origin_form(target: bytes) -> bytes:
 
 
 def _requests_of_h11(data: bytes) -> tuple[list[Request], bool]:
-    """What h11 reads, and whether it read as far as the service may."""
+    """Return the requests that h11 reads, and whether it reads as far as the service may."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_SIZE)
     connection.receive_data(data)
     requests: list[Request] = []
@@ -120,7 +122,7 @@ def _requests_of_h11(data: bytes) -> tuple[list[Request], bool]:
                 return requests, True
     except h11.RemoteProtocolError as error:
         if requests and not requests[-1].complete and FRAMING_HEADER.search(str(error)):
-            requests[-1].complete = True  # one among the trailers, which the service drops
+            requests[-1].complete = True  # the error is about a trailer, which the service drops
             return requests, False
         if "illegal chunk header" in str(error) and SPACE_BEFORE_EXTENSION.search(data):
             return requests, False
@@ -128,7 +130,7 @@ def _requests_of_h11(data: bytes) -> tuple[list[Request], bool]:
 
 
 def _respond(connection: h11.Connection) -> bool:
-    """Answer the request; whether another may follow."""
+    """Respond to the request, and return whether another may follow."""
     connection.send(h11.Response(status_code=404, headers=[("content-length", "0")]))
     connection.send(h11.EndOfMessage())
     if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:

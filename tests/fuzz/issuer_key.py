@@ -1,4 +1,4 @@
-"""The key of the fuzzer's issuer: always the same, so that tokens of the corpus stay good."""
+"""The key of the fuzzer's issuer. It is fixed, so that the tokens in the corpus stay valid."""
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

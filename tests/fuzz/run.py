@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-# What each harness is about. Only the paths through these modules count as new ones.
+# The modules that each harness tests. Only coverage of these guides the fuzzer.
 INSTRUMENTED = {
     "http_protocol": ["errors", "serving"],
     "token_verifier": ["auth", "errors", "jose", "jwks", "public_keys", "tokens"],
@@ -15,7 +15,9 @@ def main(name: str, *options: str) -> None:
     try:
         atheris = importlib.import_module("atheris")
     except ModuleNotFoundError:
-        sys.exit("atheris runs on Linux on x86-64 only, and is in the group `fuzz`.")
+        sys.exit(
+            "atheris is not installed: it is in the group `fuzz`, and runs only on Linux on x86-64."
+        )
     with atheris.instrument_imports(include=INSTRUMENTED[name]):
         harness = importlib.import_module(f"tests.fuzz.{name}")
     atheris.Setup([name, *options], harness.check)

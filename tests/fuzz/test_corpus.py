@@ -1,4 +1,4 @@
-"""What the fuzzer begins with, and what it found before: the harnesses without the fuzzer."""
+"""Run the harnesses, without the fuzzer, on its initial inputs and on those that found a fault."""
 
 import importlib
 from pathlib import Path
@@ -25,6 +25,6 @@ def test_no_input_of_the_corpus_finds_a_fault(path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["raw-good", "raw-good-issuer", "secret-good", "issuer-good", "issuer-ed25519"]
 )
-def test_the_good_tokens_of_the_corpus_get_in(name: str) -> None:
+def test_the_valid_tokens_of_the_corpus_are_accepted(name: str) -> None:
     data = (CORPUS / "token_verifier" / name).read_bytes()
     assert token_verifier.user_of(token_verifier.lines_of(data[0] % 4, data[1:])) == "alice"

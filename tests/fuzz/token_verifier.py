@@ -1,8 +1,9 @@
-"""Any bytes in Authorization: the user of a token that was signed for us, or a 401 or 503.
+"""The fuzzer's harness for Authorization: a user only for a signed token, else a 401 or 503.
 
-The first byte says what the others are, because a fuzzer can't guess a signature:
+The first byte is the kind of the others. Kinds 1 and 2 are signed here, because a fuzzer can't
+guess a signature:
 
-0. lines of Authorization, as they are;
+0. lines of Authorization, sent unchanged;
 1. a header and a payload with a NUL between them, to be signed with the secret;
 2. the same, to be signed with the issuer's key;
 3. a header, a payload and a signature.
@@ -32,7 +33,7 @@ EXPECTED = {401: "WWW-Authenticate", 503: "Retry-After"}  # by status, the heade
 
 
 async def _published() -> jwks.KeySet:
-    """The issuer's keys, fetched once. From then on look-ups are throttled."""
+    """Return the issuer's keys, fetched once. From then on the key set does not fetch again."""
     with issuer() as frontend:
         frontend.body = json.dumps({"keys": [JWK]}).encode()
         keys = jwks.KeySet(f"{frontend.url}/api/auth/jwks", "https://issuer.example")
@@ -47,7 +48,7 @@ APP = SimpleNamespace(state=SimpleNamespace(verifier=TokenVerifier(SECRET, keys=
 
 
 def check(data: bytes) -> None:
-    """Raise an exception if a client that sends this is not answered as it should be."""
+    """Raise an exception if the service handles these bytes wrongly."""
     lines = lines_of(data[0] % 4, data[1:]) if data else []
     user_id = user_of(lines)
     if user_id is not None:
@@ -68,7 +69,7 @@ def lines_of(kind: int, rest: bytes) -> list[bytes]:
 
 
 def user_of(lines: list[bytes]) -> str | None:
-    """The user whom the service takes the client for; None if it answers 401 or 503."""
+    """Return the user id that the service reads from the token, or None for a 401 or 503."""
     headers = [(b"authorization", line) for line in lines]
     request = Request({"type": "http", "headers": headers, "app": APP})
     try:
@@ -81,11 +82,11 @@ def user_of(lines: list[bytes]) -> str | None:
         if error.headers.keys() != {EXPECTED[error.status]}:
             raise
         return None
-    raise AssertionError("it waits for something")
+    raise AssertionError("get_current_user waits for something")
 
 
 def _assert_signed(lines: list[bytes], user_id: str) -> None:
-    """Check the token by other means than the service does."""
+    """Check the token independently of the service's code."""
     [line] = lines
     scheme, token = line.decode().split()
     assert scheme.lower() == "bearer"

@@ -1,4 +1,4 @@
-"""A connection in memory: the protocol class with an application that echoes, and a transport."""
+"""A connection in memory: the protocol class with a transport and an application that echoes."""
 
 import asyncio
 import re
@@ -27,7 +27,7 @@ class Request:
 
 
 class MemoryTransport(asyncio.Transport):
-    """What the protocol writes, and whether it reads."""
+    """A transport that records what the protocol writes, and whether it reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Connection:
         self._state = ServerState()
         config = Config(
             self._echo,
-            http=Protocol,  # type: ignore[arg-type]  # it reads into a buffer of its own
+            http=Protocol,  # type: ignore[arg-type]  # it reads into its own buffer
             interface="asgi3",
             log_config=None,
             proxy_headers=False,
@@ -94,7 +94,7 @@ class Connection:
         return [status for status in found if status >= 200]
 
     async def send(self, segments: Sequence[bytes]) -> None:
-        """Receive the segments as a client's, as long as the connection lasts; then lose it."""
+        """Pass the segments to the protocol while the connection is open, then disconnect."""
         self._protocol.connection_made(self.transport)
         for segment in segments:
             if self.transport.closed:
@@ -102,15 +102,15 @@ class Connection:
             self._protocol.data_received(segment)
             if self._state.tasks:
                 await self._settle()
-            assert not self.transport.paused or self.over, "reading is paused for ever"
+            assert not self.transport.paused or self.over, "reading stays paused"
         await self._settle()
         self._protocol.connection_lost(None)
         await self._settle()
         assert not self._state.connections
-        assert not self._state.tasks, "an exchange outlived its connection"
+        assert not self._state.tasks, "an exchange did not end with its connection"
 
     async def _settle(self) -> None:
-        """Let the application do what it can do now."""
+        """Run the application until it makes no further progress."""
         before: object = None
         for _ in range(100_000):
             now = (len(self.transport.written), len(self.requests), len(self._state.tasks))
@@ -119,7 +119,7 @@ class Connection:
             before = now
             for _ in range(4):
                 await asyncio.sleep(0)
-        raise AssertionError("the connection does not come to rest")
+        raise AssertionError("the application does not stop making progress")
 
     async def _echo(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = scope["query_string"]
@@ -137,5 +137,5 @@ class Connection:
         length = b"%d" % len(request.body)
         headers = [(b"content-length", length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        # Only its length counts, and a body that looks like a status line would be counted as one.
+        # Only the length matters. An echo could contain a status line, which would be counted.
         await send({"type": "http.response.body", "body": b"x" * len(request.body)})

@@ -1,4 +1,4 @@
-"""The parts that a table of cases is made of."""
+"""The building blocks of the tables of cases."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -7,9 +7,9 @@ BEFORE, AFTER = "before", "after"  # the ids of the good requests around a case
 
 
 class Summary(NamedTuple):
-    """A response in short: to which request, its status, and what the service read of it.
+    """A response in short: the id of its request, its status, and what the service read.
 
-    Without an id it is the refusal of something that never became a request.
+    Without an id, the response refuses bytes that never became a request.
     """
 
     tag: str | None
@@ -18,14 +18,14 @@ class Summary(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The final responses to a stream, in order, and whether the connection then closes."""
+    """The final responses to a stream, in order, and whether the connection closes afterwards."""
 
     responses: tuple[Summary, ...]
     closes: bool = False
 
 
 class Case(NamedTuple):
-    """A stream of bytes, and each outcome that the RFCs allow."""
+    """A stream of bytes, and the outcomes that the RFCs allow."""
 
     name: str
     stream: bytes
@@ -43,7 +43,7 @@ def request(
     tag: str = "r1",
     host: str | None = "Host: tasks",
 ) -> bytes:
-    """Return a request with these header lines, whose response names `tag`."""
+    """Return a request with these header lines and the id `tag`."""
     first = [] if host is None else [host]
     head = [start, *first, f"X-Request-ID: {tag}", *lines, "", ""]
     return b"\r\n".join(raw(line) for line in head) + body
@@ -59,7 +59,7 @@ def sized(body: bytes, *lines: str | bytes, tag: str = "r1") -> bytes:
 
 
 def chunked(body: bytes, *lines: str | bytes, tag: str = "r1") -> bytes:
-    """Return a POST whose body is written in chunks already."""
+    """Return a POST with Transfer-Encoding: chunked. `body` must consist of chunks."""
     return request(*lines, "Transfer-Encoding: chunked", body=body, tag=tag)
 
 
@@ -80,7 +80,7 @@ def echo(
     tag: str = "r1",
     status: int = 200,
 ) -> Summary:
-    """Return the response to a request that the service read as this."""
+    """Return the response to a request that the service read like this."""
     return Summary(tag, status, f"{method} {target} {body!r}")
 
 
@@ -95,11 +95,11 @@ def responds(*statuses: int, closes: bool = False, tag: str = "r1") -> tuple[Out
     return tuple(Outcome((Summary(tag, status),), closes) for status in statuses)
 
 
-CLOSES = Outcome((), closes=True)  # without a word
+CLOSES = Outcome((), closes=True)  # without a response
 
 
 def refused(*statuses: int) -> tuple[Outcome, ...]:
-    """Return the outcomes of what never becomes a request: an error, and the connection closes."""
+    """Return the outcomes of bytes that never become a request: an error, then a close."""
     return tuple(Outcome((Summary(None, status),), closes=True) for status in statuses)
 
 

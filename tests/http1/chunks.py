@@ -27,7 +27,7 @@ GOOD_EXTENSIONS = [
     ";a", ";a=b", ";a=b;c=d", ';a="b c"', ';a="\\"\\\\"', ';a=";"', " ;a", " ; a = b", "\t;\ta",
     ";" + "a" * 5000, ";from-extension=" + "b" * 60_000, ';a="\xe9"',
 ]  # fmt: skip
-# What the grammar does not allow, and no reader can misunderstand.
+# Extensions that the grammar does not allow, but that no parser can misunderstand.
 STRANGE_EXTENSIONS = [
     " ",
     "\t",
@@ -53,7 +53,7 @@ MALFORMED_EXTENSIONS = [
     ";a\r\r",
 ]
 
-# (what follows the size line of a chunk of five bytes)
+# The bytes after the size line of a chunk of five bytes.
 MALFORMED_DATA = [
     "helloXX0\r\n\r\n", "hello\n\n0\r\n\r\n", "hello\r\r0\r\n\r\n", "hello\nX0\r\n\r\n",
     "hello\rX0\r\n\r\n",
@@ -81,7 +81,7 @@ GOOD_TRAILERS = [
     "X-Forwarded-For: from-trailer", "Content-Encoding: gzip", "X: " + "y" * 50_000,
     "\r\n".join(f"X-{n}: from-trailer" for n in range(90)),
 ]  # fmt: skip
-# A malformed trailer may be dropped as long as its end is where every reader sees it.
+# A malformed trailer may be dropped if every parser sees its end at the same place.
 MALFORMED_TRAILERS = [
     "X", "X : 1", " X: 1", "X: 1\r\n 2", ": 1", "X Y: 1", "X: \x00", "X: \x01", "X\x00: 1",
     "GET / HTTP/1.1", "\r\n".join(f"Y-{n}: from-trailer" for n in range(150)),
@@ -122,7 +122,7 @@ CASES = [
     ),
     Case("an upper-case size", chunked(b"A\r\n0123456789\r\n" + LAST), served(b"0123456789")),
     Case("a lower-case size", chunked(b"a\r\n0123456789\r\n" + LAST), served(b"0123456789")),
-    Case("many zeros in the last", chunked(chunk(b"hello") + b"0000\r\n\r\n"), HELLO),
+    Case("many zeros in the last chunk size", chunked(chunk(b"hello") + b"0000\r\n\r\n"), HELLO),
     Case("a chunk that looks like a request", chunked(chunk(SMUGGLED) + LAST), served(SMUGGLED)),
     Case("a chunk that looks like the last", chunked(chunk(LAST) + LAST), served(LAST)),
     Case("a last chunk with an extension", chunked(chunk(b"hello") + b"0;a=b\r\n\r\n"), HELLO),

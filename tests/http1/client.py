@@ -1,4 +1,4 @@
-"""A client that waits for something of the response before it sends more."""
+"""A client that waits for a part of the response before it sends more."""
 
 import time
 
@@ -8,7 +8,7 @@ from tests.http1.wire import TIMEOUT, Address, connect, receive, send
 
 
 class Client:
-    """A connection, and what a client does on it."""
+    """A connection, and the actions of a client on it."""
 
     def __init__(self, address: Address) -> None:
         self.socket = connect(address)
@@ -39,7 +39,7 @@ class Client:
         return response
 
     def rest(self) -> list[Response]:
-        """Return all that comes until the service closes the connection, which it must."""
+        """Return the responses until the service closes the connection, which it must do."""
         received = receive(self.socket, time.monotonic() + TIMEOUT)
         assert received.closed
         responses = parse(received.data)

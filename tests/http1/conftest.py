@@ -1,4 +1,4 @@
-"""The service with an endpoint that says what it read of a request."""
+"""Fixtures: the service with an endpoint that returns the request as the service has read it."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ from tests.support.serving import make_settings
 
 
 async def read(request: Request) -> JSONResponse:
-    """Say what of a request the service has read, once it has read all of it."""
+    """Read the whole request, and return it as JSON."""
     body = await request.body()
     query = request.scope["query_string"]
     target = request.scope["raw_path"] + (b"?" + query if query else b"")

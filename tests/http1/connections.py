@@ -1,4 +1,4 @@
-"""Upgrades, tunnels and expectations: what a request asks of the connection."""
+"""Requests that concern the connection: upgrades, tunnels, expectations and pipelines."""
 
 from tests.http1.cases import (
     LAST,
@@ -35,7 +35,7 @@ UPGRADES = {
 
 
 def offers(name: str, *lines: str) -> list[Case]:
-    """Return requests that offer an upgrade: without a body, and with one of each framing."""
+    """Return requests that offer an upgrade, without a body and with a body of each framing."""
     first, second = sized(SMUGGLED, *lines), sized(b"hello", *lines, tag="r2")
     return [
         Case(f"{name} in a GET", get(*lines), served(method="GET")),
@@ -126,12 +126,12 @@ PIPELINES = [
         (Outcome((Summary("head1", 200), Summary("r2", 404), echo(b"hello", tag="r3"))),),
     ),
     Case(
-        "two malformed ones",
+        "two malformed requests",
         get("X : 1", tag="r1") + get("X : 1", tag="r2"),
         refused(400),
     ),
     Case(
-        "a malformed one behind two",
+        "a malformed request after two good ones",
         get(tag="r1") + sized(b"hello", tag="r2") + b"\0\r\n\r\n" + SMUGGLED,
         (
             Outcome(
@@ -141,7 +141,7 @@ PIPELINES = [
         ),
     ),
     Case(
-        "a malformed body behind a request",
+        "a malformed body after a good request",
         get(tag="r1") + chunked(b"x\r\n", tag="r2") + SMUGGLED,
         (Outcome((echo(method="GET"), Summary(None, 400)), closes=True),),
     ),

@@ -1,11 +1,11 @@
-"""Where the service differs from h11, by the names of the cases, and why."""
+"""The cases in which the service differs from h11, by their names, and the reasons."""
 
 import re
 
 from tests.http1.cases import Case, Outcome
 from tests.http1.reference import Reading
 
-# What h11 reads as a request and the service refuses.
+# Cases that h11 reads as a request and the service refuses.
 STRICTER = {
     "RFC 9112, section 3.2: a Host with an invalid value is a 400": r"Host '.*",
     "RFC 9112, section 3.2.1: an origin form begins with a slash": (
@@ -24,20 +24,20 @@ STRICTER = {
     ),
     "RFC 9112, section 2.2: a bare CR is invalid": r"extension .*\\r.*",
     "RFC 9112, section 6.3: two lengths may be refused": r"Content-Length '5(,|\\r.* )5'",
-    "RFC 9112, section 6.1: both framings ought to be handled as an error": (
+    "RFC 9112, section 6.1: a request with both framings ought to be an error": (
         r"(Content-Length( 0)? and Transfer-Encoding|Transfer-Encoding and Content-Length)"
     ),
-    "17 digits of a chunk size": r"chunk size '00000000000000005'",
-    "100 header lines": r"(101|1000) header lines",
-    "64 KiB of a head, and of what is not body": (
+    "our limit: a chunk size has at most 16 digits": r"chunk size '00000000000000005'",
+    "our limit: 100 header lines": r"(101|1000) header lines",
+    "our limit: 64 KiB for the head, and for framing outside the body": (
         r"over 64 KiB.*|a header name over 64 KiB|target '/echo\?x+'|a method without an end"
     ),
-    "no tunnels, and nothing after one": r"CONNECT.*",
+    "the service opens no tunnels, and reads nothing after a CONNECT": r"CONNECT.*",
 }
-# What h11 refuses and the service reads.
+# Cases that h11 refuses and the service reads.
 LAXER = {
     "RFC 9112, section 7.1.1: white space before an extension": r"extension '( |\\t).*;.*'",
-    "RFC 9110, section 6.5.1: trailers are dropped, whatever they are": (
+    "RFC 9110, section 6.5.1: the service drops every trailer": (
         r"trailers '(Content-Length: x|Transfer-Encoding: gzip)'"
     ),
 }
@@ -45,12 +45,12 @@ REASONS = STRICTER | LAXER
 
 
 def differs(case: Case) -> bool:
-    """Whether a reason is known why the service reads something else than h11."""
+    """Return whether there is a reason why the service and h11 differ in this case."""
     return any(re.fullmatch(pattern, case.name) for pattern in REASONS.values())
 
 
 def agrees(outcome: Outcome, reading: Reading, after: str) -> bool:
-    """Whether the requests that get a response of their own are those that h11 has read."""
+    """Return whether the requests that get a response are those that h11 has read."""
     known = [summary for summary in outcome.responses if summary.tag]
     tags = [summary.tag for summary in known] + ([] if outcome.closes else [after])
     return tags == [request.tag for request in reading.requests] and all(

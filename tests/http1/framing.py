@@ -1,4 +1,4 @@
-"""How long a body is: Content-Length and Transfer-Encoding (RFC 9112, section 6)."""
+"""The length of a body: Content-Length and Transfer-Encoding (RFC 9112, section 6)."""
 
 from tests.http1.cases import (
     LAST,
@@ -39,7 +39,7 @@ OTHER_CODINGS = [
     "gzip, chunked", "gzip,chunked", "identity, chunked", "identity", "gzip", "deflate", "compress",
     "x", "xchunked", "chunkedx", "x-chunked", "chunke", "cow, chunked", "br, gzip, chunked",
 ]  # fmt: skip
-# Malformed, or a coding that is not known: it depends on how much of it one wants to understand.
+# A parser may see these as malformed (400) or as an unknown coding (501).
 STRANGE_CODINGS = [
     "", "chunked, chunked", "chunked, gzip", "chunked, identity", "chunked;q=1", "chunked; a=b",
     '"chunked"', "'chunked'", "chun ked", "chunked chunked", "chunked;", "chunked:", "chunked=1",
@@ -78,7 +78,7 @@ BOTH = [
     ("Transfer-Encoding and a bad length", ("Transfer-Encoding: chunked", "Content-Length: x")),
 ]  # fmt: skip
 
-# A body that no endpoint reads is not a request either.
+# A body that no endpoint reads must not be taken for a request either.
 SIZED, CHUNKED = f"Content-Length: {len(SMUGGLED)}", "Transfer-Encoding: chunked"
 UNREAD = [
     Case(
@@ -113,7 +113,7 @@ CASES = [
         request("Content-Length: 5", start="GET /echo HTTP/1.1", body=b"hello"),
         served(b"hello", "GET"),
     ),
-    Case(  # RFC 9112, section 6.3: it has no body, and what follows is a request
+    Case(  # RFC 9112, section 6.3: the request has no body, so the next bytes are a request
         "no length", request(body=SMUGGLED), (Outcome((echo(), SECOND)),)
     ),
     *each("Content-Length", MALFORMED_LENGTHS, with_length, refused(400)),

@@ -1,4 +1,4 @@
-"""Streams of requests, good ones and slightly wrong ones, composed from a seed."""
+"""Streams of requests, valid and slightly invalid, generated from a seed."""
 
 import random
 import re
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tests.http1 import chunks, framing, header_lines
 from tests.http1.cases import AFTER_IT, SMUGGLED, chunk, request
 
-# Where the service reads what h11 refuses; differences.py says why. The tables have it.
+# Bytes that the service accepts and h11 refuses, as differences.py explains. The tables test them.
 LAXER = re.compile(rb"[0-9A-Fa-f][ \t]+;|\n(content-length|transfer-encoding):", re.IGNORECASE)
 BYTES = (
     b"\r",
@@ -42,7 +42,7 @@ EXTENSIONS = ("", "", ";a", ";a=b", ';a="b c"')
 
 
 class Stream(NamedTuple):
-    """A stream, the same in segments, and the tags of the requests that may be refused."""
+    """A stream, its segments, and the ids of the requests that may be refused."""
 
     data: bytes
     segments: list[bytes]
@@ -50,7 +50,7 @@ class Stream(NamedTuple):
 
 
 def generate(seed: int) -> Stream:
-    """Return up to five requests in a row, and a last one that closes the connection."""
+    """Return up to five requests, followed by a request that closes the connection."""
     dice = random.Random(seed)
     data, doubtful = b"", set()
     for number in range(dice.randint(1, 5)):
@@ -106,7 +106,7 @@ def _wrong_framing(dice: random.Random) -> tuple[list[str], bytes]:
 
 
 def _mangled(dice: random.Random, message: bytes) -> bytes:
-    """Return `message` with a byte put in, lost or replaced, behind the line with its id."""
+    """Return `message` with a byte inserted, removed or replaced after the line with its id."""
     first = message.index(b"\r\n", message.index(b"X-Request-ID")) + 2
     at = dice.randrange(first, len(message))
     kept = dice.choice((at, at + 1))

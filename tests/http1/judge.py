@@ -1,4 +1,4 @@
-"""Whether what came back on a connection is what a case expects."""
+"""Compare the responses on a connection with the outcomes of a case."""
 
 import json
 import re
@@ -24,7 +24,7 @@ CODES = {
 
 
 def judge(case: Case, received: Received, behind: bool = False) -> None:
-    """Raise AssertionError unless this is an outcome of `case`, after which a good request came."""
+    """Raise AssertionError unless this is an outcome of `case`, followed by a good request."""
     responses = parse(received.data)
     seen = tuple(summarize(response) for response in responses)
     expected = [_around(outcome, behind) for outcome in case.outcomes]
@@ -53,7 +53,7 @@ def _echo(response: Response) -> str:
 
 
 def check_read_headers(headers: list[list[str]]) -> None:
-    """Check that what belongs to a body never became a header."""
+    """Check that no part of a body became a header."""
     names = [name for name, _ in headers]
     assert names.count("x-request-id") == 1
     assert names.count("host") <= 1
@@ -62,7 +62,7 @@ def check_read_headers(headers: list[list[str]]) -> None:
 
 
 def check_form(response: Response) -> None:
-    """Check what every response has, and the form of an error."""
+    """Check the headers of a response, and the body if it is an error."""
     headers = set(response.headers)
     assert {(name.decode(), value.decode()) for name, value in DEFAULTS} <= headers
     assert KNOWN_ID.fullmatch(response.id) or NEW_ID.fullmatch(response.id), response.id

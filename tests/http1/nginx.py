@@ -1,6 +1,6 @@
-"""nginx as it is often set up for WebSockets: it passes on the upgrade that a client offers.
+"""nginx as it is often configured for WebSockets: it forwards the upgrade that a client offers.
 
-It keeps connections to the service and uses each of them for all of its clients.
+It keeps its connections to the service open and uses each of them for all of its clients.
 """
 
 import os
@@ -41,7 +41,7 @@ http {{
 
 @contextmanager
 def nginx(folder: Path, service: Address) -> Iterator[Address]:
-    """Run nginx in front of `service`; yield where it listens."""
+    """Run nginx in front of `service`, and yield its address."""
     if not Path(NGINX).exists():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("nginx is missing")
     front = Address("127.0.0.1", free_port())

@@ -1,4 +1,4 @@
-"""HTTP/1.0, whose connections close unless the client asks otherwise."""
+"""HTTP/1.0, in which a connection closes unless the client asks to keep it."""
 
 from tests.http1.cases import LAST, SMUGGLED, Case, chunk, refused, request, served
 
@@ -21,20 +21,20 @@ CASES = [
         request("Content-Length: 5", start=POST, body=b"hello" + SMUGGLED),
         served(b"hello", closes=True),
     ),
-    # RFC 9112, section 6.1: its framing is faulty, and the connection closes.
+    # RFC 9112, section 6.1: such a request has faulty framing, and its connection closes.
     Case(
-        "HTTP/1.0 in chunks",
+        "HTTP/1.0 with chunks",
         request(CHUNKED, start=POST, body=LAST + SMUGGLED),
         served(closes=True) + refused(400, 501),
     ),
     Case(
-        "HTTP/1.0 in chunks keep-alive",
+        "HTTP/1.0 keep-alive with chunks",
         request(
             "Connection: keep-alive", CHUNKED, start=POST, body=chunk(b"hello") + LAST + SMUGGLED
         ),
         served(b"hello", closes=True) + refused(400, 501),
     ),
-    # RFC 9110, section 10.1.1: an HTTP/1.0 client that expects 100 gets none.
+    # RFC 9110, section 10.1.1: an HTTP/1.0 client never gets a 100.
     Case(
         "HTTP/1.0 that expects 100",
         request("Expect: 100-continue", "Content-Length: 2", start=POST, body=b"hi"),

@@ -1,6 +1,6 @@
-"""Programs that create three tasks on one connection, and print a line of JSON for each."""
+"""Programs that create three tasks on one connection, and print a line of JSON for each task."""
 
-# Java's own client offers HTTP/2 with every request, bodies included.
+# Java's own client offers HTTP/2 with every request, even one with a body.
 JAVA = """
 import java.net.URI;
 import java.net.http.*;
@@ -19,7 +19,7 @@ public class Ask {
     }
 }
 """
-# Its request, as it comes over the wire: the head, then the body in a segment of its own.
+# Its request on the wire: the head, then the body in a separate segment.
 JAVA_HEAD = """POST /api/alice/tasks HTTP/1.1
 Connection: Upgrade, HTTP2-Settings
 Content-Length: 17
@@ -33,7 +33,7 @@ Content-Type: application/json
 """
 JAVA_BODY = b'{"title": "Milk"}'
 
-# In chunks, with trailers, after 100 Continue.
+# This client sends chunks and trailers, after 100 Continue.
 NODE = """
 const http = require("node:http");
 const [url, token] = process.argv.slice(1);

@@ -1,4 +1,4 @@
-"""h11 as a reference: which requests a strict reader finds in a stream."""
+"""h11 as the reference: the requests that a strict parser finds in a stream."""
 
 import re
 from typing import NamedTuple
@@ -9,11 +9,11 @@ ABSOLUTE = re.compile(r"(?i:https?)://[^/?#]*")
 
 
 class MalformedTrailers(h11.RemoteProtocolError):
-    """The body was read, and what follows the last chunk is not header lines."""
+    """Raised when a body is complete but its trailers are not valid header lines."""
 
 
 class Read(NamedTuple):
-    """A request, as it was read to its end."""
+    """A request that was read completely."""
 
     tag: str
     method: str
@@ -23,13 +23,13 @@ class Read(NamedTuple):
 
 class Reading(NamedTuple):
     requests: tuple[Read, ...]
-    is_malformed: bool = False  # after these
-    in_trailers: bool = False  # which a server may drop without understanding them
-    closes: bool = False  # because the client asked for it
+    is_malformed: bool = False  # whether malformed bytes follow the requests
+    in_trailers: bool = False  # whether those are in trailers, which a server may drop unread
+    closes: bool = False  # whether the client asked to close the connection
 
 
 def read(stream: bytes) -> Reading:
-    """Read the requests in `stream`, each of which gets a response as soon as it is complete."""
+    """Read the requests in `stream`. Each gets a response as soon as it is complete."""
     requests: list[Read] = []
     try:
         while True:
@@ -82,12 +82,12 @@ def _summarize(request: h11.Request, body: bytes) -> Read:
 
 
 def path_of(target: str) -> str:
-    """Return what a service sees of a target: an absolute one without its host, no fragment."""
+    """Return a target as the service sees it: without scheme and host, and without a fragment."""
     path = ABSOLUTE.sub("", target).partition("#")[0]
     return path if path.startswith(("/", "*")) or target == path else f"/{path}"
 
 
 def _respond(connection: h11.Connection) -> None:
-    # 404 opens no tunnel for a CONNECT.
+    # With a 404, a CONNECT opens no tunnel.
     connection.send(h11.Response(status_code=404, headers=[("Content-Length", "0")]))
     connection.send(h11.EndOfMessage())

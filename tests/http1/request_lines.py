@@ -45,7 +45,7 @@ MALFORMED = [
     "\x00",
 ]
 
-# Neither a version nor anything else.
+# Text in the place of the version that is not one.
 NOT_VERSIONS = [
     "HTTP/", "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/1.1.1", "HTTP/01.1", "HTTP/1.10", "HTTP/11",
     "HTTP/1,1", "HTTP/-1.1", "HTTP/x.1", "http/1.1", "HTTPS/1.1", "ICE/1.0", "RTSP/1.0",
@@ -58,7 +58,7 @@ VERSIONS = [
     ("HTTP/2.1", refused(505)),
     ("HTTP/3.0", refused(505)),
     ("HTTP/9.9", refused(505)),
-    # RFC 9110, section 2.5: a higher minor version may be read as the highest that is known.
+    # RFC 9110, section 2.5: a higher minor version may be treated as the highest known one.
     ("HTTP/1.2", served(method="GET") + refused(505)),
     ("HTTP/1.9", served(method="GET") + refused(505)),
 ]
@@ -67,7 +67,7 @@ TARGETS = [
     ("/echo?a=1&b=%20", served(method="GET", target="/echo?a=1&b=%20")),
     ("/echo?a?b/c", served(method="GET", target="/echo?a?b/c")),
     ("/%65cho", served(method="GET", target="/%65cho")),
-    # RFC 9112, section 3.2.2: the Host line is ignored then.
+    # RFC 9112, section 3.2.2: with an absolute target, the Host line is ignored.
     ("http://tasks/echo", served(method="GET")),
     ("http://tasks/echo?a=1", served(method="GET", target="/echo?a=1")),
     ("http://other.example:81/echo", served(method="GET")),
@@ -98,7 +98,7 @@ METHODS = [
     Case(
         "method HEAD", request(start="HEAD /echo HTTP/1.1", tag="head1"), responds(200, tag="head1")
     ),
-    # RFC 9110, section 9.1: 501 for a method that is not known, 405 for one that is not allowed.
+    # RFC 9110, section 9.1: 501 for an unknown method, 405 for one that is not allowed.
     *each(
         "unknown method",
         ("get", "PROPFIND", "TRACE", "FROBNICATE", "M-SEARCH", "~!#$%&'*+-.^_`|", "X" * 200),

@@ -1,4 +1,4 @@
-"""A strict reader of the responses on a connection."""
+"""A strict parser for the responses on a connection."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ WITHOUT_BODY = (204, 304)
 
 @dataclass
 class Response:
-    """A final response, and how many 100 Continue came before it."""
+    """A final response, and the number of 100 Continue responses before it."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -32,14 +32,14 @@ class Response:
 
 
 def parse(data: bytes) -> list[Response]:
-    """Return the responses of a connection. Raise AssertionError if it holds anything else.
+    """Return the responses in `data`. Raise AssertionError if it contains anything else.
 
     The ids of HEAD requests begin with "head", because their responses have no body.
     """
     responses, interim = [], 0
     while data:
         head, end, data = data.partition(b"\r\n\r\n")
-        assert end, f"a head without an end: {head[:200]!r}"
+        assert end, f"the head does not end: {head[:200]!r}"
         status_line, *lines = head.split(b"\r\n")
         status = STATUS_LINE.fullmatch(status_line)
         assert status, f"not a status line: {status_line[:200]!r}"
@@ -61,7 +61,7 @@ def _header(line: bytes) -> tuple[str, str]:
 
 
 def _take_body(response: Response, data: bytes) -> bytes:
-    """Move the body from the start of `data` to the response; return the rest."""
+    """Move the body from the start of `data` to the response, and return the rest."""
     length, coding = response.header("content-length"), response.header("transfer-encoding")
     assert not (length and coding), "a response with both Content-Length and Transfer-Encoding"
     if response.status in WITHOUT_BODY or response.id.startswith("head"):
@@ -75,7 +75,7 @@ def _take_body(response: Response, data: bytes) -> bytes:
         response.body = data
         return b""
     assert length.isdecimal()
-    assert len(data) >= int(length), "a body that ends too early"
+    assert len(data) >= int(length), "the body ends too early"
     response.body = data[: int(length)]
     return data[int(length) :]
 
@@ -84,7 +84,7 @@ def _take_chunks(response: Response, data: bytes) -> bytes:
     size = -1
     while size:
         line, end, data = data.partition(b"\r\n")
-        assert end, "a body in chunks that ends too early"
+        assert end, "the chunked body ends too early"
         assert CHUNK_SIZE.fullmatch(line)
         size = int(line, 16)
         response.body += data[:size]

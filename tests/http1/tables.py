@@ -1,4 +1,4 @@
-"""All tables of cases together."""
+"""The cases of all tables."""
 
 from tests.http1 import chunks, connections, framing, header_lines, old_versions, request_lines
 

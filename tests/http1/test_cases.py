@@ -1,4 +1,4 @@
-"""Every case of the tables, in segments of every kind, gets the same responses."""
+"""Each case of the tables has the same outcome, however its bytes are split into segments."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ Exchanged = dict[tuple[str, str], Received]
 
 @pytest.fixture(scope="module")
 def exchanged(address: Address) -> Exchanged:
-    """Return what came back in each case and form. Many are exchanged together to save time."""
+    """The data received for each case and form. Many are exchanged at once to save time."""
     return {
         (form, case.name): received
         for form, segments in FORMS.items()
@@ -34,12 +34,12 @@ def exchanged(address: Address) -> Exchanged:
     }
 
 
-def test_the_cases_have_names_of_their_own() -> None:
+def test_the_names_of_the_cases_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case(case: Case, exchanged: Exchanged) -> None:
+def test_a_case_has_one_of_its_outcomes(case: Case, exchanged: Exchanged) -> None:
     failures = []
     for form in FORMS:
         try:

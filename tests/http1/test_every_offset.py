@@ -1,4 +1,4 @@
-"""Every case, split in two at every byte."""
+"""Each case, split into two segments at every byte."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from tests.http1.wire import Address, Received, exchange
 
 pytestmark = pytest.mark.slow
 
-LONGEST = 1000  # bytes; what is longer is about limits
+LONGEST = 1000  # bytes; longer cases test limits
 SHORT = [case for case in CASES if len(case.stream) <= LONGEST]
-AT_ONCE = 20  # cases in a test, which share the time that a refusal to close costs
+AT_ONCE = 20  # cases in a test, so that a missing close costs its timeout only once
 
 
 @pytest.mark.parametrize("start", range(0, len(SHORT), AT_ONCE))
-def test_cases_split_at_every_offset(start: int, address: Address) -> None:
+def test_a_case_split_at_any_offset_has_one_of_its_outcomes(start: int, address: Address) -> None:
     splits = [
         (case, [case.stream[:at], case.stream[at:] + AFTER_IT])
         for case in SHORT[start : start + AT_ONCE]

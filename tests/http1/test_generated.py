@@ -1,4 +1,4 @@
-"""Streams composed from a seed are read as h11 reads them, however they are split."""
+"""Generated streams are read as h11 reads them, however they are split."""
 
 from itertools import takewhile
 
@@ -18,7 +18,7 @@ Exchanged = dict[int, tuple[Stream, list[Received]]]
 
 @pytest.fixture(scope="module")
 def exchanged(address: Address) -> Exchanged:
-    """Return what came back for each seed: in one segment, and in several."""
+    """The data received for each seed: sent in one segment, and in several."""
     streams = [generate(seed) for seed in range(SEEDS)]
     whole = exchange(address, [[stream.data] for stream in streams], waits=False)
     split = exchange(address, [stream.segments for stream in streams], waits=False)
@@ -34,7 +34,7 @@ def test_a_stream_is_read_as_h11_reads_it(seed: int, exchanged: Exchanged) -> No
 
 
 def compare(stream: Stream, received: Received) -> None:
-    """Check that each request that h11 reads has its response, and nothing else has one."""
+    """Check that exactly the requests that h11 reads have a response."""
     responses = parse(received.data)
     for response in responses:
         check_form(response)
@@ -53,21 +53,21 @@ def compare(stream: Stream, received: Received) -> None:
         assert rest, (seen, "instead of", reading)
         assert unserved[0].tag in stream.doubtful or unserved[0].method not in METHODS
     elif reading.is_malformed and not reading.in_trailers:
-        assert rest, (seen, "and no refusal of what follows", reading)
+        assert rest, (seen, "without a refusal of the malformed rest of", reading)
     elif reading.closes:
         assert received.closed
         assert not rest
 
 
 def is_response(pair: tuple[Summary, Read]) -> bool:
-    """Whether the service has read this request, or found that it does not know the method."""
+    """Return whether the response is to this request, perhaps refusing its method."""
     summary, request = pair
     if request.method in METHODS:
         return summary == echo(request.body, request.method, request.target, request.tag)
     return summary.tag == request.tag and summary.status in (405, 501)
 
 
-def test_the_streams_reach_everything() -> None:
+def test_the_generated_streams_are_varied_enough() -> None:
     readings = [read(generate(seed).data) for seed in range(SEEDS)]
     ended_well = [r for r in readings if r.requests and r.requests[-1].tag == AFTER]
     assert len(ended_well) > SEEDS / 4

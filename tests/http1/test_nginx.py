@@ -1,4 +1,4 @@
-"""Behind a proxy that uses one connection for many clients, each gets the response to its own."""
+"""Behind a proxy that shares its connections, each client gets the response to its own request."""
 
 import json
 import threading
@@ -24,13 +24,13 @@ from tests.support.serving import bearer
 pytestmark = pytest.mark.slow
 
 USERS = ("alice", "bob")
-ATTACKERS, ATTACKS = 4, 400  # at once, and in all
+ATTACKERS, ATTACKS = 4, 400  # at the same time, and in total
 UPGRADES = ("h2c", "websocket", "TLS/1.0, HTTP/1.1")
-# nginx speaks HTTP/0.9, whose responses have no head.
+# nginx supports HTTP/0.9, whose responses have no head.
 CASES = [case for case in ALL_CASES if case.name != "request line 'GET /echo'"]
-# Good requests that nginx changes, refuses, or closes the connection after.
+# Good requests that nginx changes or refuses, or after which it closes the connection.
 OTHERWISE = (
-    "100 header lines",  # to which it adds one
+    "100 header lines",  # nginx adds one
     "Host ''",
     "header 'Connection: closed'",
     "header 'Connection: x-close'",
@@ -48,16 +48,14 @@ def front(tmp_path_factory: pytest.TempPathFactory, address: Address) -> Iterato
 
 @pytest.fixture(scope="module")
 def exchanged(front: Address) -> dict[str, Received]:
-    """Return what came back in each case, all of which share the proxy's connections."""
+    """The data received for each case. All cases share the proxy's connections."""
     came_back = exchange(front, [[case.stream + AFTER_IT] for case in CASES])
     return {case.name: received for case, received in zip(CASES, came_back, strict=True)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case_gets_its_own_responses_and_no_others(
-    case: Case, exchanged: dict[str, Received]
-) -> None:
-    """nginx mends some of what the service would refuse, and refuses some of it by itself."""
+def test_a_case_gets_only_its_own_responses(case: Case, exchanged: dict[str, Received]) -> None:
+    """nginx repairs some requests that the service would refuse, and refuses some itself."""
     seen = [summarize(each) for each in parse(exchanged[case.name].data) if is_ours(each)]
     tags = [summary.tag for summary in seen if summary.tag]
     stream = case.stream + AFTER_IT
@@ -94,7 +92,7 @@ def titles(database_url: URL) -> None:
 
 
 class Seen(NamedTuple):
-    """The status and the id of a response, and the owners of the tasks in it."""
+    """The status and the id of a response, and the owners of its tasks: expected and found."""
 
     expected: tuple[int, str, set[str]]
     found: tuple[int, str, set[str]]
@@ -106,12 +104,12 @@ def tasks_of(user_id: str, tag: str, *lines: str) -> bytes:
 
 
 def hidden() -> bytes:
-    """Return a request for mallory's tasks that is the body of another one."""
+    """Return a request for mallory's tasks, to be hidden in the body of another request."""
     return tasks_of("mallory", "smuggled")
 
 
 def attack(front: Address, chunks: bool, number: int) -> list[Seen]:
-    """Offer an upgrade, and send a body behind the head that looks like a request."""
+    """Offer an upgrade, and send a body that looks like a request."""
     body = chunk(hidden()) + LAST if chunks else hidden()
     framing = "Transfer-Encoding: chunked" if chunks else f"Content-Length: {len(body)}"
     lines = framing, "Connection: Upgrade", f"Upgrade: {UPGRADES[number % 3]}"
@@ -123,7 +121,7 @@ def attack(front: Address, chunks: bool, number: int) -> list[Seen]:
 
 
 def ask(front: Address, user_id: str, name: str, ends: threading.Event) -> list[Seen]:
-    """Ask for the user's tasks until the attack ends."""
+    """Request the user's tasks until the attack ends."""
     found: list[Seen] = []
     with closing(Client(front)) as client:
         while not ends.is_set():
@@ -134,7 +132,7 @@ def ask(front: Address, user_id: str, name: str, ends: threading.Event) -> list[
 
 
 def seen(client: Client, user_id: str, tag: str) -> Seen:
-    """Read the next response; return what should be in it, and what is."""
+    """Read the next response, and return its expected and its actual content."""
     response = client.read_one()
     tasks = json.loads(response.body).get("tasks", []) if is_ours(response) else []
     owners = {task["user_id"] for task in tasks}
@@ -142,7 +140,7 @@ def seen(client: Client, user_id: str, tag: str) -> Seen:
 
 
 @pytest.mark.parametrize("chunks", [False, True], ids=["length", "chunks"])
-def test_no_user_gets_a_response_to_another(front: Address, titles: None, chunks: bool) -> None:
+def test_no_user_gets_another_users_response(front: Address, titles: None, chunks: bool) -> None:
     ends = threading.Event()
     with ThreadPoolExecutor(ATTACKERS + 6) as pool:
         asking = [pool.submit(ask, front, user, str(n), ends) for user in USERS for n in range(3)]

@@ -1,4 +1,4 @@
-"""Clients that offer an upgrade, expect 100, or send trailers, as their users run them."""
+"""Real client programs that offer an upgrade, expect 100, or send trailers."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def stored(database_url: URL) -> list[str]:
 
 
 @pytest.mark.parametrize("body", ["Milk", "M" * 200])
-def test_curl_offers_http_2(address: Address, database_url: URL, body: str) -> None:
+def test_curl_can_offer_http_2(address: Address, database_url: URL, body: str) -> None:
     need("curl")
     headers = ("-H", f"Authorization: {TOKEN}", "-H", "Content-Type: application/json")
     written = ("-o", os.devnull, "-w", "%{http_code} %{http_version} %{num_connects}\\n")
@@ -61,7 +61,7 @@ def test_curl_offers_http_2(address: Address, database_url: URL, body: str) -> N
     assert stored(database_url) == [body, body]
 
 
-def test_node_sends_chunks_and_trailers(address: Address, database_url: URL) -> None:
+def test_node_can_send_chunks_and_trailers(address: Address, database_url: URL) -> None:
     need("node")
     assert titles(run("node", "-e", NODE, url(address), TOKEN)) == CREATED
     assert stored(database_url) == CREATED
@@ -69,7 +69,7 @@ def test_node_sends_chunks_and_trailers(address: Address, database_url: URL) -> 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK, which CI does not install")
-def test_java_offers_http_2(address: Address, database_url: URL, tmp_path: Path) -> None:
+def test_java_can_offer_http_2(address: Address, database_url: URL, tmp_path: Path) -> None:
     source = tmp_path / "Ask.java"
     source.write_text(JAVA)
     bodies = [json.dumps({"title": title}) for title in CREATED]
@@ -77,7 +77,7 @@ def test_java_offers_http_2(address: Address, database_url: URL, tmp_path: Path)
     assert stored(database_url) == CREATED
 
 
-def test_a_request_as_java_sends_it(address: Address, database_url: URL) -> None:
+def test_javas_request_is_served_in_any_segments(address: Address, database_url: URL) -> None:
     head = JAVA_HEAD.replace("\n", "\r\n").format(token=TOKEN).encode()
     forms = [
         [head + JAVA_BODY],

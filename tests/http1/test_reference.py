@@ -1,4 +1,4 @@
-"""The tables say what h11 says of every stream, except where a reason is known."""
+"""The tables agree with h11 about every stream, except where a reason is listed."""
 
 import re
 
@@ -16,11 +16,11 @@ def agrees_with_h11(case: Case) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case_agrees_with_h11_or_has_a_reason(case: Case) -> None:
+def test_a_case_agrees_with_h11_or_has_a_listed_reason(case: Case) -> None:
     assert agrees_with_h11(case) or differs(case)
 
 
 @pytest.mark.parametrize("pattern", REASONS.values(), ids=REASONS)
-def test_a_reason_is_needed(pattern: str) -> None:
+def test_each_listed_reason_is_needed(pattern: str) -> None:
     cases = [case for case in CASES if re.fullmatch(pattern, case.name)]
     assert not all(agrees_with_h11(case) for case in cases)

@@ -1,4 +1,4 @@
-"""A connection that the client resets is forgotten at once."""
+"""The service frees the memory of a connection as soon as the client resets it."""
 
 import socket
 import struct
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 AT_ONCE, WAVES = 100, 20  # connections; together 2,000
 WARM_UP = 10  # waves
-LIMIT = 4e6  # bytes; 2,000 connections that are kept take some 15 MB
+LIMIT = 4e6  # bytes; 2,000 leaked connections take some 15 MB
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
 STAGES = {
@@ -44,7 +44,7 @@ def open_files(service: Service) -> int:
 
 
 def settled_files(service: Service) -> int:
-    """How many files are open when the service has opened its connections to the database."""
+    """Wait until the service has connected to its database, and return how many files are open."""
     files, before = open_files(service), -1
     while files != before:
         time.sleep(0.5)
@@ -70,7 +70,7 @@ def wave(service: Service, sent: bytes, until_it_ends_with: bytes) -> None:
 
 
 @pytest.mark.parametrize(("sent", "received"), STAGES.values(), ids=STAGES)
-def test_connections_that_were_reset_take_no_memory(
+def test_reset_connections_free_their_memory(
     service: Service, sent: bytes, received: bytes
 ) -> None:
     files = settled_files(service)

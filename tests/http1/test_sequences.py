@@ -1,4 +1,4 @@
-"""What a client sends only after it has seen something of the response."""
+"""Clients that send more only after a part of the response has arrived."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,10 +30,10 @@ def ids(responses: list[Response]) -> list[str]:
     return [response.id for response in responses]
 
 
-@pytest.mark.parametrize("lines", [(), UPGRADE], ids=["", "with an upgrade"])
+@pytest.mark.parametrize("lines", [(), UPGRADE], ids=["without an upgrade", "with an upgrade"])
 @pytest.mark.parametrize("body", [sized, chunked])
 @pytest.mark.parametrize("split", [bytewise, lambda data: [data]], ids=["bytes", "whole"])
-def test_100_comes_before_the_body_and_one_final_response_after_it(
+def test_100_continue_comes_before_the_body_and_one_response_after_it(
     client: Client,
     body: Callable[..., bytes],
     split: Callable[[bytes], list[bytes]],
@@ -84,7 +84,7 @@ MALFORMED_RESTS = {
     ("start", "status"),
     [("GET /health/live", 200), ("POST /nowhere", 404)],
 )
-def test_a_body_that_turns_out_malformed_after_the_response_gets_no_second_one(
+def test_a_malformed_body_after_its_response_gets_no_second_response(
     client: Client, start: str, status: int, rest: bytes, split: bool
 ) -> None:
     client.send(request(CHUNKS, start=f"{start} HTTP/1.1"))
@@ -98,7 +98,7 @@ def test_a_body_that_turns_out_malformed_after_the_response_gets_no_second_one(
     "size", ["ffffffffffffffff", "8000000000000005", "7fffffffffffffff", "100000005", "ffffffff"]
 )
 def test_a_huge_chunk_is_not_read_as_a_small_one(address: Address, size: str) -> None:
-    """The service may refuse it, or wait for the rest; it has no end in this stream."""
+    """The service may refuse it, or wait for the rest, which never comes in this stream."""
     stream = chunked(size.encode() + b"\r\nhello\r\n" + LAST + SMUGGLED) + AFTER_IT
     for received in exchange(address, [[stream], bytewise(stream)], waits=False):
         responses = parse(received.data)
@@ -107,8 +107,8 @@ def test_a_huge_chunk_is_not_read_as_a_small_one(address: Address, size: str) ->
 
 
 @pytest.mark.parametrize("count", [16, 17, 100])
-def test_requests_sent_ahead_are_served_in_order(address: Address, count: int) -> None:
-    """Up to 16 may wait behind one; further ones may be served later, or not at all."""
+def test_pipelined_requests_are_served_in_order(address: Address, count: int) -> None:
+    """Up to 16 requests may wait behind one; others may be served later or not at all."""
     stream = b"".join(get(tag=f"r{number}") for number in range(count))
     [received] = exchange(address, [[stream + AFTER_IT]])
     served = ids(parse(received.data))

@@ -1,4 +1,4 @@
-"""What the framing of a request does to tasks."""
+"""The effect of a request's framing on tasks."""
 
 import json
 
@@ -24,7 +24,7 @@ def task(*lines: str, body: bytes, token: str | None = TOKEN) -> bytes:
     return request(*authorization, "Content-Type: application/json", *lines, start=start, body=body)
 
 
-def test_a_whole_list_has_no_chunks_in_http_1_0(address: Address, database_url: URL) -> None:
+def test_a_list_has_no_chunks_in_http_1_0(address: Address, database_url: URL) -> None:
     sql(
         database_url,
         "INSERT INTO tasks (user_id, title) SELECT 'zoe', n FROM generate_series(1, 2500) n",
@@ -55,14 +55,18 @@ def titles(database_url: URL) -> list[str]:
         task(CHUNKS, body=chunk(JSON)[:-2] + b"\n0\r\n\r\n"),
     ],
 )
-def test_half_a_body_creates_nothing(address: Address, database_url: URL, stream: bytes) -> None:
-    titles(database_url)  # to begin without any
+def test_an_incomplete_body_creates_no_task(
+    address: Address, database_url: URL, stream: bytes
+) -> None:
+    titles(database_url)  # deletes the tasks of other tests
     exchange(address, [[stream]], waits=False)
     exchange(address, [[AFTER_IT]])
     assert titles(database_url) == []
 
 
-def test_each_upgrade_that_is_offered_creates_one_task(address: Address, database_url: URL) -> None:
+def test_each_request_that_offers_an_upgrade_creates_one_task(
+    address: Address, database_url: URL
+) -> None:
     bodies = [b'{"title": "Milk %03d"}' % number for number in range(2)]
     framed = [(f"Content-Length: {len(bodies[0])}", bodies[0]), (CHUNKS, chunk(bodies[1]) + LAST)]
     streams = [task(*UPGRADE, line, body=body) for line, body in framed]
@@ -73,7 +77,9 @@ def test_each_upgrade_that_is_offered_creates_one_task(address: Address, databas
     assert sorted(titles(database_url)) == ["Milk 000"] * 2 + ["Milk 001"] * 2
 
 
-def test_trailers_are_neither_a_token_nor_a_key(address: Address, database_url: URL) -> None:
+def test_trailers_are_not_used_as_token_or_idempotency_key(
+    address: Address, database_url: URL
+) -> None:
     own, key = TOKEN.encode(), b"Idempotency-Key: from-trailer"
     other = f"Authorization: {bearer('bob')['Authorization']}".encode()
     body = chunk(JSON) + b"0\r\n%b\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Raw connections to the service, whose bytes arrive in exactly the segments that a test names."""
+"""Raw connections to the service. Bytes arrive in exactly the segments that a test names."""
 
 import socket
 import time
@@ -8,8 +8,8 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 TIMEOUT = 5.0  # seconds for everything that is sent together
-AT_ONCE = 200  # conversations
-SETTLED = 100  # passes of the event loop; a response of the test's own endpoint takes a few
+AT_ONCE = 200  # conversations at the same time
+SETTLED = 100  # passes of the event loop; a response of the tests' endpoint takes a few
 PING = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
 
 
@@ -37,10 +37,10 @@ def connect(address: Address) -> socket.socket:
 
 
 class Barrier:
-    """Waits until the service has read everything that was sent before.
+    """A connection with which to wait until the service has read everything that was sent before.
 
-    The service reads on one event loop, which handles all ready connections in one pass. A second
-    response shows that the pass ended which began after those bytes had arrived.
+    The service reads on one event loop, which handles all ready connections in each pass. The
+    second response shows that a pass has ended that began after those bytes had arrived.
     """
 
     def __init__(self, address: Address) -> None:
@@ -59,12 +59,12 @@ class Barrier:
 def exchange(
     address: Address, conversations: Sequence[Sequence[bytes]], waits: bool = True
 ) -> list[Received]:
-    """Send the segments of each conversation on its own connection; return what came back.
+    """Send the segments of each conversation on its own connection, and return the responses.
 
-    It waits for the service to close each connection, or else only until nothing more can come of
-    what the event loop has to do.
+    Wait for the service to close each connection. Unless `waits`, wait only for SETTLED passes of
+    the event loop, after which no further response can come.
     """
-    # Those of similar length together: a batch takes as many rounds as its longest has segments.
+    # Sorted by length, because a batch takes as many rounds as its longest conversation.
     order = sorted(range(len(conversations)), key=lambda index: len(conversations[index]))
     received: dict[int, Received] = {}
     for start in range(0, len(order), AT_ONCE):
@@ -101,7 +101,7 @@ def send(connection: socket.socket, data: bytes) -> None:
 def receive(connection: socket.socket, deadline: float) -> Received:
     """Return what the service sends until it closes the connection, or until the deadline.
 
-    On Linux a reset discards nothing that has arrived before it.
+    On Linux, a reset does not discard data that arrived before it.
     """
     data = b""
     while True:

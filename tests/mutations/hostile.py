@@ -39,21 +39,24 @@ MUTATIONS = [
         "The log would contain the titles and descriptions of users' tasks.",
         "if not isinstance(error, _SENSITIVE_ERRORS):",
         "if True:",
-        ("test_a_bug_is_a_500_that_says_nothing",),
+        ("test_a_bug_is_a_500_that_reveals_nothing",),
     ),
     Mutation(
         "reason-in-a-response",
         "A 500 would reveal what failed inside the service.",
         'return {"detail": self.detail, "code": self.code}',
         'return {"detail": str(self), "code": self.code}',
-        ("test_a_bug_is_a_500_that_says_nothing",),
+        ("test_a_bug_is_a_500_that_reveals_nothing",),
     ),
     Mutation(
         "error-without-its-headers",
         "Without Retry-After and WWW-Authenticate a client does not know what to do.",
         "JSONResponse(error.body(), error.status, error.headers)",
         "JSONResponse(error.body(), error.status)",
-        ("test_a_database_that_goes_and_comes_back", "test_every_operation_requires_a_token"),
+        (
+            "test_requests_fail_while_the_database_is_gone_and_then_succeed",
+            "test_every_operation_requires_a_token",
+        ),
     ),
     Mutation(
         "text-of-what-a-validator-calls",

@@ -5,7 +5,7 @@ from tests.mutations.mutation import Mutation
 
 def case(name: str) -> tuple[str, ...]:
     """Return the test that runs this case of tests/http1."""
-    return (f"test_a_case[{name}]",)
+    return (f"test_a_case_has_one_of_its_outcomes[{name}]",)
 
 
 LIMITS = [
@@ -52,7 +52,7 @@ FRAMING = [
         "A client that sends trailers would get a 400 and lose its connection.",
         "if TRAILER.fullmatch(line) is None:",
         r'if line != b"\r\n":',
-        ("test_trailers_are_neither_a_token_nor_a_key",),
+        ("test_trailers_are_not_used_as_token_or_idempotency_key",),
     ),
     Mutation(
         "trailers-begin-a-request",
@@ -94,7 +94,7 @@ FRAMING = [
         "Clients that offer HTTP/2, such as Java's, would not be served.",
         "return  # an offer, which a server may ignore (RFC 9110, section 7.8)",
         'raise malformed("must not offer an upgrade") from None',
-        ("test_each_upgrade_that_is_offered_creates_one_task",),
+        ("test_each_request_that_offers_an_upgrade_creates_one_task",),
     ),
 ]
 

@@ -22,7 +22,7 @@ FIELDS = [
         "Two versions of a task would have one ETag, and an update would be lost.",
         'updated_at + interval \'1 microsecond\'); END $$"""\n    )',
         'updated_at); END $$"""\n    )',
-        ("test_a_change_is_later_even_if_the_clock_was_set_back",),
+        ("test_updated_at_increases_even_if_the_clock_was_set_back",),
     ),
     Mutation(
         "toggle-reads-before-it-writes",
@@ -37,14 +37,14 @@ FIELDS = [
         "A client that sends `completed` twice would undo it.",
         "if completion.completed is MISSING:",
         "if True:",
-        ("test_setting_what_is_set_already_changes_nothing",),
+        ("test_setting_completed_to_its_current_value_changes_nothing",),
     ),
     Mutation(
         "completion-that-is-set-already-is-a-change",
         "The client's ETag would be outdated although nothing has changed.",
         "(columns.completed != _sent(columns.completed), NEXT_UPDATE)",
         "(columns.completed == columns.completed, NEXT_UPDATE)",
-        ("test_setting_what_is_set_already_changes_nothing",),
+        ("test_setting_completed_to_its_current_value_changes_nothing",),
     ),
     Mutation(
         "compressed-body-is-read",
@@ -194,14 +194,14 @@ LISTS = [
         "A client that sends `page=2` would always get the first page.",
         "if name in TOLERATED:",
         "if True:",
-        ("test_an_unknown_parameter_of_the_list_is_named",),
+        ("test_the_list_names_an_unknown_parameter",),
     ),
     Mutation(
         "one-of-two-values-is-chosen",
         "The client might get a list that it did not mean.",
         "if len(sent.getlist(name)) > 1",
         "if False",
-        ("test_a_parameter_is_sent_only_once",),
+        ("test_a_parameter_that_is_sent_twice_is_refused",),
     ),
     Mutation(
         "page-repeats-a-task",

@@ -76,7 +76,7 @@ MUTATIONS = [
         "A proxy could look at one token and the service at another.",
         'raise InvalidToken("several Authorization lines")',
         "pass",
-        ("test_several_credentials_are_refused_even_if_one_of_them_is_good",),
+        ("test_several_credentials_are_refused_even_if_one_is_valid",),
     ),
     Mutation(
         "claims-outlive-their-key",
@@ -90,13 +90,13 @@ MUTATIONS = [
         "Anybody could sign tokens with the secret of the published example.",
         "check_secret_is_private(self.better_auth_secret.get_secret_value())",
         "pass",
-        ("test_production_refuses_a_secret_that_can_be_known_and_says_why",),
+        ("test_production_refuses_a_guessable_secret_and_says_why",),
     ),
     Mutation(
         "short-secret",
         "A short secret can be found by brute force.",
         "if len(value.strip()) < SECRET_LENGTH:",
         "if not value.strip():",
-        ("test_a_wrong_setting_stops_the_start_with_a_sentence_that_names_it",),
+        ("test_a_wrong_setting_stops_startup_with_a_sentence_that_names_it",),
     ),
 ]

@@ -1,4 +1,4 @@
-"""A database and the event loops of these tests."""
+"""Fixtures: a database, and the event loops on which these tests run."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -19,7 +19,7 @@ def url(postgres: URL) -> Iterator[URL]:
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine on each of the loops that the service may meet."""
+    """A function that runs a coroutine, on each of the event loops that the service supports."""
 
     def run(work: Awaitable[None]) -> None:
         async def limited() -> None:

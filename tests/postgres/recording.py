@@ -20,7 +20,7 @@ LIST = queries.list_tasks("all", "created", "asc", after=False)
 
 
 class Recorded(NamedTuple):
-    """A session on one connection at a time, and the messages that were sent."""
+    """A session on a single connection, and the messages that it sent."""
 
     session: Session
     messages: list[str]
@@ -30,11 +30,11 @@ class Recorded(NamedTuple):
 
     @property
     def is_pooled(self) -> bool:
-        """Whether the service takes its database for one behind a pooler."""
+        """Whether the service assumes that its database is behind a pooler."""
         return self.session.database.statements.is_pooled
 
     def commands(self) -> list[str]:
-        """Return what each message since the last call was sent for."""
+        """Return the first word of each message since the last call."""
         commands = [message.partition(" ")[0] for message in self.messages]
         self.messages.clear()
         return commands
@@ -42,13 +42,13 @@ class Recorded(NamedTuple):
 
 @asynccontextmanager
 async def recorded(url: URL, *, prepared_statements: bool = True) -> AsyncIterator[Recorded]:
-    """A database with a pool of one connection, for as long as the context."""
+    """Yield a session of a database with a pool of one connection."""
     database = Database(url, 1, prepared_statements=prepared_statements)
     messages: list[str] = []
 
     class RecordingConnection(Connection):
         async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
-            # The checks of the database have a connection of their own, and come when they like.
+            # The service's own checks of the database run at any time, on another connection.
             if "pg_attribute" not in sql and sql != KNOWS_CASE:
                 messages.append(sql)
             await super()._run(cursor, sql, parameters)
@@ -74,7 +74,7 @@ def run(url: URL, scenario: Scenario, **options: Any) -> None:
 
 
 def a_task(url: URL) -> dict[str, Any]:
-    """Return the parameters of every statement, for a new task."""
+    """Create a task, and return parameters for every statement on it."""
     [(task_id,)] = sql(
         url, "INSERT INTO tasks (user_id, title) VALUES ('alice', 'Tea') RETURNING id"
     )

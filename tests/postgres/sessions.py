@@ -1,4 +1,4 @@
-"""A session on a pool of its own, and what the tests ask of it."""
+"""A session on its own pool, and helpers to use it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +16,7 @@ POOL_SIZE = 4
 
 @asynccontextmanager
 async def opened(url: URL, pool_size: int = POOL_SIZE) -> AsyncIterator[Session]:
-    """A session on a pool of its own, which is whole afterwards."""
+    """Yield a session on its own pool, and check afterwards that the pool is intact."""
     pool = Database(url, pool_size)
     session = pool.session()
     try:
@@ -27,7 +27,7 @@ async def opened(url: URL, pool_size: int = POOL_SIZE) -> AsyncIterator[Session]
 
 
 async def assert_whole(session: Session, pool_size: int) -> None:
-    """All connections can be used at once, and each gives the answer to its own question."""
+    """Assert that all connections work at once, and that each statement gets its own result."""
     async with asyncio.TaskGroup() as group:
         for number in range(pool_size * 10):
             group.create_task(expect(session, number))

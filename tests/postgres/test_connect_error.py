@@ -1,4 +1,4 @@
-"""The reason why connecting failed, and whether it is worth another attempt."""
+"""The reason why a connection attempt failed, and whether to retry it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ def parameters(url: URL, **others: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def peer(response: bytes) -> AsyncIterator[dict[str, Any]]:
-    """A peer that responds with these bytes to the first message, and closes."""
+    """Run a peer that responds to the first message with these bytes, and closes."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(8)
@@ -49,7 +49,7 @@ def fatal(severity: str, sqlstate: str, message: str, encoding: str) -> bytes:
 @pytest.mark.parametrize(
     ("others", "sqlstate"), [({"dbname": "absent"}, "3D000"), ({"user": "absent"}, "28000")]
 )
-def test_a_wrong_name_is_not_worth_another_attempt(
+def test_an_unknown_database_or_role_is_not_retried(
     run: Run, url: URL, others: dict[str, str], sqlstate: str
 ) -> None:
     async def work() -> None:
@@ -60,7 +60,7 @@ def test_a_wrong_name_is_not_worth_another_attempt(
     run(work())
 
 
-def test_a_database_without_a_free_connection_is_worth_another_attempt(run: Run, url: URL) -> None:
+def test_too_many_connections_is_retried(run: Run, url: URL) -> None:
     sql(url, "DROP ROLE IF EXISTS limited")
     sql(url, "CREATE ROLE limited LOGIN CONNECTION LIMIT 0")
 
@@ -83,7 +83,7 @@ def test_a_database_without_a_free_connection_is_worth_another_attempt(run: Run,
         ("致命错误", "3D000", 'database "x:  57P03: " does not exist', "utf-8", False),
     ],
 )
-def test_the_sqlstate_is_known_in_any_language(
+def test_the_sqlstate_is_recognised_in_any_language(
     run: Run, severity: str, sqlstate: str, message: str, encoding: str, transient: bool
 ) -> None:
     async def work() -> None:
@@ -99,7 +99,9 @@ def test_the_sqlstate_is_known_in_any_language(
     [b"", b"\xff" * 400, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"E\0\0\0\x08\xff\xfe\xfd\xfc", b"R"],
     ids=["nothing", "bytes", "HTTP", "a short error", "half a message"],
 )
-def test_a_peer_that_is_not_a_postgres_is_a_connect_error(run: Run, response: bytes) -> None:
+def test_a_peer_that_does_not_speak_the_protocol_is_a_connect_error(
+    run: Run, response: bytes
+) -> None:
     async def work() -> None:
         async with peer(response) as address:
             error = await failure(**address)
@@ -109,7 +111,7 @@ def test_a_peer_that_is_not_a_postgres_is_a_connect_error(run: Run, response: by
     run(work())
 
 
-def test_a_connection_that_is_refused_is_worth_another_attempt(run: Run) -> None:
+def test_a_refused_connection_is_retried(run: Run) -> None:
     async def work() -> None:
         error = await failure(host="127.0.0.1", port=9, user="u")
         assert (error.sqlstate, is_transient(error)) == (None, True)
@@ -117,7 +119,7 @@ def test_a_connection_that_is_refused_is_worth_another_attempt(run: Run) -> None
     run(work())
 
 
-def test_an_error_of_a_statement_has_no_sqlstate_in_its_text(run: Run, url: URL) -> None:
+def test_the_text_of_a_statements_error_has_no_sqlstate(run: Run, url: URL) -> None:
     async def work() -> None:
         connection = await driver.connect(**parameters(url))
         with pytest.raises(psycopg2.Error) as error:
@@ -128,5 +130,5 @@ def test_an_error_of_a_statement_has_no_sqlstate_in_its_text(run: Run, url: URL)
     run(work())
 
 
-def test_a_time_out_is_not_worth_another_attempt() -> None:
+def test_a_timeout_is_not_retried() -> None:
     assert not is_transient(TimeoutError())

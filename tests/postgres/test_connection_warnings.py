@@ -1,4 +1,4 @@
-"""Which connections are warned about, by the address that they lead to."""
+"""The connections about which the service warns, by the address of the server."""
 
 import logging
 import socket
@@ -33,18 +33,18 @@ from tests.support.processes import free_port
         ("db", False),
     ],
 )
-def test_remote_is_what_is_no_loopback_address(host: str, loopback: bool) -> None:
+def test_only_loopback_addresses_are_local(host: str, loopback: bool) -> None:
     assert is_host(host)
     assert is_loopback(host) == loopback
 
 
-def test_the_address_of_a_client_of_both_protocols_is_its_own() -> None:
+def test_an_ipv4_mapped_address_is_shown_as_ipv4() -> None:
     assert unmapped(("::ffff:192.0.2.1", 5)) == ("192.0.2.1", 5)
     assert unmapped(("2001:db8::1", 5)) == ("2001:db8::1", 5)
     assert unmapped(None) is None
 
 
-def test_a_socket_is_not_remote(run: Run, url: URL, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_unix_socket_is_not_remote(run: Run, url: URL, caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         for environment in ("development", "production"):
             database = Database(url, 1, on_connect=ConnectionWarnings(environment))
@@ -57,10 +57,10 @@ def test_a_socket_is_not_remote(run: Run, url: URL, caplog: pytest.LogCaptureFix
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """A Postgres that is reached by the machine's own address, which is not a loopback one."""
+    """A Postgres at the machine's own address, which is not a loopback address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing, and chooses the address
+            probe.connect(("192.0.2.1", 9))  # sends nothing, but selects the address
         except OSError:
             pytest.skip("the machine has no address but loopback")
         address = probe.getsockname()[0]
@@ -78,7 +78,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
 @pytest.mark.parametrize(
     ("environment", "message"), [("development", DEVELOPMENT), ("production", NO_TLS)]
 )
-def test_a_real_connection_to_another_address_is_warned_about_once(
+def test_a_connection_to_a_remote_address_is_warned_about_once(
     environment: str, message: str, remote: URL, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
@@ -102,7 +102,7 @@ def test_a_real_connection_to_another_address_is_warned_about_once(
         ("production", False, False, None),
     ],
 )
-def test_a_warning_is_said_once_until_it_no_longer_applied(
+def test_a_warning_is_repeated_only_after_it_stopped_applying(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     environment: str,

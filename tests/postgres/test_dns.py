@@ -1,4 +1,4 @@
-"""Names of database hosts, resolved beside the event loop and not in its way."""
+"""The names of database hosts are resolved without blocking the event loop."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ RESOLVED = {"a.example": ["192.0.2.1", "2001:db8::1"], "b.example": ["192.0.2.2"
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stands in for the network's, which tests have none of."""
+    """Replace the network's resolver, which the tests do not use."""
 
     async def getaddrinfo(self: object, host: str, *_: object, **__: object) -> list[Any]:
         if host == "silent.example":
@@ -45,7 +45,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_each_address_of_a_host_is_named_beside_it(
+def test_each_address_of_a_host_becomes_a_hostaddr(
     resolver: None, given: dict[str, Any], expected: dict[str, str]
 ) -> None:
     assert asyncio.run(addresses(given)) == expected
@@ -57,19 +57,19 @@ def test_an_unknown_host_is_a_database_error(host: str) -> None:
         asyncio.run(addresses({"host": host}))
 
 
-def test_one_of_several_names_may_be_unknown() -> None:
+def test_an_unknown_name_among_several_is_left_out() -> None:
     found = asyncio.run(addresses({"host": "nobody.invalid,127.0.0.1", "port": "1,2"}))
     assert found == {"host": "127.0.0.1", "hostaddr": "127.0.0.1", "port": "2"}
 
 
-def test_a_silent_resolver_times_out_and_stops_nothing_else(
+def test_a_silent_resolver_times_out_without_blocking_the_loop(
     resolver: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "CONNECT_TIMEOUT", 0.3)
 
     async def work() -> None:
         connecting = asyncio.ensure_future(driver.connect(host="silent.example", user="x"))
-        for _ in range(5):  # as others go on meanwhile
+        for _ in range(5):  # other tasks keep running
             started = time.perf_counter()
             await asyncio.sleep(0.02)
             assert time.perf_counter() - started < 0.2
@@ -79,7 +79,7 @@ def test_a_silent_resolver_times_out_and_stops_nothing_else(
     asyncio.run(work())
 
 
-def test_a_name_leads_to_its_server() -> None:
+def test_a_resolved_name_connects_to_its_server() -> None:
     reached = []
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""psycopg2 on the event loop: nothing blocks, and nothing is mixed up."""
+"""psycopg2 on the event loop: nothing blocks, and every statement gets its own result."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ from tests.postgres.sessions import Run, backend, expect, fetch, kill, opened
 from tests.support.services import sql
 
 
-def test_a_backend_killed_while_idle_is_known_dead_before_it_is_used(run: Run, url: URL) -> None:
+def test_a_backend_killed_while_idle_is_detected_before_it_is_used(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url, 1) as session:
             for _ in range(5):
@@ -27,10 +27,10 @@ def test_a_backend_killed_while_idle_is_known_dead_before_it_is_used(run: Run, u
     run(work())
 
 
-def test_a_backend_killed_a_moment_ago_is_known_dead_before_the_loop_can_tell(
+def test_a_backend_killed_a_moment_ago_is_detected_before_the_loop_reports_it(
     run: Run, url: URL
 ) -> None:
-    """What is sent then is sent once, on another connection, be it a write or not."""
+    """The statement, read or write, is sent only once, on another connection."""
 
     async def work() -> None:
         async with opened(url, 1) as session:
@@ -38,13 +38,15 @@ def test_a_backend_killed_a_moment_ago_is_known_dead_before_the_loop_can_tell(
                 pid = await backend(session)
                 sql(
                     url, "SELECT pg_terminate_backend(%s, 2000)", pid
-                )  # keeps the loop from running
+                )  # blocks the loop, so that it can't report the end
                 assert await backend(session) != pid
 
     run(work())
 
 
-def test_a_backend_killed_in_mid_query_is_an_error_and_replaced(run: Run, url: URL) -> None:
+def test_a_backend_killed_during_a_statement_is_an_error_and_is_replaced(
+    run: Run, url: URL
+) -> None:
     async def work() -> None:
         async with opened(url, 1) as session:
             for _ in range(5):
@@ -59,7 +61,7 @@ def test_a_backend_killed_in_mid_query_is_an_error_and_replaced(run: Run, url: U
     run(work())
 
 
-def test_a_statement_that_does_not_end_is_given_up_with_its_connection(
+def test_a_statement_that_times_out_closes_its_connection(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert driver.STATEMENT_TIMEOUT == 5
@@ -85,7 +87,7 @@ def test_a_statement_that_does_not_end_is_given_up_with_its_connection(
     run(work())
 
 
-def test_a_statement_that_was_given_up_is_ended_in_the_server(
+def test_an_abandoned_statement_is_cancelled_in_the_server(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.2)
@@ -93,7 +95,7 @@ def test_a_statement_that_was_given_up_is_ended_in_the_server(
 
     async def work() -> None:
         async with opened(url, 2) as session:
-            for give_up in (0.1, 1.0):  # by cancellation, and by the time-out
+            for give_up in (0.1, 1.0):  # by cancellation, and by the timeout
                 with pytest.raises((TimeoutError, DatabaseUnavailable)):
                     async with asyncio.timeout(give_up):
                         await fetch(session, "SELECT pg_sleep(31)")
@@ -123,9 +125,7 @@ def test_a_cancel_request_without_a_response_is_abandoned(
     run(work())
 
 
-def test_a_server_that_does_not_answer_is_given_up(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connecting_to_a_silent_server_times_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert driver.CONNECT_TIMEOUT == 5
     monkeypatch.setattr(driver, "CONNECT_TIMEOUT", 0.2)
 
@@ -139,7 +139,7 @@ def test_a_server_that_does_not_answer_is_given_up(
     run(work())
 
 
-def test_an_error_of_a_statement_costs_no_connection(run: Run, url: URL) -> None:
+def test_a_connection_survives_the_error_of_a_statement(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url, 1) as session:
             pid = await backend(session)
@@ -151,7 +151,7 @@ def test_an_error_of_a_statement_costs_no_connection(run: Run, url: URL) -> None
     run(work())
 
 
-def test_the_loop_goes_on_while_the_database_works(run: Run, url: URL) -> None:
+def test_the_event_loop_runs_while_a_statement_runs(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url) as session:
             await expect(session, 1)
@@ -164,7 +164,7 @@ def test_the_loop_goes_on_while_the_database_works(run: Run, url: URL) -> None:
     run(work())
 
 
-def test_a_large_answer_arrives_whole(run: Run, url: URL) -> None:
+def test_a_large_result_arrives_whole(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url) as session:
             rows = await fetch(session, "SELECT generate_series(1, 200000)")
@@ -174,7 +174,7 @@ def test_a_large_answer_arrives_whole(run: Run, url: URL) -> None:
 
 
 @pytest.mark.parametrize("size", [1_000_000, 5_000_000])
-def test_large_parameters_are_sent(run: Run, url: URL, size: int) -> None:
+def test_large_parameters_arrive_whole(run: Run, url: URL, size: int) -> None:
     async def work() -> None:
         value = "x" * size
         async with opened(url) as session:
@@ -184,7 +184,7 @@ def test_large_parameters_are_sent(run: Run, url: URL, size: int) -> None:
     run(work())
 
 
-def test_a_wrong_password_or_database_is_an_error(run: Run, url: URL) -> None:
+def test_a_wrong_role_or_database_is_an_error(run: Run, url: URL) -> None:
     async def work() -> None:
         for wrong in (url.set(database="nothing"), url.set(username="nobody-here")):
             pool = Database(wrong, 1)

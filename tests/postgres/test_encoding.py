@@ -1,4 +1,4 @@
-"""Text is UTF-8 on every connection, whatever the server, the role or the environment says."""
+"""Text is UTF-8 on every connection, whatever the server, the role or the environment sets."""
 
 import os
 import secrets
@@ -52,7 +52,7 @@ def title_and_encoding(run: Run, **parameters: Any) -> None:
 
 
 @pytest.mark.parametrize("encoding", OTHERS)
-def test_it_is_utf_8_whatever_has_another_encoding(
+def test_text_is_utf_8_whatever_encoding_is_configured(
     run: Run, url: URL, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parameters = libpq_parameters(url)
@@ -69,7 +69,7 @@ def test_it_is_utf_8_whatever_has_another_encoding(
         sql(url, f"ALTER DATABASE {url.database} RESET client_encoding")
 
 
-def test_what_a_database_in_another_encoding_can_not_store_is_refused(postgres: URL) -> None:
+def test_text_that_the_databases_encoding_cannot_store_is_refused(postgres: URL) -> None:
     with database_in(postgres, "LATIN1") as url:
         create_tables(url)
         with service(url) as client:
@@ -84,7 +84,7 @@ def test_what_a_database_in_another_encoding_can_not_store_is_refused(postgres: 
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "UTF8"])
-def test_a_database_in_another_encoding_is_named_once(
+def test_a_database_in_another_encoding_is_warned_about_once(
     run: Run, postgres: URL, encoding: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:

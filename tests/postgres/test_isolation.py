@@ -1,4 +1,4 @@
-"""A stricter default isolation of the role or the database."""
+"""A role or a database with a stricter default isolation level."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def strict(request: pytest.FixtureRequest, postgres: URL) -> Iterator[URL]:
 
 
 async def toggle_during_a_change(scene: Recorded, url: URL, values: dict[str, Any]) -> Any:
-    """Toggle a task while another transaction changes it, which commits while the toggle waits."""
+    """Toggle a task that another transaction has changed and commits while the toggle waits."""
     other = connect(url)
     other.autocommit = False
     try:
@@ -41,12 +41,12 @@ async def toggle_during_a_change(scene: Recorded, url: URL, values: dict[str, An
 
 
 @pytest.mark.parametrize("prepared_statements", [True, False])
-def test_a_concurrent_change_is_waited_for_and_no_toggle_is_lost(
+def test_a_toggle_waits_for_a_concurrent_change_and_is_not_lost(
     prepared_statements: bool, strict: URL
 ) -> None:
     async def scenario(scene: Recorded) -> None:
         values = a_task(strict)
-        # PREPARE is not undone with its message, so the second message finds that name taken.
+        # PREPARE is not undone when its message fails, so the name is taken in the second message.
         sent_in_turn = [[PREPARE, SET], [SET, SET], [SET]]
         if not prepared_statements:
             sent_in_turn = [["UPDATE", SET], [SET]]
@@ -58,8 +58,8 @@ def test_a_concurrent_change_is_waited_for_and_no_toggle_is_lost(
     run(strict, scenario, prepared_statements=prepared_statements)
 
 
-def test_the_statement_that_fails_has_not_happened(strict: URL) -> None:
-    """The first message fails, and its changes are undone."""
+def test_a_statement_that_is_sent_again_takes_effect_once(strict: URL) -> None:
+    """The first message fails, and Postgres undoes its changes."""
 
     async def scenario(scene: Recorded) -> None:
         statement = Statement("SELECT fails_once()", {})

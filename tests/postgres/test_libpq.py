@@ -1,4 +1,4 @@
-"""A libpq that can't cancel a statement ends the start with a sentence."""
+"""If libpq can't cancel statements, the service does not start, and prints one sentence."""
 
 import ctypes.util
 import importlib.metadata
@@ -22,7 +22,7 @@ SENTENCE = (
 )
 
 
-def test_a_library_without_cancel_requests_is_refused_by_a_sentence(
+def test_a_library_without_pqcancelcreate_is_refused_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     libc = ctypes.util.find_library("c")
@@ -41,7 +41,7 @@ def test_the_libpq_of_the_wheel_is_new_enough() -> None:
 
 
 def _libpq_to_build_with() -> str:
-    """The version of the libpq that a psycopg2 built here is linked to. Skips if there is none."""
+    """Return the version of the local libpq, or skip the test if none can be built with."""
     if not (shutil.which("pg_config") and shutil.which("cc") and shutil.which("uv")):
         pytest.skip("needs uv, a C compiler and libpq-dev")
     answer = subprocess.run(["pg_config", "--version"], capture_output=True, text=True, check=True)
@@ -54,7 +54,7 @@ def _libpq_to_build_with() -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["main.py"], ["auth.py", "alice"], ["-m", "alembic", "check"]])
-def test_psycopg2_built_with_an_older_libpq_is_refused_by_a_sentence(
+def test_psycopg2_built_with_an_older_libpq_is_refused_in_one_sentence(
     psycopg2_from_source: tuple[Path, str], command: list[str]
 ) -> None:
     folder, version = psycopg2_from_source
@@ -73,7 +73,7 @@ def test_psycopg2_built_with_an_older_libpq_is_refused_by_a_sentence(
 
 @pytest.fixture(scope="module")
 def psycopg2_from_source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder with a psycopg2 that was built here, and the version of its libpq."""
+    """The folder of a psycopg2 that is built from source, and the version of its libpq."""
     version = _libpq_to_build_with()
     folder = tmp_path_factory.mktemp("psycopg2")
     release = f"psycopg2=={importlib.metadata.version('psycopg2-binary')}"

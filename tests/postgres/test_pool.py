@@ -1,4 +1,4 @@
-"""The pool: it is whole after whatever happened, and lends nothing that is of no use."""
+"""The pool stays intact through failures, and never lends a broken connection."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ from tests.postgres.sessions import Run, backend, expect, fetch, opened
 from tests.support.services import eventually, sql
 
 
-def test_queries_cancelled_at_random_moments_leave_the_pool_whole(run: Run, url: URL) -> None:
+def test_statements_cancelled_at_random_leave_the_pool_intact(run: Run, url: URL) -> None:
     async def work() -> None:
         chance = random.Random(1)
         async with opened(url) as session:
@@ -49,7 +49,7 @@ def test_a_cancelled_connection_is_not_used_again(run: Run, url: URL) -> None:
     run(work())
 
 
-def test_a_wait_for_the_pool_ends_in_time(
+def test_waiting_for_a_connection_times_out(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert database.POOL_TIMEOUT == 2
@@ -69,7 +69,7 @@ def test_a_wait_for_the_pool_ends_in_time(
     run(work())
 
 
-def test_a_connection_that_turned_read_only_is_not_used_again(run: Run, url: URL) -> None:
+def test_a_connection_that_became_read_only_is_not_used_again(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url, 2) as session:
             await asyncio.gather(expect(session, 1), expect(session, 2))
@@ -82,9 +82,7 @@ def test_a_connection_that_turned_read_only_is_not_used_again(run: Run, url: URL
     run(work())
 
 
-def test_what_was_lent_when_all_were_closed_is_closed_when_it_comes_back(
-    run: Run, url: URL
-) -> None:
+def test_a_connection_lent_during_a_close_is_closed_when_it_returns(run: Run, url: URL) -> None:
     async def work() -> None:
         database = Database(url, 2)
         await database.condition.check()
@@ -103,7 +101,7 @@ def test_what_was_lent_when_all_were_closed_is_closed_when_it_comes_back(
     run(work())
 
 
-def test_a_connection_serves_one_statement_after_another(run: Run, url: URL) -> None:
+def test_a_connection_is_reused(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url, 1) as session:
             assert len({await backend(session) for _ in range(50)}) == 1
@@ -112,7 +110,7 @@ def test_a_connection_serves_one_statement_after_another(run: Run, url: URL) -> 
 
 
 class Counted(driver.Connection):
-    """A connection that is counted while it is open."""
+    """A connection that records itself once it is open, and counts concurrent attempts."""
 
     opened: ClassVar[list["Counted"]] = []
     opening = 0
@@ -139,7 +137,7 @@ def counted() -> type[Counted]:
 async def counting(
     url: URL, counted: type[Counted], size: int, overflow: int
 ) -> AsyncIterator[Database]:
-    """A database whose connections are of the class `counted`."""
+    """Yield a database whose connections are of the class `counted`."""
     database = Database(url, size, overflow)
     database.connection_class = counted
     try:
@@ -159,7 +157,7 @@ async def ask(database: Database, times: int, at_once: int) -> None:
     await asyncio.gather(*(client() for _ in range(at_once)))
 
 
-def test_connections_are_kept_while_they_are_used(
+def test_connections_stay_open_while_they_are_in_use(
     run: Run, url: URL, counted: type[Counted]
 ) -> None:
     async def work() -> None:
@@ -174,7 +172,7 @@ def test_connections_are_kept_while_they_are_used(
     run(work())
 
 
-def test_a_surplus_is_closed_when_it_was_idle_for_one_to_two_periods(
+def test_surplus_connections_close_after_one_to_two_idle_periods(
     run: Run, url: URL, counted: type[Counted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert pool.IDLE_PERIOD == 30
@@ -202,7 +200,7 @@ def test_a_surplus_is_closed_when_it_was_idle_for_one_to_two_periods(
     run(work())
 
 
-def test_a_waiting_request_gets_a_connection_that_is_returned_while_another_is_opened(
+def test_a_waiting_request_gets_a_returned_connection_before_a_new_one(
     run: Run, url: URL, counted: type[Counted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_, may_open = driver.Connection.open, asyncio.Event()
@@ -229,7 +227,7 @@ def test_a_waiting_request_gets_a_connection_that_is_returned_while_another_is_o
     run(work())
 
 
-def test_a_request_that_is_cancelled_as_its_connection_comes_loses_none(run: Run, url: URL) -> None:
+def test_a_request_cancelled_as_it_gets_a_connection_does_not_lose_it(run: Run, url: URL) -> None:
     async def work() -> None:
         database = Database(url, 1)
         lent = await database.pool.acquire()
@@ -252,7 +250,7 @@ def test_a_request_that_is_cancelled_as_its_connection_comes_loses_none(run: Run
     run(work())
 
 
-def test_a_connection_that_dies_on_its_way_to_a_waiting_request_is_not_used(
+def test_a_connection_that_dies_before_a_waiting_request_gets_it_is_replaced(
     run: Run, url: URL
 ) -> None:
     async def work() -> None:
@@ -261,7 +259,7 @@ def test_a_connection_that_dies_on_its_way_to_a_waiting_request_is_not_used(
         [(pid,)] = await lent.fetch("SELECT pg_backend_pid()")
         waiting = asyncio.create_task(database.pool.acquire())
         await asyncio.sleep(0.01)
-        sql(url, "SELECT pg_terminate_backend(%s, 2000)", pid)  # which blocks the event loop
+        sql(url, "SELECT pg_terminate_backend(%s, 2000)", pid)  # this call blocks the event loop
         database.pool.release(lent)
         replaced = await waiting
         assert (replaced is not lent, replaced.is_alive(), lent.closed) == (True, True, 1)
@@ -271,10 +269,10 @@ def test_a_connection_that_dies_on_its_way_to_a_waiting_request_is_not_used(
     run(work())
 
 
-def test_data_for_an_attempt_that_was_just_cancelled_do_no_harm(
+def test_data_for_a_connection_attempt_that_was_just_cancelled_is_harmless(
     run: Run, url: URL, counted: type[Counted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The event loop may report data before the task of the attempt ends."""
+    """The event loop may report the data before the task of the attempt ends."""
     opening: asyncio.Queue[driver.Connection] = asyncio.Queue()
     wait = driver.Connection._wait
 
@@ -287,7 +285,7 @@ def test_data_for_an_attempt_that_was_just_cancelled_do_no_harm(
     async def work() -> None:
         async with counting(url, counted, 1, 0) as database:
             attempt = asyncio.create_task(database._connect())
-            connection = await opening.get()  # which waits since the same moment
+            connection = await opening.get()  # it has just begun to wait
             attempt.cancel()
             connection._readable()
             await asyncio.wait([attempt])
@@ -296,7 +294,7 @@ def test_data_for_an_attempt_that_was_just_cancelled_do_no_harm(
     run(work())
 
 
-def test_a_pool_that_warms_up_opens_what_it_keeps(
+def test_warming_up_opens_as_many_connections_as_the_pool_keeps(
     run: Run, url: URL, counted: type[Counted]
 ) -> None:
     async def work() -> None:
@@ -310,7 +308,7 @@ def test_a_pool_that_warms_up_opens_what_it_keeps(
     run(work())
 
 
-def test_a_pool_that_can_not_warm_up_logs_it_once(
+def test_a_pool_that_cannot_warm_up_logs_the_reason_once(
     run: Run, url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""Prepared statements: sent again if the server has others than expected, and never done twice."""
+"""If a prepared statement is missing or outdated, it is sent again and takes effect once."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,7 +29,7 @@ from tests.support.services import sql
 
 Surprise = Callable[[Recorded], Awaitable[None]]
 
-# Each statement, and the titles and completion of the rows that are gone and new afterwards.
+# Each statement, and the (title, completed) of the rows that it removes and adds.
 EFFECTS: dict[str, tuple[Statement, list[Any], list[Any]]] = {
     "create": (queries.CREATE, [], [("Oolong", True)]),
     "update": (queries.UPDATE.always, [("Tea", False)], [("Oolong", True)]),
@@ -42,7 +42,7 @@ EFFECTS: dict[str, tuple[Statement, list[Any], list[Any]]] = {
 
 
 def a_new_task(**fields: Any) -> dict[str, Any]:
-    """The parameters of CREATE."""
+    """Return the parameters of CREATE."""
     return {"user_id": "alice", **TaskCreate(title="Tea").model_dump(), **fields}
 
 
@@ -60,8 +60,8 @@ def test_a_connection_prepares_a_statement_once(url: URL) -> None:
     run(url, scenario)
 
 
-def test_a_new_connection_knows_nothing(url: URL) -> None:
-    """After a failover it leads to another server, which has prepared nothing."""
+def test_a_new_connection_has_no_prepared_statements(url: URL) -> None:
+    """After a failover it may lead to another server."""
 
     async def scenario(scene: Recorded) -> None:
         values = a_task(url)
@@ -75,7 +75,7 @@ def test_a_new_connection_knows_nothing(url: URL) -> None:
 
 
 async def prepare_elsewhere(scene: Recorded) -> None:
-    """Leave what another connection would leave on a server connection of a pooler."""
+    """Prepare all statements, as another client of a pooler does on a shared server connection."""
     await scene.fetch("DEALLOCATE ALL")
     for statement, _, _ in EFFECTS.values():
         prepare, _, _ = statement.prepare.partition("; EXECUTE")
@@ -83,7 +83,7 @@ async def prepare_elsewhere(scene: Recorded) -> None:
 
 
 async def change_a_type(scene: Recorded) -> None:
-    """Migrate while the service runs."""
+    """Change the type of a column, as a migration does while the service runs."""
     [(kind,)] = await scene.fetch(
         "SELECT data_type FROM information_schema.columns"
         " WHERE table_name = 'tasks' AND column_name = 'title'"
@@ -92,7 +92,7 @@ async def change_a_type(scene: Recorded) -> None:
     await scene.fetch(f"ALTER TABLE tasks ALTER title TYPE {other}")
 
 
-# What happens, whether the statement was used before, what is sent then, whether it is a pooler's.
+# By SQLSTATE: the event, whether the statement was used before, the messages, and `is_pooled`.
 SURPRISES: dict[str, tuple[Surprise, bool, list[str], bool]] = {
     "26000": (forget, True, [EXECUTE, PREPARE], True),
     "42P05": (prepare_elsewhere, False, [PREPARE, EXECUTE], True),
@@ -104,7 +104,7 @@ SURPRISES: dict[str, tuple[Surprise, bool, list[str], bool]] = {
 @pytest.mark.parametrize(
     ("surprise", "used", "sent", "pooled"), SURPRISES.values(), ids=SURPRISES.keys()
 )
-def test_a_statement_is_sent_again_and_done_once(
+def test_a_statement_is_sent_again_and_takes_effect_once(
     surprise: Surprise,
     used: bool,
     sent: list[str],
@@ -131,7 +131,7 @@ def test_a_statement_is_sent_again_and_done_once(
     run(url, scenario)
 
 
-def test_a_type_that_changes_and_changes_back_is_followed(url: URL) -> None:
+def test_a_column_type_may_change_and_change_back(url: URL) -> None:
     async def scenario(scene: Recorded) -> None:
         values = a_task(url)
         await scene.fetch(queries.GET, **values)
@@ -155,8 +155,8 @@ END $$
 """
 
 
-def test_a_third_message_prepares_nothing(url: URL) -> None:
-    """The second may meet a surprise of its own, here because the first did prepare the name."""
+def test_a_third_message_does_not_use_prepared_statements(url: URL) -> None:
+    """The second message may fail too: here because the first one has prepared the name."""
 
     async def scenario(scene: Recorded) -> None:
         statement = Statement("SELECT unknown_at_first()", {})
@@ -186,13 +186,13 @@ async def fails_when_prepared(scene: Recorded) -> None:
         (fails_when_prepared, DatabaseNotMigrated, [PREPARE, EXECUTE]),
     ],
 )
-def test_another_error_is_not_taken_for_a_pooler(
+def test_other_errors_are_not_a_sign_of_a_pooler(
     fails: Callable[[Recorded], Awaitable[Any]],
     error: type[Exception],
     sent: list[str],
     url: URL,
 ) -> None:
-    """PREPARE is not undone with the rest of a message that fails."""
+    """When a message fails, its PREPARE is not undone."""
 
     async def scenario(scene: Recorded) -> None:
         with pytest.raises(error):
@@ -206,7 +206,7 @@ def test_another_error_is_not_taken_for_a_pooler(
     run(url, scenario)
 
 
-def test_a_statement_is_one_span_however_often_it_is_sent(url: URL) -> None:
+def test_a_statement_that_is_sent_twice_is_one_span(url: URL) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
 

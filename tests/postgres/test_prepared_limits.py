@@ -1,4 +1,4 @@
-"""Prepared statements: their deadline, what turns them off, and generic plans."""
+"""Prepared statements: their deadline, when they are turned off, and generic plans."""
 
 import asyncio
 import logging
@@ -34,10 +34,10 @@ from tests.support.services import (
 )
 
 
-def test_the_deadline_holds_for_all_messages_together(
+def test_the_deadline_covers_all_messages_of_a_statement(
     url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first waits for a migration, which changes a type; the second for another lock."""
+    """The first message waits for a migration that changes a type, the second for another lock."""
     monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.8)
 
     async def scenario(scene: Recorded) -> None:
@@ -69,9 +69,9 @@ def test_the_deadline_holds_for_all_messages_together(
 
 
 def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop is busy, and so learns of the error and of the end of the time at once.
+    """The loop is blocked, so it sees the error and the timeout at the same time.
 
-    The connection is kept, because nothing is under way on it.
+    The connection is kept, because no statement is running on it.
     """
 
     async def scenario(scene: Recorded) -> None:
@@ -82,7 +82,7 @@ def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.Mon
         with monkeypatch.context() as patch:
             patch.setattr(driver, "STATEMENT_TIMEOUT", 0.1)
             fetching = asyncio.create_task(scene.fetch(queries.GET, **values))
-            asyncio.get_running_loop().call_soon(time.sleep, 0.2)  # right after it is sent
+            asyncio.get_running_loop().call_soon(time.sleep, 0.2)  # right after the message is sent
             with pytest.raises(DatabaseUnavailable):
                 await fetching
         assert await scene.fetch("SELECT pg_backend_pid()") == pid
@@ -91,7 +91,7 @@ def test_no_message_is_sent_after_the_deadline(url: URL, monkeypatch: pytest.Mon
     run(url, scenario)
 
 
-def test_what_is_forgotten_too_often_is_no_longer_prepared(
+def test_statements_that_are_lost_too_often_are_no_longer_prepared(
     url: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(prepared, "RECOVERIES", 10)
@@ -109,7 +109,7 @@ def test_what_is_forgotten_too_often_is_no_longer_prepared(
     assert [record.message for record in caplog.records] == [prepared.LOST]
 
 
-def test_what_is_forgotten_now_and_then_stays_prepared() -> None:
+def test_statements_that_are_lost_rarely_stay_prepared() -> None:
     statements = PreparedStatements()
     names: Names = {}
     for _ in range(3 * prepared.RECOVERIES):
@@ -120,7 +120,7 @@ def test_what_is_forgotten_now_and_then_stays_prepared() -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_setting_turns_them_on_and_off(url: URL, enabled: bool) -> None:
+def test_the_setting_turns_prepared_statements_on_and_off(url: URL, enabled: bool) -> None:
     sent = "SELECT query FROM pg_stat_activity WHERE datname = %s AND application_name <> 'tests'"
     with service(url, db_prepared_statements=enabled, db_pool_size=1) as client:
         for _ in range(2):
@@ -135,9 +135,9 @@ ORDERS = [(sort, order) for sort in ("created", "title") for order in ("asc", "d
 
 @pytest.fixture
 def generic(url: URL) -> Iterator[URL]:
-    """A database where every plan is generic, with 300 tasks of carol's.
+    """A database with 300 tasks of carol's, where every plan is generic.
 
-    By default Postgres uses one after five executions, if it is not much worse.
+    By default Postgres uses a generic plan after five executions, if it is not much worse.
     """
     insert = (
         "INSERT INTO tasks (user_id, title, completed, created_at)"
@@ -150,7 +150,7 @@ def generic(url: URL) -> Iterator[URL]:
     sql(url, f"ALTER DATABASE {url.database} RESET plan_cache_mode")
 
 
-def test_the_pages_of_generic_plans_are_the_list(generic: URL) -> None:
+def test_pages_read_with_generic_plans_have_every_task_in_order(generic: URL) -> None:
     statuses = {"all": "true", "pending": "NOT completed", "completed": "completed"}
     with service(generic, "carol") as client:
         for (sort, order), (status, condition) in product(ORDERS, statuses.items()):
@@ -169,7 +169,7 @@ def test_the_pages_of_generic_plans_are_the_list(generic: URL) -> None:
             assert found == expected
 
 
-def test_a_plan_is_generic_where_the_server_says_so(generic: URL) -> None:
+def test_plans_are_generic_if_the_server_forces_them(generic: URL) -> None:
     async def scenario(scene: Recorded) -> None:
         await scene.fetch(queries.GET, **a_task(generic))
         used = "SELECT generic_plans, custom_plans FROM pg_prepared_statements"

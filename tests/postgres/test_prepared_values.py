@@ -1,4 +1,4 @@
-"""Prepared statements: their names, and the values that they take."""
+"""Prepared statements: their names, and the values of their parameters."""
 
 import pytest
 from psycopg2 import errors
@@ -10,13 +10,13 @@ from tests.postgres.recording import EXECUTE, LIST, PREPARE, Recorded, run
 from tests.support.services import sql
 
 
-def test_a_name_is_a_digest_and_so_the_same_in_every_process() -> None:
-    """The digest is that of `printf 'AS SELECT 1' | sha256sum`."""
+def test_a_name_is_a_digest_of_the_statement() -> None:
+    """So it is the same in every process. Compare `printf 'AS SELECT 1' | sha256sum`."""
     assert Statement("SELECT 1", {}).name == "task_api_1316dcf86fec90da105aadec"
-    assert len(LIST.name) < 64  # Postgres would cut it off
+    assert len(LIST.name) < 64  # Postgres truncates longer names
 
 
-def test_a_name_stands_for_one_text_with_its_types() -> None:
+def test_statements_with_other_text_or_types_have_other_names() -> None:
     names = {
         Statement("SELECT %(a)s", {"a": "TEXT"}).name,
         Statement("SELECT %(a)s", {"a": "BIGINT"}).name,
@@ -36,7 +36,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("conforming", ["on", "off"])
 @pytest.mark.parametrize("enabled", [True, False])
-def test_every_value_arrives_as_it_is(url: URL, enabled: bool, conforming: str) -> None:
+def test_every_value_arrives_unchanged(url: URL, enabled: bool, conforming: str) -> None:
     types = {"text": "TEXT", "list": "TEXT[]", "flag": "BOOLEAN", "number": "BIGINT"}
     echo = "SELECT %(text)s, %(list)s::text[], %(flag)s, %(number)s, '%%(text)s 100%%'"
     statement = Statement(echo, types)
@@ -56,7 +56,7 @@ def test_every_value_arrives_as_it_is(url: URL, enabled: bool, conforming: str) 
         scene.session.database.pool.release(connection)
         assert set(scene.commands()) == ({PREPARE, EXECUTE} if enabled else {"SELECT"})
 
-    # As a server may have it, whose connections learn it when they are opened.
+    # Servers may set it, and libpq learns the value when a connection opens.
     [(name,)] = sql(url, "SELECT current_database()")
     sql(url, f"ALTER DATABASE {name} SET standard_conforming_strings = {conforming}")
     try:
@@ -66,7 +66,7 @@ def test_every_value_arrives_as_it_is(url: URL, enabled: bool, conforming: str) 
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_title_that_is_too_long_is_refused_and_not_cut_off(url: URL, enabled: bool) -> None:
+def test_a_title_that_is_too_long_is_refused_and_not_truncated(url: URL, enabled: bool) -> None:
     async def scenario(scene: Recorded) -> None:
         for _ in range(2):
             with pytest.raises((errors.StringDataRightTruncation, errors.CheckViolation)):

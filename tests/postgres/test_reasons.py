@@ -1,4 +1,4 @@
-"""The reason why a database can't be used, as a real server gives it, is logged once."""
+"""The reason why a database can't be used is logged once, as a real server states it."""
 
 import asyncio
 import socket
@@ -33,7 +33,7 @@ Act = Callable[[URL], URL]
 
 
 def server(folder: Path, *, tls: bool) -> Any:
-    """A Postgres that listens on a port, with or without TLS."""
+    """Return the port and the context manager of a Postgres with or without TLS."""
     files = folder / "files"
     files.mkdir(mode=0o755)
     certificate = trustme.CA().issue_cert("localhost")
@@ -76,7 +76,7 @@ def has_tls(request: pytest.FixtureRequest) -> bool:
     return "with TLS" in request.node.name.partition("[")[2].split("-")[0]
 
 
-# What is wrong, the class and the words of the log, and whether this needs a server with TLS.
+# By fault: how to cause it, the class and the words in the log, and if it needs a server with TLS.
 CASES: dict[str, tuple[Act, str, str, bool | None]] = {
     "a wrong password": (
         lambda url: url.set(password="wrong"),
@@ -168,7 +168,7 @@ CASES: dict[str, tuple[Act, str, str, bool | None]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("act", "kind_", "words", "tls"), CASES.values(), ids=CASES)
-def test_the_reason_is_logged_once_by_its_class_and_without_a_secret(
+def test_the_reason_is_logged_once_with_its_class_and_without_a_secret(
     real: URL,
     act: Act,
     kind_: str,
@@ -177,7 +177,7 @@ def test_the_reason_is_logged_once_by_its_class_and_without_a_secret(
     request: pytest.FixtureRequest,
 ) -> None:
     if tls is not None and tls != has_tls(request):
-        pytest.skip("the other server shows this")
+        pytest.skip("the fault needs the other server")
     with recorded_messages() as messages:
         asyncio.run(tried(act(real)))
     [message] = messages
@@ -189,7 +189,7 @@ def test_the_reason_is_logged_once_by_its_class_and_without_a_secret(
 
 
 async def tried(url: URL) -> None:
-    """Connect for the health check, for requests, and for both again."""
+    """Connect for the health check and for requests, twice each."""
     database = Database(url, 2)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
@@ -201,12 +201,12 @@ async def tried(url: URL) -> None:
 
 @contextmanager
 def silent() -> Iterator[URL]:
-    """A server that accepts connections and never says a word."""
+    """Run a server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield URL.create("postgresql", "u", SECRET, *listener.getsockname())
 
 
-def test_a_silent_server_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_logged_as_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(condition, "HEALTH_TIMEOUT", 0.1)
     monkeypatch.setattr(driver, "CONNECT_TIMEOUT", 0.3)
     with silent() as url, recorded_messages() as messages:
@@ -214,10 +214,10 @@ def test_a_silent_server_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     assert messages == ["The database can't be used (timeout): it does not respond in time"]
 
 
-def test_each_change_of_the_reason_is_logged_and_so_is_its_end(
+def test_each_change_of_the_reason_and_the_recovery_are_logged(
     postgres: URL,
 ) -> None:
-    """The database is the same; what stands between changes."""
+    """The database stays up; the proxy in front of it fails in different ways."""
     kinds = ["refused", "authentication", "starting or stopping", "authentication"]
     with (
         database_of_its_own(postgres) as url,
@@ -244,10 +244,10 @@ def test_each_change_of_the_reason_is_logged_and_so_is_its_end(
     assert messages.count("The database accepts connections again") == 1
 
 
-def test_a_check_that_hangs_behind_a_pooler_is_said_once(
+def test_a_check_that_hangs_behind_a_pooler_is_logged_once(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connecting succeeds each time, and is not the end of this trouble."""
+    """Connecting succeeds each time, which does not count as a recovery."""
 
     async def hang(_: object) -> None:
         await asyncio.sleep(9)
@@ -288,7 +288,7 @@ def error(text: str) -> ConnectError:
         ("x failed: something new", "connection"),
     ],
 )
-def test_the_class_is_known_without_a_server(text: str, expected: str) -> None:
+def test_the_class_is_derived_from_the_error_text(text: str, expected: str) -> None:
     assert kind(error(text)) == expected
 
 
@@ -300,7 +300,7 @@ def test_the_sentence_is_one_line_of_bounded_length() -> None:
     assert len(sentence(error("x\n" + "long " * 1000))) == MAX_SENTENCE
 
 
-def test_a_secret_that_a_peer_sends_back_is_not_logged(postgres: URL) -> None:
+def test_a_secret_that_a_peer_echoes_is_not_logged(postgres: URL) -> None:
     database = Database(postgres.set(password=SECRET), 1)
     with recorded_messages() as messages:
         database.condition.not_connected(error(f"HTTP/1.1 400 {SECRET}"))

@@ -1,4 +1,4 @@
-"""SQLAlchemy's and SQLModel's way to the same connections."""
+"""Access to the same connections through SQLAlchemy and SQLModel."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from models import Task
 from tests.postgres.sessions import Run, kill, opened
 
 
-def test_the_engine_knows_a_killed_connection_for_what_it_is(run: Run, url: URL) -> None:
+def test_the_engine_invalidates_a_killed_connection(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url) as session:
             engine = session.bind
@@ -39,7 +39,7 @@ def carols(title: str) -> Task:
     return Task(user_id="carol", title=title, created_at=now, updated_at=now)
 
 
-def test_the_session_of_sqlmodel_works(run: Run, url: URL) -> None:
+def test_a_sqlmodel_session_works(run: Run, url: URL) -> None:
     async def work() -> None:
         async with opened(url) as pool, AsyncSession(pool.bind) as session:
             task = carols("Buy milk")

@@ -1,4 +1,4 @@
-"""DATABASE_URL: every form of libpq, and a sentence about what is not one."""
+"""DATABASE_URL: every form that libpq accepts, and the error for any other."""
 
 import asyncio
 import os
@@ -59,19 +59,22 @@ def complaint(url: str) -> str:
         ("postgresql://u%40x:p%40%2F%3A@h", {"user": "u@x", "password": "p@/:", "host": "h"}),
         ("postgresql://u:a#b:c?d@h", {"user": "u", "password": "a#b:c?d", "host": "h"}),
         ("postgresql://h/?application_name=a@b", {"host": "h", "application_name": "a@b"}),
-        ("postgresql://h?ssl=true", {"host": "h", "sslmode": "require"}),  # libpq knows JDBC's
+        (
+            "postgresql://h?ssl=true",
+            {"host": "h", "sslmode": "require"},
+        ),  # libpq accepts JDBC's parameter
     ],
 )
-def test_every_form_of_libpq_is_taken(url: str, expected: dict[str, str]) -> None:
+def test_every_form_that_libpq_accepts_is_accepted(url: str, expected: dict[str, str]) -> None:
     assert parameters(url) == expected
-    # Development passes it to its migration as text.
+    # Development passes the URL to its migration as text.
     assert parameters(postgres_url(url).render_as_string(hide_password=False)) == expected
 
 
-def test_a_service_gives_its_host_and_libpq_the_rest(
+def test_a_service_file_supplies_the_host_and_libpq_reads_the_rest(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The host is known before libpq connects, because its name is resolved on the event loop."""
+    """We need the host before libpq connects, because we resolve its name on the event loop."""
     (home / ".pg_service.conf").write_text(SERVICE)
     service = {"service": "tasks", "host": "db.example", "port": "6000"}
     assert parameters("postgresql:///?service=tasks") == service
@@ -82,7 +85,7 @@ def test_a_service_gives_its_host_and_libpq_the_rest(
     assert complaint("postgresql:///?service=tasks").startswith("names a service")
 
 
-def test_a_host_of_the_environment_is_resolved_as_others_are(
+def test_a_host_from_the_environment_is_resolved_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PGHOST", "localhost")
@@ -112,7 +115,7 @@ def test_a_host_of_the_environment_is_resolved_as_others_are(
         ("postgresql://h/d?s3cret=1", "has a parameter that Postgres's client does not know"),
     ],
 )
-def test_a_sentence_says_what_is_wrong_and_nothing_is_looked_up(
+def test_the_error_says_what_is_wrong_without_a_dns_lookup(
     monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
 ) -> None:
     def look_up(*_: Any, **__: Any) -> None:
@@ -128,7 +131,7 @@ SPECIAL = "@/:?#%"
 
 
 @pytest.mark.parametrize("password", ["".join(two) for two in product(SPECIAL, SPECIAL)])
-def test_a_password_with_special_characters_is_taken_whole_or_refused(password: str) -> None:
+def test_a_password_with_special_characters_is_accepted_whole_or_refused(password: str) -> None:
     url = f"postgresql://u:s3{password}cr3t@h/d"
     whole = {"user": "u", "password": f"s3{password}cr3t", "host": "h", "dbname": "d"}
     try:
@@ -140,13 +143,13 @@ def test_a_password_with_special_characters_is_taken_whole_or_refused(password: 
 
 
 @pytest.mark.parametrize("name", sorted({*_REMEDIES} - {"sslmode", "sslrootcert", "ssl"}))
-def test_a_parameter_of_another_client_is_named_with_the_remedy(name: str) -> None:
+def test_the_error_about_another_clients_parameter_has_the_remedy(name: str) -> None:
     for spelling in (name, name.upper()):
         said = complaint(f"postgresql://u:s3cret@h/d?sslmode=require&{spelling}=s3cret")
         assert said == f"has the parameter {name}, which libpq does not have: {_REMEDIES[name]}"
 
 
-def test_a_parameter_in_capitals_is_named() -> None:
+def test_the_error_about_a_parameter_in_capitals_has_the_remedy() -> None:
     said = complaint("postgresql://u:s3cret@h/d?SSLMode=Require")
     assert said.endswith("write sslmode in lower case")
 
@@ -164,7 +167,7 @@ for query in sys.argv[1:]:
 
 
 def unprivileged(home: Path, *queries: str) -> list[str]:
-    """Return what a process prints that may not read everything, as root may."""
+    """Return the output of a process without root's right to read every file."""
     without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     command = [*without, sys.executable, "-c", PRINT_PARAMETERS, *queries]
     environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
@@ -172,7 +175,7 @@ def unprivileged(home: Path, *queries: str) -> list[str]:
 
 
 @pytest.mark.parametrize("closed", [".postgresql", ".postgresql/root.crt"])
-def test_files_that_can_not_be_read_do_not_turn_tls_off(home: Path, closed: str) -> None:
+def test_unreadable_files_do_not_turn_tls_off(home: Path, closed: str) -> None:
     folder = home / ".postgresql"
     folder.mkdir()
     (folder / "root.crt").touch()

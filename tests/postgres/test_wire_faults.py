@@ -1,4 +1,4 @@
-"""What the server sends ends, or turns into garbage, at a byte of connecting or of a response.
+"""The server's data ends, or turns into garbage, within a handshake or a response.
 
 tests/faults/test_every_byte.py does the same at every byte.
 """
@@ -32,13 +32,13 @@ def proxy(url: URL, tls: bool) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def spoiled(url: URL, proxy: FaultProxy, tls: bool) -> URL:
-    """The URL of the way through the proxy."""
+    """The URL that leads through the proxy."""
     return url_of(proxy, url, tls=tls)
 
 
 @pytest.mark.slow
 def test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503(url: URL) -> None:
-    """libpq ended the process then, so the client here is another process."""
+    """libpq crashed the process here once, so the client of this test is another process."""
     with (
         fault_proxy(url, tls=True) as proxy,
         connecting(url_of(proxy, url, tls=True), "uvloop") as client,
@@ -50,7 +50,7 @@ def test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503(url: URL) ->
         assert client.connect() == "connected"
 
 
-def test_an_error_of_the_server_is_known_though_the_end_follows_it(
+def test_the_servers_error_is_read_although_the_connection_ends_with_it(
     run: Run, url: URL, proxy: FaultProxy, tls: bool
 ) -> None:
     async def work() -> None:
@@ -64,7 +64,7 @@ def test_an_error_of_the_server_is_known_though_the_end_follows_it(
 
 
 @pytest.mark.parametrize("fault", ["close", "reset", "half-close"])
-def test_a_read_is_repeated_and_a_write_is_not_when_the_response_is_cut_off(
+def test_after_a_truncated_response_a_read_is_repeated_and_a_write_is_not(
     run: Run, url: URL, proxy: FaultProxy, spoiled: URL, fault: str
 ) -> None:
     async def work() -> None:
@@ -89,7 +89,7 @@ def test_a_read_is_repeated_and_a_write_is_not_when_the_response_is_cut_off(
 
 
 @pytest.mark.parametrize("fault", ["garbage", "silence"])
-def test_a_response_that_cannot_be_read_ends_in_time_with_its_connection(
+def test_an_unreadable_response_times_out_and_closes_the_connection(
     run: Run, proxy: FaultProxy, spoiled: URL, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> None:

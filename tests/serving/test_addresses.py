@@ -1,4 +1,4 @@
-"""The address that the service listens on, and what it says about it and about its mode."""
+"""The address on which the service listens, and the lines that it logs about its mode."""
 
 import logging
 import socket
@@ -23,7 +23,7 @@ def reaches(listener: socket.socket, host: str) -> bool:
     ("host", "ipv4", "ipv6"),
     [("::", True, True), ("::1", False, True), ("0.0.0.0", True, False), ("", True, False)],
 )
-def test_two_colons_serve_ipv4_too(
+def test_the_host_two_colons_serves_ipv4_too(
     environment: pytest.MonkeyPatch, host: str, ipv4: bool, ipv6: bool, shared: str
 ) -> None:
     with _listen(read(environment, HOST=host, PORT="0", REUSE_PORT=shared)) as listener:
@@ -45,7 +45,7 @@ def test_two_colons_serve_ipv4_too(
         ({**PRODUCTION, "HOST": "0.0.0.0"}, False),
     ],
 )
-def test_the_start_says_its_mode_and_warns_about_a_public_development(
+def test_startup_logs_the_mode_and_warns_if_development_is_public(
     environment: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     settings: dict[str, str],

@@ -5,9 +5,9 @@ import os
 from serving.balance import Balance
 
 
-def test_workers_see_what_the_others_report() -> None:
+def test_workers_see_each_others_reports() -> None:
     first, second = Balance(2).shares
-    assert first.report(400) == 0  # there is no other
+    assert first.report(400) == 0  # no other worker has reported yet
     if (pid := os.fork()) == 0:
         second.report(0)
         os._exit(0)
@@ -15,14 +15,14 @@ def test_workers_see_what_the_others_report() -> None:
     assert first.report(400) == 200
 
 
-def test_a_worker_that_ended_has_no_share() -> None:
+def test_a_worker_that_has_ended_has_no_share() -> None:
     first, second = Balance(2).shares
     second.report(0)
     second.leave()
     assert first.report(400) == 0
 
 
-def test_small_differences_are_left_alone() -> None:
+def test_small_differences_are_ignored() -> None:
     first, second = Balance(2).shares
     second.report(180)
     assert first.report(220) == 0

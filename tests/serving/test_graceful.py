@@ -1,4 +1,4 @@
-"""What a stop does to connections and requests."""
+"""Graceful shutdown: what happens to connections and requests."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ def get(path: str) -> bytes:
 
 
 class Running:
-    """A server in a thread, and an application that does what the path says."""
+    """A server in a thread, whose application does what the path says."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.address = listener.getsockname()
@@ -50,7 +50,7 @@ class Running:
         until(lambda: self.server.started, "the server to start")
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/block":  # the event loop too
+        if scope["path"] == "/block":  # this blocks the whole event loop
             self.blocked.set()
             self.release.wait(10)
             self.meanwhile()
@@ -61,7 +61,7 @@ class Running:
 
     @contextmanager
     def block(self) -> Iterator[None]:
-        """Block the event loop, so that the kernel keeps what arrives."""
+        """Block the event loop, so that incoming data stays in the kernel."""
         with self.connect() as connection:
             connection.sendall(get("/block"))
             assert self.blocked.wait(10)
@@ -99,7 +99,7 @@ def running(listener: socket.socket) -> Iterator[Running]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """The next response, or b"" if the server closed the connection."""
+    """Return the next response, or b"" if the server closed the connection."""
     content = b""
     while not content.endswith(b"0\r\n\r\n") and (part := connection.recv(65536)):
         content += part
@@ -112,7 +112,7 @@ def refuses(running: Running) -> bool:
     return True
 
 
-def test_a_request_on_an_open_connection_during_a_stop_is_served(running: Running) -> None:
+def test_a_request_on_an_open_connection_is_served_during_a_shutdown(running: Running) -> None:
     with running.connect() as connection, running.connect() as idle:
         connection.sendall(get("/"))
         assert CLOSE not in received(connection)
@@ -124,14 +124,14 @@ def test_a_request_on_an_open_connection_during_a_stop_is_served(running: Runnin
         assert received(idle) == b""
 
 
-def test_requests_that_were_sent_ahead_are_served_during_a_stop(running: Running) -> None:
+def test_pipelined_requests_are_served_during_a_shutdown(running: Running) -> None:
     def announce() -> None:
         for connection in list(running.server.server_state.connections):
             connection.announce_close()  # type: ignore[union-attr]
 
     running.meanwhile = announce
     with running.connect() as connection:
-        until(lambda: running.connections == 1, "it to be accepted")
+        until(lambda: running.connections == 1, "the connection to be accepted")
         with running.block():
             connection.sendall(get("/") * 3)
         content = b""
@@ -141,20 +141,20 @@ def test_requests_that_were_sent_ahead_are_served_during_a_stop(running: Running
     assert content.count(CLOSE) == 1
 
 
-def test_connections_that_wait_to_be_accepted_are_served(running: Running) -> None:
+def test_connections_in_the_accept_queue_are_served_during_a_shutdown(running: Running) -> None:
     with running.block():
         waiting = [running.connect() for _ in range(50)]
         for connection in waiting:
             connection.sendall(get("/"))
         running.stop()
-        time.sleep(0.2)  # it looks for a stop ten times a second, so at once after this
+        time.sleep(0.2)  # the server checks for a stop every 0.1 s, so it is now due
     for connection in waiting:
         with connection:
             assert received(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_connection_is_not_closed_while_a_request_waits_in_its_socket(running: Running) -> None:
-    """The server closes idle connections at the very moment at which a request arrives."""
+def test_a_connection_with_an_unread_request_is_not_closed(running: Running) -> None:
+    """The server closes idle connections at the moment when a request arrives."""
 
     def close_all() -> None:
         for connection in list(running.server.server_state.connections):
@@ -162,14 +162,14 @@ def test_a_connection_is_not_closed_while_a_request_waits_in_its_socket(running:
 
     running.meanwhile = close_all
     with running.connect() as quiet, running.connect() as connection:
-        until(lambda: running.connections == 2, "both to be accepted")
+        until(lambda: running.connections == 2, "both connections to be accepted")
         with running.block():
             connection.sendall(get("/"))
         assert CLOSE in received(connection)
         assert received(quiet) == b""
 
 
-def test_a_client_that_was_overloading_is_heard_during_a_stop(
+def test_a_paused_overloaded_client_is_read_again_during_a_shutdown(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "RETRY_AFTER", 60.0)
@@ -182,12 +182,12 @@ def test_a_client_that_was_overloading_is_heard_during_a_stop(
 
 
 @pytest.mark.parametrize("clients", [0, 1])
-def test_a_stop_waits_for_clients_only_if_there_are_any(
+def test_a_shutdown_waits_only_if_there_are_clients(
     running: Running, monkeypatch: pytest.MonkeyPatch, clients: int
 ) -> None:
     monkeypatch.setattr(graceful, "DRAIN_TIME", 60.0)
     connections = [running.connect() for _ in range(clients)]
-    until(lambda: running.connections == clients, "the clients")
+    until(lambda: running.connections == clients, "the clients to be accepted")
     running.stop()
     running.thread.join(0.5)
     assert running.thread.is_alive() == (clients > 0)
@@ -205,13 +205,15 @@ def test_a_second_signal_is_ignored(running: Running) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_signal_does_not_interrupt_a_stop(tmp_path: Path) -> None:
+def test_a_second_signal_does_not_interrupt_a_shutdown(tmp_path: Path) -> None:
     settings = {"environment": "production", "database_url": "postgresql://u@127.0.0.1:1/d"}
     with started(tmp_path, **settings, host="127.0.0.1") as service:
         service.starts()
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
             service.process.send_signal(signal.SIGHUP)
-            until(lambda: "Waiting for 1 connection" in "".join(service.lines), "it to stop")
+            until(
+                lambda: "Waiting for 1 connection" in "".join(service.lines), "the service to stop"
+            )
             for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
                 service.process.send_signal(number)
             connection.sendall(get("/health/live"))
@@ -229,7 +231,7 @@ def shared_port(port: int = 0) -> socket.socket:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
-def test_a_handshake_that_is_ignored_reaches_the_next_release() -> None:
+def test_a_new_release_accepts_a_handshake_that_the_old_one_ignored() -> None:
     with shared_port() as first, shared_port(first.getsockname()[1]) as second:
         first.listen()
         with socket.create_connection(first.getsockname(), timeout=10) as connection:
@@ -249,7 +251,7 @@ def test_a_handshake_that_is_ignored_reaches_the_next_release() -> None:
 
 
 @pytest.mark.slow
-def test_a_release_hands_over_to_the_next_without_losing_a_connection(
+def test_no_connection_is_lost_when_a_release_replaces_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ignoring = Mock(wraps=graceful.ignore_handshakes)
@@ -277,7 +279,7 @@ def test_a_release_hands_over_to_the_next_without_losing_a_connection(
             asking = [clients.submit(ask) for _ in range(8)]
             time.sleep(0.1)
             old.ends()
-            ignoring.assert_called_once()  # a race that the clients here would seldom lose
+            ignoring.assert_called_once()  # checked here because these clients seldom hit the race
             assert sum(each.result() for each in asking) > 100
         with new.connect() as connection:
             connection.sendall(get("/"))

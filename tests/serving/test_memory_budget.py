@@ -1,4 +1,4 @@
-"""The budget of bytes: shares, turns, refusals, and clients that stall."""
+"""The memory budget: shares, order, refusals, and clients that stall."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -26,7 +26,7 @@ async def starts(budget: MemoryBudget, user: str, size: int) -> asyncio.Task[Hol
     return task
 
 
-def test_one_user_gets_half_of_the_memory() -> None:
+def test_a_user_gets_at_most_half_of_the_memory() -> None:
     async def scene() -> None:
         budget = MemoryBudget(100)
         holds = [await budget.acquire("greedy", 25) for _ in range(2)]
@@ -40,7 +40,7 @@ def test_one_user_gets_half_of_the_memory() -> None:
     asyncio.run(scene())
 
 
-def test_memory_goes_to_the_user_who_holds_the_least() -> None:
+def test_memory_is_granted_to_the_user_with_the_least_of_it_first() -> None:
     async def scene() -> None:
         budget = MemoryBudget(100)
         first = [await budget.acquire("bob", 20), await budget.acquire("carol", 50)]
@@ -56,7 +56,7 @@ def test_memory_goes_to_the_user_who_holds_the_least() -> None:
 @pytest.mark.parametrize(
     ("user", "error"), [("greedy", TooManyRequests), ("alice", Overloaded)], ids=str
 )
-def test_a_request_without_memory_in_time_is_refused(user: str, error: type[APIError]) -> None:
+def test_a_request_that_gets_no_memory_in_time_is_refused(user: str, error: type[APIError]) -> None:
     async def scene() -> None:
         refused: list[object] = []
         budget = MemoryBudget(100, lambda *each: refused.append(each))
@@ -95,9 +95,7 @@ def test_a_full_queue_refuses_the_user_with_the_most_waiting_requests(
 
 
 @pytest.mark.parametrize(("left", "is_cut_off"), [(40_000, True), (0, False)])
-def test_a_client_that_stalls_is_cut_off_only_while_others_wait(
-    left: int, is_cut_off: bool
-) -> None:
+def test_a_stalled_client_is_cut_off_only_while_others_wait(left: int, is_cut_off: bool) -> None:
     async def scene() -> None:
         budget, remaining = MemoryBudget(100), [40_000]
         hold = budget.take("bob", 100)
@@ -120,7 +118,7 @@ def test_a_cancelled_request_keeps_no_memory() -> None:
         waiting, granted = [await starts(budget, "alice", 50) for _ in range(2)]
         waiting.cancel()
         await asyncio.sleep(0)
-        hold.release()  # which grants the other one
+        hold.release()  # this grants the other request
         granted.cancel()
         await asyncio.gather(waiting, granted, return_exceptions=True)
         assert budget.used == 0

@@ -1,4 +1,4 @@
-"""The service as PID 1, which the orphans of a container become children of."""
+"""The service as PID 1 of a container, which adopts the container's orphans."""
 
 import os
 import signal
@@ -17,11 +17,11 @@ from tests.support.serving import SECRET
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0, reason="a PID namespace takes root on Linux"
+        sys.platform != "linux" or os.geteuid() != 0, reason="a PID namespace needs root on Linux"
     ),
 ]
 ALONE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-# Each of these ends at once, and its own child a moment later, without a parent.
+# Each subshell ends at once, and leaves its child without a parent for a moment.
 ORPHANS = "for n in 1 2 3 4 5; do (sleep 0.3 &) ; done"
 
 
@@ -36,12 +36,12 @@ class Container(Service):
     def zombies(self) -> list[psutil.Process]:
         found = []
         for each in self.first.children():
-            with suppress(psutil.NoSuchProcess):  # reaped meanwhile
+            with suppress(psutil.NoSuchProcess):  # it has been reaped meanwhile
                 found += [each] if each.status() == psutil.STATUS_ZOMBIE else []
         return found
 
     def make_orphans(self) -> None:
-        """Leave five processes without their parents, as a health check of a shell may."""
+        """Leave five processes without parents, as a shell's health check may."""
         enter = ("nsenter", f"--target={self.first.pid}", "--pid", "--mount")
         subprocess.run([*enter, "sh", "-c", ORPHANS], check=True)
 
@@ -73,14 +73,17 @@ def container(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Contai
             process.wait()
 
 
-def test_no_zombies_stay_and_none_is_taken_for_a_worker(container: Container) -> None:
+def test_orphans_are_reaped_and_not_taken_for_workers(container: Container) -> None:
     container.starts()
     container.make_orphans()
     until(lambda: len(container.first.children()) >= 5, "the orphans to be adopted")
     until(lambda: not container.zombies(), "the first ones to be reaped")
-    until(lambda: not [c for c in container.first.children() if "sleep" in c.name()], "their end")
+    until(
+        lambda: not [c for c in container.first.children() if "sleep" in c.name()],
+        "the orphans to end",
+    )
     until(lambda: not container.zombies(), "all to be reaped", 5)
     assert "Worker" not in "\n".join(container.lines)
-    container.first.send_signal(signal.SIGHUP)  # a terminal that closes
+    container.first.send_signal(signal.SIGHUP)  # as a terminal sends when it closes
     assert container.process.wait(10) == 0
     assert "Traceback" not in "\n".join(container.lines)

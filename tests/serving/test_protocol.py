@@ -1,4 +1,4 @@
-"""Clients that are slow, that leave, or that speak no HTTP."""
+"""Clients that are slow, disconnect, or do not speak HTTP."""
 
 import json
 import socket
@@ -62,7 +62,7 @@ def connection(base_url: str, impatient: None) -> Iterator[socket.socket]:
 
 
 def trickle(connection: socket.socket, text: bytes) -> bytes:
-    """Sends a byte every 50 ms until the service disconnects; returns everything that it sent."""
+    """Send a byte every 50 ms until the service disconnects; return everything that it sent."""
     connection.settimeout(0.05)
     answered = b""
     started = time.monotonic()
@@ -79,11 +79,11 @@ def trickle(connection: socket.socket, text: bytes) -> bytes:
             return answered
         answered += part
         assert time.monotonic() - started < 5
-    raise AssertionError("the service goes on waiting")
+    raise AssertionError("the service did not disconnect")
 
 
 def everything(connection: socket.socket) -> bytes:
-    """All that the service sends until it closes the connection."""
+    """Return everything that the service sends until it closes the connection."""
     received = b""
     with suppress(ConnectionError):
         while part := connection.recv(65536):
@@ -97,20 +97,20 @@ def told(answered: bytes) -> tuple[int, object]:
     return int(head.split(b" ")[1]), json.loads(body)
 
 
-def test_the_limits_are_some_seconds() -> None:
+def test_the_time_limits_have_the_documented_values() -> None:
     assert (body.BODY_TIMEOUT, protocol.REQUEST_TIMEOUT) == (10, 15)
 
 
-def test_a_body_that_trickles_is_given_up(connection: socket.socket) -> None:
+def test_a_body_that_arrives_too_slowly_is_a_408(connection: socket.socket) -> None:
     connection.sendall(HEAD.replace(b"Length: 16", b"Length: 160"))
     assert told(trickle(connection, b" " * 100)) == (408, REQUEST_TIMEOUT)
 
 
-def test_a_head_that_trickles_is_given_up(connection: socket.socket) -> None:
+def test_a_head_that_arrives_too_slowly_is_a_408(connection: socket.socket) -> None:
     assert told(trickle(connection, HEAD)) == (408, REQUEST_TIMEOUT)
 
 
-def test_a_second_head_that_trickles_is_given_up(connection: socket.socket) -> None:
+def test_a_second_head_that_arrives_too_slowly_is_a_408(connection: socket.socket) -> None:
     connection.sendall(HEAD + BODY)
     assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
     assert told(trickle(connection, HEAD)) == (408, REQUEST_TIMEOUT)
@@ -127,8 +127,8 @@ def test_a_silent_connection_is_closed(connection: socket.socket) -> None:
     assert connection.recv(65536) == b""
 
 
-def test_a_connection_lives_on_between_requests(connection: socket.socket) -> None:
-    """Through pauses, and for longer in all than one request may take."""
+def test_a_connection_stays_open_between_requests(connection: socket.socket) -> None:
+    """It stays open through pauses, and longer in total than one request may take."""
     started = time.monotonic()
     while time.monotonic() - started < 1.5:
         connection.sendall(HEAD + BODY)
@@ -143,7 +143,7 @@ def test_malformed_http_gets_a_json_400(connection: socket.socket, text: bytes) 
     assert connection.recv(65536) == b""
 
 
-def test_a_malformed_request_is_refused_after_the_response_before_it(
+def test_a_malformed_request_is_refused_after_the_previous_response(
     connection: socket.socket,
 ) -> None:
     connection.sendall(HEAD + BODY + b"\r\n\r\n???\r\n\r\n")
@@ -153,7 +153,7 @@ def test_a_malformed_request_is_refused_after_the_response_before_it(
     assert told(b"HTTP/1.1 " + second) == (400, NO_HTTP)
 
 
-def test_a_head_that_is_too_large_is_refused_after_the_response_before_it(postgres: URL) -> None:
+def test_a_head_that_is_too_large_is_refused_after_the_previous_response(postgres: URL) -> None:
     with (
         database_of_its_own(postgres) as url,
         service(url) as client,
@@ -170,7 +170,7 @@ def test_a_head_that_is_too_large_is_refused_after_the_response_before_it(postgr
 
 
 @pytest.mark.parametrize("body", [b"", BODY, b" " * 3000 + BODY])
-def test_requests_that_are_sent_far_ahead_wait_in_the_kernel(
+def test_many_pipelined_requests_wait_in_the_kernel(
     connection: socket.socket, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     lengths = []
@@ -193,7 +193,7 @@ def test_requests_that_are_sent_far_ahead_wait_in_the_kernel(
     assert max(lengths) < 2 * FREE
 
 
-def test_requests_that_are_sent_far_ahead_are_all_served(connection: socket.socket) -> None:
+def test_many_pipelined_requests_are_all_served(connection: socket.socket) -> None:
     asked = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
     with ThreadPoolExecutor() as threads:
         last = asked.replace(b"tasks\r\n", b"tasks\r\nConnection: close\r\n")
@@ -202,7 +202,7 @@ def test_requests_that_are_sent_far_ahead_are_all_served(connection: socket.sock
     assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1") == 5000
 
 
-def test_some_may_be_sent_ahead(connection: socket.socket) -> None:
+def test_a_few_pipelined_requests_are_served(connection: socket.socket) -> None:
     asked = b"GET /health/live HTTP/1.1\r\nHost: tasks\r\n\r\n"
     connection.sendall(asked * 10 + asked.replace(b"tasks\r\n", b"tasks\r\nConnection: close\r\n"))
     answered = b""
@@ -211,7 +211,7 @@ def test_some_may_be_sent_ahead(connection: socket.socket) -> None:
     assert answered.count(b"HTTP/1.1 200 ") == 11
 
 
-def test_a_body_that_is_not_chunked_is_refused(connection: socket.socket) -> None:
+def test_a_body_with_malformed_chunks_is_refused(connection: socket.socket) -> None:
     connection.sendall(HEAD.replace(b"Content-Length: 16", b"Transfer-Encoding: chunked") + b"x")
     message = "The request must have chunks that begin with their size."
     error = invalid_input(("request", message))
@@ -219,7 +219,7 @@ def test_a_body_that_is_not_chunked_is_refused(connection: socket.socket) -> Non
 
 
 def leaving(client: httpx.Client, method: str, path: str) -> socket.socket:
-    """A request that is sent whole, on a connection that the caller closes."""
+    """Send a whole request on a new connection, and return the connection to close."""
     where = client.base_url
     connection = socket.create_connection((where.host, where.port or 80), timeout=5)
     connection.sendall(HEAD.replace(f"POST {TASKS}".encode(), f"{method} {path}".encode()) + BODY)
@@ -239,7 +239,7 @@ def leaving(client: httpx.Client, method: str, path: str) -> socket.socket:
         ("DELETE", "/1", "[204, but the client disconnected before the response"),
     ],
 )
-def test_a_write_whose_client_left_is_logged(
+def test_a_write_whose_client_disconnected_is_logged(
     postgres: URL, method: str, tail: str, said: str
 ) -> None:
     with (

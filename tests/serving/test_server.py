@@ -54,7 +54,7 @@ runpy.run_path("main.py", run_name="__main__")
 
 @pytest.fixture(scope="module")
 def used_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a service that ran before."""
+    """The data folder of a service that has run before."""
     folder = tmp_path_factory.mktemp("service")
     with running_postgres(folder / "postgres"):
         return folder
@@ -63,7 +63,7 @@ def used_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def data(used_data: Path) -> Iterator[Path]:
     yield used_data
-    assert postmaster(used_data / "postgres") is None, "Postgres is left behind"
+    assert postmaster(used_data / "postgres") is None, "Postgres is still running"
 
 
 def own_url(data: Path) -> URL:
@@ -71,13 +71,15 @@ def own_url(data: Path) -> URL:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_once_it_serves_it_says_where_the_docs_are_and_how_to_get_a_token(
+def test_after_startup_the_log_says_where_the_docs_are_and_how_to_get_a_token(
     data: Path, workers: int
 ) -> None:
     with started(data, better_auth_secret="", web_concurrency=workers) as service:
         service.starts()
-        until(lambda: str(service.lines).count("startup complete") == workers, "the workers")
-        until(lambda: "Get a token" in str(service.lines), "the greeting")
+        until(
+            lambda: str(service.lines).count("startup complete") == workers, "the workers to start"
+        )
+        until(lambda: "Get a token" in str(service.lines), "the greeting in the log")
         said = [line.split("] [")[-1].rstrip("]") for line in service.lines]
         documentation = said.index(f"Documentation: http://localhost:{service.port}/docs")
         token = said.index("Get a token to try it with: uv run auth.py user_123")
@@ -92,7 +94,9 @@ def test_once_it_serves_it_says_where_the_docs_are_and_how_to_get_a_token(
 
 
 @pytest.mark.parametrize("number", STOPPING, ids=lambda n: n.name)
-def test_requests_in_flight_finish_before_it_stops(data: Path, number: signal.Signals) -> None:
+def test_requests_in_flight_finish_before_the_service_stops(
+    data: Path, number: signal.Signals
+) -> None:
     with started(data) as service, ThreadPoolExecutor(16) as pool:
         with service.starts().client() as client, locked_tasks(own_url(data)) as release:
             waiting = [pool.submit(client.post, TASKS, json=MILK) for _ in range(8)]
@@ -105,14 +109,14 @@ def test_requests_in_flight_finish_before_it_stops(data: Path, number: signal.Si
         assert "Traceback" not in "".join(service.lines)
 
 
-def test_under_load_every_request_that_is_answered_is_answered_whole(data: Path) -> None:
+def test_a_shutdown_under_load_truncates_no_response(data: Path) -> None:
     def ask() -> list[httpx.Response]:
         answers = []
         with service.client() as client:
             while True:
                 try:
                     answers.append(client.post(TASKS, json=MILK))
-                except httpx.ConnectError:  # and no other: a request that was sent is answered
+                except httpx.ConnectError:  # no other error: each request that was sent is served
                     return answers
 
     with started(data) as service, ThreadPoolExecutor(32) as pool:
@@ -126,7 +130,7 @@ def test_under_load_every_request_that_is_answered_is_answered_whole(data: Path)
     assert all(answer.json()["title"] == "Buy milk" for answer in answers)
 
 
-def test_under_nohup_it_goes_on_when_the_terminal_closes(data: Path) -> None:
+def test_under_nohup_the_service_survives_the_end_of_its_terminal(data: Path) -> None:
     with started(data, "-c", IGNORES_SIGHUP) as service:
         service.starts()
         service.process.send_signal(signal.SIGHUP)
@@ -137,7 +141,9 @@ def test_under_nohup_it_goes_on_when_the_terminal_closes(data: Path) -> None:
 
 
 @SIGNALS
-def test_it_stops_in_time_while_its_database_hangs(data: Path, number: signal.Signals) -> None:
+def test_the_service_stops_in_time_while_its_database_hangs(
+    data: Path, number: signal.Signals
+) -> None:
     with started(data) as service, ThreadPoolExecutor(16) as pool:
         with service.starts().client() as client:
             assert client.post(TASKS, json=MILK).status_code == 201
@@ -151,14 +157,14 @@ def test_it_stops_in_time_while_its_database_hangs(data: Path, number: signal.Si
 
 
 @SIGNALS
-def test_it_stops_in_time_while_it_still_starts(data: Path, number: signal.Signals) -> None:
+def test_the_service_stops_in_time_during_startup(data: Path, number: signal.Signals) -> None:
     with started(data) as service:
         until(lambda: postmaster(data / "postgres"), "Postgres to start")
         assert service.stops(number) == 0
         assert "Traceback" not in "".join(service.lines)
 
 
-def test_what_was_acknowledged_is_there_after_kill_9_of_everything(data: Path) -> None:
+def test_acknowledged_tasks_survive_a_kill_9_of_every_process(data: Path) -> None:
     with started(data) as service:
         with service.starts().client() as client:
             location = client.post(TASKS, json=MILK).headers["location"]
@@ -174,10 +180,10 @@ def test_what_was_acknowledged_is_there_after_kill_9_of_everything(data: Path) -
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
-def test_it_starts_without_its_database_and_serves_when_that_comes(
+def test_the_service_starts_without_its_database_and_serves_once_it_is_up(
     data: Path, environment: str
 ) -> None:
-    """By then development has migrated it; in production (which comes second) it was before."""
+    """Development migrates the database, so that it is migrated when production uses it."""
     url = own_url(data).render_as_string(False)
     with started(data, environment=environment, database_url=url, host="127.0.0.1") as service:
         with service.starts().client() as client:
@@ -192,7 +198,7 @@ def test_it_starts_without_its_database_and_serves_when_that_comes(
         assert service.stops() == 0
 
 
-def test_it_starts_and_stops_with_a_database_that_never_answers(tmp_path: Path) -> None:
+def test_the_service_starts_and_stops_with_a_silent_database(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://tasks@127.0.0.1:{silent.getsockname()[1]}/tasks"
         with started(tmp_path, database_url=url) as service, service.client() as client:
@@ -217,7 +223,7 @@ def test_it_starts_and_stops_with_a_database_that_never_answers(tmp_path: Path) 
         ({"database_url": "postgresql://u:p4ssw0rd@h/d"}, "BETTER_AUTH_SECRET or BETTER_AUTH_URL"),
     ],
 )
-def test_in_production_a_missing_setting_ends_it_with_one_sentence(
+def test_a_missing_setting_in_production_ends_startup_with_one_sentence(
     given: dict[str, str], missing: str
 ) -> None:
     ended = run("main.py", environment="production", **given)
@@ -227,7 +233,7 @@ def test_in_production_a_missing_setting_ends_it_with_one_sentence(
     ]
 
 
-def test_a_port_that_is_taken_ends_it_with_one_sentence() -> None:
+def test_a_port_that_is_in_use_ends_startup_with_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run("main.py", port=port)
@@ -238,7 +244,7 @@ def test_a_port_that_is_taken_ends_it_with_one_sentence() -> None:
     ]
 
 
-def test_without_the_wheel_it_ends_with_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_postgres_wheel_ends_startup_with_one_sentence(tmp_path: Path) -> None:
     with started(tmp_path, "-c", WITHOUT_THE_WHEEL) as service:
         assert service.process.wait(PATIENCE) != 0
         said = [line for line in service.lines if "DATABASE_URL" in line]
@@ -247,7 +253,7 @@ def test_without_the_wheel_it_ends_with_one_sentence(tmp_path: Path) -> None:
         assert "Traceback" not in "".join(service.lines)
 
 
-def test_uvicorn_serves_it_too(data: Path) -> None:
+def test_the_uvicorn_command_serves_the_application_too(data: Path) -> None:
     command = ("-m", "uvicorn", "main:app", "--port", "{port}")
     with started(data, *command) as service:
         with service.starts().client() as client:
@@ -255,7 +261,7 @@ def test_uvicorn_serves_it_too(data: Path) -> None:
         service.stops()
 
 
-def test_of_two_on_one_folder_the_second_goes_on_when_the_first_stops(data: Path) -> None:
+def test_of_two_services_on_one_folder_the_second_survives_the_first(data: Path) -> None:
     with started(data) as first, started(data) as second:
         with first.starts().client() as client:
             location = client.post(TASKS, json=MILK).headers["location"]
@@ -266,8 +272,8 @@ def test_of_two_on_one_folder_the_second_goes_on_when_the_first_stops(data: Path
         assert second.stops() == 0
 
 
-def test_run_serves_until_a_signal_comes(postgres: URL) -> None:
-    """The same in this process."""
+def test_run_serves_until_it_gets_a_signal(postgres: URL) -> None:
+    """Run the server in the test process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with database_of_its_own(postgres, tables=False) as url:
         port = free_port()
@@ -298,17 +304,17 @@ def test_run_serves_until_a_signal_comes(postgres: URL) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["alice", "bob"], [" "], ["a" * 256]])
-def test_auth_takes_one_user_id(postgres: URL, arguments: list[str]) -> None:
+def test_auth_requires_exactly_one_user_id(postgres: URL, arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match=r"^Usage: uv run auth\.py USER_ID$"):
         auth.main(arguments, make_settings(postgres))
 
 
-def test_auth_prints_a_token_that_holds(postgres: URL, capsys: pytest.CaptureFixture[str]) -> None:
+def test_auth_prints_a_valid_token(postgres: URL, capsys: pytest.CaptureFixture[str]) -> None:
     auth.main(["user_123"], make_settings(postgres))
     assert TokenVerifier(SECRET).user_id(capsys.readouterr().out.strip()) == "user_123"
 
 
-def test_auth_makes_no_tokens_in_production(
+def test_auth_refuses_to_make_tokens_in_production(
     postgres: URL, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match=r"in development only"):

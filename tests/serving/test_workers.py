@@ -16,7 +16,7 @@ import pytest
 from config import ROOT
 from tests.support.processes import Service, postmaster, started, until
 
-# Workers that say their pid to each client; a stubborn one does not heed SIGTERM.
+# Workers that send their pid to each client. With the argument "stubborn" they ignore SIGTERM.
 PROGRAM = """
 import os, signal, socket, sys
 from serving.workers import Workers
@@ -37,7 +37,7 @@ Workers(serve, count=2, grace=0.5).run(listener)
 
 
 class Program:
-    """PROGRAM, which runs in a process of its own."""
+    """PROGRAM in its own process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -45,7 +45,7 @@ class Program:
         self.port = int(process.stdout.readline())
 
     def answers(self) -> int:
-        """The pid of the worker that took the connection."""
+        """Connect, and return the pid of the worker that accepts the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             return int(connection.recv(100))
 
@@ -71,23 +71,23 @@ def program(request: pytest.FixtureRequest) -> Iterator[Program]:
 
 def test_every_worker_serves_the_listener(program: Program) -> None:
     assert program.answers() in program.workers
-    until(lambda: len(program.workers) == 2, "two workers")
+    until(lambda: len(program.workers) == 2, "two workers to start")
     assert program.stops() == 0
 
 
 def test_a_killed_worker_is_replaced_while_the_other_serves(program: Program) -> None:
     victim = program.answers()
     os.kill(victim, signal.SIGKILL)
-    until(lambda: victim not in program.workers, "its end")  # it could still take a connection
+    until(lambda: victim not in program.workers, "the victim to end")  # until then it may accept
     assert program.answers() != victim
-    until(lambda: len(program.workers - {victim}) == 2, "another worker")
+    until(lambda: len(program.workers - {victim}) == 2, "another worker to start")
     assert program.stops() == 0
 
 
 @pytest.mark.parametrize("program", [["stubborn"]], indirect=True)
 def test_a_worker_that_does_not_stop_in_time_is_killed(program: Program) -> None:
     program.answers()
-    until(lambda: len(program.workers) == 2, "two workers")
+    until(lambda: len(program.workers) == 2, "two workers to start")
     workers = program.workers
     assert program.stops() == 0
     assert not [pid for pid in workers if psutil.pid_exists(pid)]
@@ -100,10 +100,10 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 def workers(service: Service) -> set[int]:
-    """The pids of the workers that serve by now."""
+    """Return the pids of the workers that have started."""
     found = set()
     for child in psutil.Process(service.process.pid).children():
-        with suppress(psutil.NoSuchProcess):  # it ended, and perhaps some of its threads have not
+        with suppress(psutil.NoSuchProcess):  # the worker has just ended
             if "main.py" in child.cmdline():
                 found.add(child.pid)
     return found
@@ -119,10 +119,10 @@ def answers(service: Service) -> bool:
 
 @pytest.mark.slow
 def test_two_workers_serve_one_port_and_one_database(service: Service) -> None:
-    until(lambda: answers(service), "an answer")
+    until(lambda: answers(service), "a response")
     assert len(workers(service)) == 2
     for number in range(20):
-        with service.client() as client:  # each on a connection of its own
+        with service.client() as client:  # a new connection for each request
             assert client.post("/api/alice/tasks", json={"title": str(number)}).status_code == 201
     with service.client() as client:
         assert client.get("/api/alice/tasks").json()["count"] == 20
@@ -130,11 +130,11 @@ def test_two_workers_serve_one_port_and_one_database(service: Service) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_dies_is_replaced(service: Service) -> None:
-    until(lambda: answers(service), "an answer")
+    until(lambda: answers(service), "a response")
     victim = min(workers(service))
     os.kill(victim, signal.SIGKILL)
-    until(lambda: len(workers(service) - {victim}) == 2, "another worker")
-    until(lambda: answers(service), "an answer")
+    until(lambda: len(workers(service) - {victim}) == 2, "another worker to start")
+    until(lambda: answers(service), "a response")
     assert [line for line in service.lines if f"Worker {victim} ended" in line]
 
 
@@ -142,8 +142,10 @@ def test_a_worker_that_dies_is_replaced(service: Service) -> None:
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name
 )
-def test_a_stop_ends_all_of_them_and_the_database(service: Service, number: signal.Signals) -> None:
-    until(lambda: answers(service), "an answer")
+def test_a_shutdown_ends_all_workers_and_the_database(
+    service: Service, number: signal.Signals
+) -> None:
+    until(lambda: answers(service), "a response")
     before = workers(service)
     assert service.stops(number) == 0
     assert not [pid for pid in before if psutil.pid_exists(pid)]
@@ -151,8 +153,8 @@ def test_a_stop_ends_all_of_them_and_the_database(service: Service, number: sign
 
 
 @pytest.mark.slow
-def test_workers_do_not_outlive_a_parent_that_is_killed(service: Service) -> None:
-    until(lambda: answers(service), "an answer")
+def test_workers_end_when_their_parent_is_killed(service: Service) -> None:
+    until(lambda: answers(service), "a response")
     before = workers(service)
     service.process.kill()
     service.process.wait()

@@ -48,7 +48,7 @@ class Collector(ThreadingHTTPServer):
         ]
 
     def metrics(self) -> dict[str, Any]:
-        """Return the last data of each metric."""
+        """Return the latest data of each metric."""
         return {
             metric.name: metric
             for request in self.received["/v1/metrics"]
@@ -99,7 +99,7 @@ def attributes(holder: Any) -> dict[str, Any]:
 
 @contextmanager
 def collecting(status: int = 200, delay: float = 0) -> Iterator[Collector]:
-    """Run a collector in a thread of its own."""
+    """Run a collector in its own thread."""
     with Collector(status, delay) as collector:
         thread = threading.Thread(target=collector.serve_forever, args=(0.05,))
         thread.start()

@@ -1,6 +1,6 @@
-"""Keep the settings of the machine, and a `.env`, out of the tests.
+"""Keep the settings in the environment and in `.env` out of the tests.
 
-Importing this module does it. Import it before main.py, which reads the settings.
+Import this module before main.py, which reads the settings: the import itself has the effect.
 """
 
 import os

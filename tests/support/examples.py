@@ -4,7 +4,7 @@ from typing import Any
 
 
 def examples_of(schema: Any, document: Any) -> list[Any]:
-    """Return the values that a schema names: everything that it allows, or its examples."""
+    """Return the values that a schema names: its enumeration, or its examples."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return examples_of(document["components"]["schemas"][name], document)

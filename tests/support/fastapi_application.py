@@ -12,7 +12,7 @@ from main import create_app
 from routing.route import Route
 from tests.support.serving import ORIGIN, bearer, make_settings
 
-# The places for a new route: on the application, on a router, and on one with our route class.
+# The places for a new route: the application, a router, and a router with our route class.
 PLACES = ("app", "router", "route_class")
 
 
@@ -45,7 +45,7 @@ def router_at(place: str, **options: Any) -> APIRouter:
 
 @contextmanager
 def client_of(app: FastAPI, **options: Any) -> Iterator[TestClient]:
-    """A client that acts as a browser at the allowed origin, with alice's token."""
+    """Yield a client that sends alice's token and an allowed Origin, as a browser would."""
     headers = {"Origin": ORIGIN, **bearer("alice")}
     with TestClient(app, headers=headers, follow_redirects=False, **options) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Endpoints as FastAPI's documentation has them, and what each must send."""
+"""Endpoints from FastAPI's documentation, and the response that each must send."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
@@ -214,11 +214,11 @@ def conflict() -> None:
 
 
 class Case(NamedTuple):
-    """A route, a request to it, and the response. `body` of INVALID is the fault."""
+    """A route, a request, and the response. In INVALID, `body` is the field and the message."""
 
     endpoint: Callable[..., Any]
     path: str = "/x"
-    url: str = ""  # where that is not the path
+    url: str = ""  # if it differs from the path
     method: str = "GET"
     request: Mapping[str, Any] = {}
     options: Mapping[str, Any] = {}

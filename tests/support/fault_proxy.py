@@ -1,7 +1,7 @@
-"""A proxy for a database that spoils what the server sends from an exact byte on.
+"""A proxy for a database that corrupts or cuts off the server's data at an exact byte.
 
-With TLS it decrypts, as a provider's proxy does, with a P-256 certificate of an authority that is
-not known here. The bytes that it counts are those on the wire.
+With TLS it decrypts, as a provider's proxy does. A CA that the client does not know signed its
+P-256 certificate. The proxy counts the bytes on the wire.
 """
 
 import os
@@ -25,33 +25,33 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 
 
 class Spoiled(Exception):
-    """The end of what a client may still receive."""
+    """Raised when the client may receive no more data."""
 
 
 class FaultProxy:
-    """Forwards everything, except for one fault that is set with `spoil`."""
+    """A proxy that forwards everything, except for the one fault that `spoil` sets."""
 
     def __init__(self, target: URL, *, tls: bool) -> None:
         self._path = f"{target.query['host']}/.s.PGSQL.5432"
         self._context = _context() if tls else None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.sent = 0  # bytes since the last call of `spoil`, by all connections
+        self.sent = 0  # bytes since the last call of `spoil`, on all connections
         self._fault, self._after, self._frozen, self._slowly = "", 0, 0, False
         self._garbled: set[socket.socket] = set()
 
     def spoil(self, fault: str, after: int, *, freeze: int = 0, slowly: bool = False) -> None:
-        """Let the next `after` bytes pass, and do `fault` once, to the connection that is sending.
+        """Forward the next `after` bytes, then apply `fault` once, to the sending connection.
 
-        The process `freeze` is stopped while the last bytes and the fault arrive, so that it finds
-        them at once. `slowly` sends each byte in a segment of its own. Garbage is every byte from
-        there on, inverted.
+        The process `freeze` is suspended while the last bytes and the fault arrive, so that it sees
+        both at the same time. With `slowly`, each byte is sent in its own segment. The fault
+        "garbage" inverts every later byte.
         """
         self.sent, self._frozen, self._slowly = 0, freeze, slowly
         self._after, self._fault = after, fault
 
     def serve(self) -> None:
-        with suppress(OSError):  # closed
+        with suppress(OSError):  # the listener is closed
             while True:
                 client, _ = self._listener.accept()
                 threading.Thread(target=self._relay, args=(client,), daemon=True).start()
@@ -68,7 +68,7 @@ class FaultProxy:
                 self._exchange(client, server, lambda data: data, lambda data: data)
                 return
             asked = client.recv(8, socket.MSG_WAITALL)
-            if len(asked) < len(SSL_REQUEST):  # the client left
+            if len(asked) < len(SSL_REQUEST):  # the client disconnected
                 return
             assert asked == SSL_REQUEST
             self._deliver(client, b"S")
@@ -112,7 +112,7 @@ class FaultProxy:
         decrypt: Callable[[bytes], bytes],
         encrypt: Callable[[bytes], bytes],
     ) -> None:
-        if pending := decrypt(b""):  # that came with the end of the handshake
+        if pending := decrypt(b""):  # data that came with the end of the handshake
             server.sendall(pending)
         while True:
             readable, _, _ = select.select([client, server], [], [])
@@ -158,7 +158,7 @@ class FaultProxy:
 
 
 def _drain(client: socket.socket) -> None:
-    """Read until the client closes, and send nothing."""
+    """Read until the client closes the connection, and send nothing."""
     with client, suppress(OSError):
         while client.recv(65536):
             pass
@@ -193,7 +193,7 @@ def _context() -> ssl.SSLContext:
 
 @contextmanager
 def fault_proxy(target: URL, *, tls: bool) -> Iterator[FaultProxy]:
-    """Run a FaultProxy in threads of its own."""
+    """Run a FaultProxy in its own threads."""
     proxy = FaultProxy(target, tls=tls)
     threading.Thread(target=proxy.serve, daemon=True).start()
     try:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from config import ROOT
 
-# Every name of these counts. Of all other packages only names with a leading underscore count.
+# All names of these packages count. Of other packages only names with a leading underscore count.
 WATCHED = ("fastapi", "httptools", "jose", "psycopg2", "sqlalchemy", "starlette", "uvicorn")
 ASIDE = {"tests", "benchmarks", "node_modules", "__pycache__"}
 
-Uses = dict[str, list[str]]  # the lines, by name
+Uses = dict[str, list[str]]  # the lines that use a name, by name
 
 
 def sources() -> Iterator[Path]:
-    """Every module of the service."""
+    """Yield every module of the service."""
     for path in sorted(ROOT.rglob("*.py")):
         folders = path.relative_to(ROOT).parts[:-1]
         if not any(folder in ASIDE or folder.startswith(".") for folder in folders):

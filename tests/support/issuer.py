@@ -29,7 +29,7 @@ class Pair:
         self.jwk: dict[str, Any] = {**parts, "alg": algorithm, "kid": self.kid}
 
     def token(self, payload: object, **header: Any) -> str:
-        """Return a token of this key; `header` changes its header, and None removes a value."""
+        """Return a token signed with this key. `header` changes its header; None drops a value."""
         full = {"alg": self.algorithm, "kid": self.kid, **header}
         kept = {name: value for name, value in full.items() if value is not None}
         return self.sign(kept, payload)
@@ -88,14 +88,14 @@ MAKERS: dict[str, Callable[[], Made]] = {
 
 
 class Issuer:
-    """The responses of /api/auth/jwks, and the requests for it."""
+    """An issuer's state: how /api/auth/jwks responds, and the requests that it received."""
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
         self.requests: list[str] = []
         self.status = 200
         self.headers: dict[str, str] = {}
-        self.body: bytes | None = None  # in place of the key set
+        self.body: bytes | None = None  # if set, sent instead of the key set
         self.delay = 0.0  # seconds before the response
         self.may_answer = Event()
         self.may_answer.set()
@@ -154,7 +154,7 @@ def issuer(port: int = 0) -> Iterator[Issuer]:
 
 
 class Clock(SimpleNamespace):
-    """The clock of the key set, and how far it is ahead."""
+    """A clock for the key set, which a test can set ahead or stop."""
 
     ahead = 0.0
     stopped: float | None = None
@@ -163,5 +163,5 @@ class Clock(SimpleNamespace):
         return (self.stopped or time.monotonic()) + self.ahead
 
     def stop(self) -> None:
-        """Stop the clock, except for the time that is added to `ahead`."""
+        """Stop the clock. A test can still add to `ahead`."""
         self.stopped = float(int(time.monotonic()))

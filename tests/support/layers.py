@@ -18,12 +18,12 @@ LAYERS = (
     ("main",),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
-# What is not part of the service. The MCP server is a client of it, and a process of its own.
+# Packages outside the service. The MCP server is a client of the service, in another process.
 OTHERS = {"tests", "benchmarks", "examples", "migrations", "mcp_server"}
 
 
 def modules() -> dict[str, Path]:
-    """The service's modules, by their dotted names."""
+    """Return the paths of the service's modules, by their dotted names."""
     paths = [*ROOT.glob("*.py"), *ROOT.glob("[a-z]*/*.py")]
     relative = {path.relative_to(ROOT).with_suffix(""): path for path in paths}
     return {
@@ -37,7 +37,7 @@ MODULES = modules()
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """The names that a module imports, at its top or anywhere else, except for types alone."""
+    """Yield the names that a module imports anywhere, except under TYPE_CHECKING."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
@@ -50,7 +50,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def module_of(name: str) -> str | None:
-    """The module of ours that `name`, itself a module or a thing in one, belongs to."""
+    """Return the module of ours that `name` is or belongs to, if there is one."""
     return next((each for each in (name, name.rpartition(".")[0]) if each in MODULES), None)
 
 

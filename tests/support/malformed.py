@@ -20,7 +20,7 @@ BODIES = (
 
 
 def mangled(random: random.Random, text: bytes) -> bytes:
-    """Return `text` with up to three pieces put into it, or parts of it removed."""
+    """Return `text` with up to three pieces inserted, which may replace some of its bytes."""
     for _ in range(random.randrange(4)):
         at = random.randrange(len(text) + 1)
         until = at if random.random() < 0.7 else min(len(text), at + random.randrange(8))
@@ -29,7 +29,7 @@ def mangled(random: random.Random, text: bytes) -> bytes:
 
 
 def malformed(random: random.Random, user: str, task_id: int) -> bytes:
-    """Return one request, as bytes for the wire. Its lines stay lines; the rest can change."""
+    """Return the bytes of one request. Its line breaks stay intact; other parts may be mangled."""
     method = random.choice((b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"QUERY"))
     tails = (
         "",

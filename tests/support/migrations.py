@@ -1,4 +1,4 @@
-"""Alembic's commands, in the process of the tests."""
+"""Run Alembic's commands in the test process."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ MIGRATIONS = ROOT / "migrations"
 
 
 def migrate(url: URL, revision: str = "head", *, scripts: Path = MIGRATIONS) -> str:
-    """Migrate the database up, or down if `revision` begins with a minus; return what is said."""
+    """Migrate the database up, or down if `revision` begins with a minus, and return the output."""
     output = io.StringIO()
     config = Config(toml_file=ROOT / "pyproject.toml", stdout=output, output_buffer=output)
     config.set_main_option("script_location", str(scripts))

@@ -6,12 +6,12 @@ from psycopg2.extensions import cursor as Cursor
 
 from postgres.prepared import Statement
 
-# A prepared statement is planned for its parameters at first, and for all parameters later.
+# Postgres plans a prepared statement for its parameters at first, and once for all of them later.
 PLANS = ("custom", "generic")
 
 
 def plan_of(cursor: Cursor, statement: Statement, values: dict[str, Any], kind: str) -> str:
-    """The plan that is one of PLANS, after it was executed."""
+    """Execute the statement with a plan of one of PLANS, and return the plan."""
     prepare, _, _ = statement.prepare.partition("; EXECUTE")
     cursor.execute("DEALLOCATE ALL")
     cursor.execute(f"SET plan_cache_mode = force_{kind}_plan")

@@ -1,4 +1,4 @@
-"""Temporary servers of every Postgres that is installed."""
+"""Temporary servers of every installed Postgres."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ from tests.support.processes import sources
 
 
 def postgres_versions() -> dict[str, Path]:
-    """Return the folder of each Postgres that is installed: the wheel's two, and Debian's."""
+    """Return the programs of each installed Postgres, by version: the wheel's two, and Debian's."""
     wheel = _reachable_wheel()
     found = [wheel / "pginstall", wheel / "pginstall18", *Path("/usr/lib/postgresql").glob("*")]
     versions: dict[str, Path] = {}
@@ -31,7 +31,7 @@ def postgres_versions() -> dict[str, Path]:
 
 @functools.cache
 def _reachable_wheel() -> Path:
-    """Return the wheel, or if we are root a copy that another user can reach too."""
+    """Return the wheel's folder. As root, return a copy that other users can read."""
     packages = development._packages()
     if os.geteuid() == 0:
         original, packages = packages, sources().with_name("packages")
@@ -43,7 +43,7 @@ def _reachable_wheel() -> Path:
 
 @contextmanager
 def temporary_postgres(programs: Path, folder: Path, *options: str) -> Iterator[URL]:
-    """Run a Postgres of any version, for as long as the context; `options` are the server's."""
+    """Run a Postgres of any version, with these server options, until the context ends."""
     socket_folder = Path(tempfile.gettempdir()) / f"tasks-test-{secrets.token_hex(8)}"
     data = folder / "data"
 
@@ -68,7 +68,7 @@ def temporary_postgres(programs: Path, folder: Path, *options: str) -> Iterator[
 
 
 def give(path: Path, text: str) -> None:
-    """Write a file that only its owner may read: us, or whom Postgres runs as."""
+    """Write a file that only the user of the Postgres server may read."""
     path.write_text(text)
     path.chmod(0o600)
     if (owner := development._owner()) is not None:

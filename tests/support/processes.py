@@ -23,7 +23,7 @@ from config import ROOT, Settings
 from tests.support.serving import SECRET, bearer
 
 STOP_LIMIT = 10  # seconds that the service has to stop
-PATIENCE = 60  # seconds; for waits that have no limit of their own, on a busy machine
+PATIENCE = 60  # seconds; the default limit for a wait, long enough for a busy machine
 
 USE_POSTGRES = """
 import sys
@@ -61,7 +61,7 @@ def environment(**settings: object) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in ours and not name.startswith(("PG", "OTEL_"))
     }
-    # Coverage would look for the files of this folder instead of those of the copy.
+    # The inherited configuration makes coverage look for files in this folder, not in the copy.
     if rest.pop("COVERAGE_PROCESS_CONFIG", None):
         rest["COVERAGE_PROCESS_START"] = str(ROOT / "pyproject.toml")
         rest["COVERAGE_FILE"] = str(ROOT / ".coverage")
@@ -90,7 +90,7 @@ def postmaster(folder: Path) -> psutil.Process | None:
     data = (folder / "data").resolve()
     with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess, psutil.ZombieProcess):
         process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-        if Path(process.cwd()) == data:  # the file may be stale, and the process another one
+        if Path(process.cwd()) == data:  # otherwise the pid file is stale
             return process
     return None
 
@@ -100,7 +100,7 @@ def processes_of(process: psutil.Process) -> list[psutil.Process]:
 
 
 def kill_all(processes: list[psutil.Process]) -> None:
-    """Kill each that hasn't ended yet, as children do when their parent is killed."""
+    """Kill the processes that still run. Children may have ended together with their parent."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -113,7 +113,7 @@ def frozen(folder: Path) -> Iterator[None]:
     assert server is not None
     members = processes_of(server)
     for member in members:
-        with suppress(psutil.NoSuchProcess):  # a connection that was just closed
+        with suppress(psutil.NoSuchProcess):  # a backend that has just ended
             member.suspend()
     try:
         yield
@@ -125,7 +125,7 @@ def frozen(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def nothing_left_in(folder: Path) -> Iterator[None]:
-    """Kill the server of `folder` at the end, if a test that failed has left one there."""
+    """At the end, kill the server of `folder` if a failed test has left it running."""
     try:
         yield
     finally:
@@ -152,7 +152,7 @@ class User:
 
 @contextmanager
 def using(folder: Path, *prefix: str, port: int | None = None, **variables: str) -> Iterator[User]:
-    """A User of `folder`, by TCP on `port` too; `prefix` comes before its command."""
+    """Run a User of `folder`, on TCP `port` too if given. `prefix` precedes its command."""
     command = [
         *prefix,
         sys.executable,
@@ -177,7 +177,7 @@ def using(folder: Path, *prefix: str, port: int | None = None, **variables: str)
 
 
 class Service:
-    """A service that runs as a process of its own."""
+    """A service in its own process."""
 
     def __init__(
         self, process: subprocess.Popen[str], output: IO[str], port: int, data: Path
@@ -189,7 +189,7 @@ class Service:
 
     @property
     def lines(self) -> list[str]:
-        """The lines that it has written so far, on stdout and stderr."""
+        """The lines that the service has written so far to stdout and stderr."""
         self._output.seek(0)
         return self._output.read().splitlines()
 
@@ -209,7 +209,7 @@ class Service:
         )
 
     def stops(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal to stop, SIGINT and SIGHUP as a terminal does. Return the exit code."""
+        """Send the signal, as a terminal does for SIGINT and SIGHUP, and return the exit code."""
         if number in (signal.SIGINT, signal.SIGHUP):
             os.killpg(self.process.pid, number)
         else:

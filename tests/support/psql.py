@@ -1,4 +1,4 @@
-"""Run the scripts of `migrations/` as their first lines say."""
+"""Run the SQL scripts in `migrations/` as their first lines say."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from config import ROOT
 
 
 def run_script(url: URL, name: str, *variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a script by psql, each of `variables` being `name=value`."""
+    """Run a script with psql. Each of `variables` has the form `name=value`."""
     psql = shutil.which("psql")
     assert psql, "psql is missing: apt-get install postgresql-client"
     settings = [word for each in ("ON_ERROR_STOP=1", *variables) for word in ("--set", each)]

@@ -5,7 +5,7 @@ TOKEN_EXPIRED = {"detail": "The token has expired; log in again.", "code": "TOKE
 
 
 def invalid_input(*errors: tuple[str, str]) -> dict[str, object]:
-    """Return the body of a 400 for input that is wrong in some fields, each with its sentence."""
+    """Return the body of a 400 for errors in some fields, each with its message."""
     return {
         "detail": " ".join(message for _, message in errors),
         "code": "VALIDATION_ERROR",

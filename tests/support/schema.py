@@ -1,6 +1,6 @@
-"""What two databases have in common whose tables are equal."""
+"""A query that describes the tables of a database. Equal tables have equal descriptions."""
 
-# Every column, constraint, index, sequence and function, without the numbers that differ.
+# Every column, constraint, index, sequence and function, without OIDs, which always differ.
 TABLES = "ANY ('{tasks,idempotency_keys}'::regclass[])"
 DESCRIPTION = f"""
 SELECT 'column', attrelid::regclass || '.' || attname, '', format_type(atttypid, atttypmod),

@@ -1,4 +1,4 @@
-"""Code that several test files share: tokens made by hand, and services and databases to break."""
+"""Code that several test files share: forged tokens, and services and databases to break."""
 
 import hashlib
 import hmac
@@ -31,8 +31,10 @@ Value = TypeVar("Value")
 
 # A URL where no database listens.
 NOWHERE = URL.create("postgresql", "postgres", host="127.0.0.1", port=9, database="none")
-A_MOMENT = 0.2  # seconds that a request waits for it in these tests, in place of 4 and 5
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client would make one, which takes time
+A_MOMENT = 0.2  # seconds that a request waits for a database in these tests, instead of 4 and 5
+NO_TLS = ssl.SSLContext(
+    ssl.PROTOCOL_TLS_CLIENT
+)  # otherwise httpx makes one for each client, which is slow
 HEADER = {"alg": "HS256", "typ": "JWT"}
 
 INTERNAL_ERROR = {"detail": "Something went wrong on our side.", "code": "INTERNAL_ERROR"}
@@ -72,14 +74,14 @@ def nested(depth: int) -> bytes:
 
 
 def raw(claims: dict[str, Any], **texts: str) -> bytes:
-    """Return a payload; the values in `texts` are JSON, or nearly, and stay as written."""
+    """Return a payload with the values in `texts` as written. They need not be valid JSON."""
     fields = [f'"{name}": {json.dumps(value)}' for name, value in claims.items()]
     fields = [field for field in fields if field.split('"')[1] not in texts]
     return ("{" + ", ".join([*fields, *(f'"{n}": {t}' for n, t in texts.items())]) + "}").encode()
 
 
 def claims(user_id: str, **others: Any) -> dict[str, Any]:
-    """Return the claims of a valid token, and others."""
+    """Return the claims of a valid token, changed by `others`."""
     return {"sub": user_id, "exp": int(time.time()) + 3600, **others}
 
 
@@ -125,7 +127,7 @@ def create_tables(url: URL) -> None:
 
 @contextmanager
 def unreachable(**settings: Any) -> Iterator[httpx.Client]:
-    """Alice's client of a service whose database is not there, and is not waited for long."""
+    """Run a service that cannot reach its database and waits only briefly; yield alice's client."""
     with (
         patch.object(driver, "STATEMENT_TIMEOUT", A_MOMENT),
         patch.object(database, "STATEMENT_START_DEADLINE", A_MOMENT),
@@ -136,9 +138,9 @@ def unreachable(**settings: Any) -> Iterator[httpx.Client]:
 
 @contextmanager
 def service(url: URL, user_id: str = "alice", **settings: Any) -> Iterator[httpx.Client]:
-    """Run a service of its own on `url`, and yield a client of it.
+    """Run a service on `url`, and yield a client for it.
 
-    The client has the user's token, and acts as a browser at the allowed origin.
+    The client sends the user's token and an allowed Origin, as a browser would.
     """
     app = create_app(make_settings(url, **{"environment": "production", **settings}))
     headers = {"Origin": ORIGIN, **bearer(user_id)}
@@ -151,7 +153,7 @@ def service(url: URL, user_id: str = "alice", **settings: Any) -> Iterator[httpx
 
 @contextmanager
 def locked_tasks(url: URL) -> Iterator[Callable[[], None]]:
-    """Hold a lock that every statement on tasks waits for; yield the function to release it."""
+    """Hold a lock that every statement on tasks waits for; yield a function that releases it."""
     with closing(connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = False
         cursor.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
@@ -172,20 +174,20 @@ def eventually(question: Callable[[], Value], seconds: float = 10) -> Value:
     """Return the first result of `question` that is true."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.02)
     return answer
 
 
 @contextmanager
 def recorded_log() -> Iterator[io.StringIO]:
-    """Record what the service writes to stdout. Start the service before."""
+    """Record what the service writes to stdout. The service must run already."""
     root, client_logger, stream = logging.getLogger(), logging.getLogger("httpx"), io.StringIO()
     [stdout] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
     recorder = logging.StreamHandler(stream)
     recorder.setFormatter(stdout.formatter)
     level = client_logger.level
-    client_logger.setLevel(logging.WARNING)  # this client is the test's, in the same process
+    client_logger.setLevel(logging.WARNING)  # of the test's own client, in the same process
     root.addHandler(recorder)
     root.removeHandler(stdout)
     try:
@@ -198,7 +200,7 @@ def recorded_log() -> Iterator[io.StringIO]:
 
 @contextmanager
 def recorded_messages() -> Iterator[list[str]]:
-    """Record what the service logs, from its start on, without the form of the lines."""
+    """Record the service's log messages from its start on, without the rest of the lines."""
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]

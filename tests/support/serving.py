@@ -1,4 +1,4 @@
-"""The service in a thread of the tests, and its clients."""
+"""Run the service in a thread of the test process, and make requests to it."""
 
 import secrets
 import socket
@@ -21,7 +21,7 @@ from tokens.verifier import make_token
 
 SECRET = "tests-only-" + secrets.token_urlsafe(32)
 ORIGIN = "https://app.example.com"
-TLS = ssl.create_default_context()  # unused here; httpx would make one per client
+TLS = ssl.create_default_context()  # unused here; otherwise httpx makes one for each client
 
 
 def connect(url: URL) -> Connection:
@@ -32,7 +32,7 @@ def connect(url: URL) -> Connection:
 
 
 def make_settings(url: URL, **others: Any) -> Settings:
-    """Return settings for a service on `url`, without the environment and `.env`."""
+    """Return settings for a service on `url`, ignoring the environment and `.env`."""
     values = {
         "database_url": url.render_as_string(hide_password=False),
         "better_auth_secret": SECRET,
@@ -45,7 +45,7 @@ def make_settings(url: URL, **others: Any) -> Settings:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` on a free port in a thread of its own, and yield its base URL."""
+    """Serve `app` on a free port in its own thread, and yield the base URL."""
     serving = uvicorn.Server(server.config(app, app.state.settings))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=serving.run, args=([listener],))
@@ -61,5 +61,5 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def bearer(user_id: str) -> dict[str, str]:
-    """Return the header that makes a request one of `user_id`."""
+    """Return the Authorization header with a token of `user_id`."""
     return {"Authorization": f"Bearer {make_token(user_id, SECRET)}"}

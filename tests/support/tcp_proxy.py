@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-# What a server sends before a session, as PostgreSQL's protocol has it: fields of an error.
+# Errors that a server sends in place of a session: the fields of PostgreSQL's ErrorResponse.
 STARTING_UP = {"S": "FATAL", "C": "57P03", "M": "the database system is starting up"}
 WRONG_PASSWORD = {"S": "FATAL", "C": "28P01", "M": "password authentication failed for user"}
 SSL_REQUEST = 80877103
@@ -52,7 +52,7 @@ class Proxy:
         self._do(self._open())
 
     def close(self) -> None:
-        """Refuse connections, and cut those that are open."""
+        """Refuse new connections, and cut the open ones."""
         self._do(self._close())
 
     def hold(self) -> None:
@@ -60,15 +60,15 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
     def reset(self) -> None:
-        """Reset connections, those that are open and each that comes."""
+        """Reset the open connections and every new one."""
         self._do(self._answer_with(None, resets=True))
 
     def fail(self, error: dict[str, str]) -> None:
-        """Send each connection that comes an error and close it; cut those that are open."""
+        """Send every new connection an error and close it; cut the open ones."""
         self._do(self._answer_with(error))
 
     def strand(self) -> None:
-        """Serve new connections, and forward nothing of those that are open, for good."""
+        """Serve new connections, and never again forward anything on the open ones."""
         self._do(self._strand())
 
     def cut(self) -> None:
@@ -100,7 +100,7 @@ class Proxy:
         await self._cut()
 
     async def _strand(self) -> None:
-        self._stranded.append(self._flowing)  # without it, the tasks that wait would be destroyed
+        self._stranded.append(self._flowing)  # keeps the waiting tasks from being garbage-collected
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -141,7 +141,7 @@ class Proxy:
 async def _send_error(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: dict[str, str]
 ) -> None:
-    """Answer the start of a session with an error.
+    """Respond to the start of a session with an error.
 
     See https://www.postgresql.org/docs/current/protocol-message-formats.html.
     """
@@ -157,7 +157,7 @@ async def _send_error(
 
 @contextmanager
 def proxy(target: URL) -> Iterator[Proxy]:
-    """Run a `Proxy` in a thread of its own."""
+    """Run a `Proxy` in its own thread."""
     way, started = Proxy(target), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(way.run(started)))
     thread.start()

@@ -1,6 +1,6 @@
-"""The functions that a statement uses, and which of them Citus refuses.
+"""Find the functions that a statement uses, and those that Citus refuses.
 
-Postgres parses the statement itself: as the body of an SQL function, whose tree it keeps in
+Postgres itself parses the statement, as the body of an SQL function, and keeps the tree in
 `pg_proc.prosqlbody`. The rules are those of Citus 13 (docs/scaling.md).
 """
 
@@ -17,10 +17,10 @@ SELECT, UPDATE, INSERT, DELETE = 1, 2, 3, 4  # CmdType in Postgres' nodes.h
 IMMUTABLE, STABLE, VOLATILE = "i", "s", "v"  # provolatile
 
 TOKEN = re.compile(r"\\.|[(){}]|(?:\\.|[^\s(){}\\])+")
-# The fields that name functions, or operators.
+# The fields of a tree that hold the OIDs of functions and of operators.
 FUNCTIONS = ("funcid", "opfuncid", "aggfnoid", "winfnoid")
 OPERATORS = ("opno", "opnos")
-# The types of what a conversion by way of text begins with.
+# The fields that hold the types of a conversion through text (CoerceViaIO).
 TYPES = ("vartype", "paramtype", "consttype", "funcresulttype", "opresulttype", "resulttype")
 
 
@@ -32,7 +32,7 @@ class Node(NamedTuple):
 
 
 class Use(NamedTuple):
-    """A function in a part of a statement that Citus refuses it in."""
+    """A function that Citus refuses, and the part of the statement that uses it."""
 
     part: str
     function: str
@@ -48,7 +48,11 @@ def refused(cursor: Cursor, statement: Statement) -> list[Use]:
 
 
 def _refused(cursor: Cursor, query: Node) -> Iterator[Use]:
-    """In SET, RETURNING and DO UPDATE, all but IMMUTABLE ones; in WHERE, STABLE ones of columns."""
+    """Yield the functions that Citus refuses in one query.
+
+    In SET, RETURNING and ON CONFLICT, Citus accepts only IMMUTABLE functions. In WHERE it refuses
+    VOLATILE functions, and STABLE functions of columns.
+    """
     fields = query.fields
     parts = {"RETURNING": fields["returningList"], "ON CONFLICT": fields["onConflict"]}
     if int(fields["commandType"]) == UPDATE:
@@ -151,7 +155,7 @@ def _value(token: str, tokens: Iterator[str]) -> Any:
 
 
 def _node(tokens: Iterator[str]) -> Node:
-    """Read a node after its bracket. A field without a value, or with several words, is a list."""
+    """Read a node after its bracket. A field without a value or with several words is a list."""
     node = Node(next(tokens), {})
     name = ""
     for token in iter(lambda: next(tokens), "}"):

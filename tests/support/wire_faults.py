@@ -1,4 +1,4 @@
-"""Clients of a database behind a FaultProxy: one in a process of its own, and one in this."""
+"""Database clients behind a FaultProxy: one in a separate process, and one in this process."""
 
 import asyncio
 import os
@@ -19,10 +19,10 @@ from postgres import cancellation, driver
 from tests.support.fault_proxy import FaultProxy
 from tests.support.processes import environment, sources
 
-TIMEOUT = 0.3  # seconds, in place of the driver's five
+TIMEOUT = 0.3  # seconds, instead of the driver's five
 ATTEMPTS = 5
 
-# Connects for each line that it reads, and prints what came of it.
+# A program that connects for each line that it reads, and prints the result.
 CONNECT = f"""
 import asyncio, faulthandler, sys
 import uvloop
@@ -42,7 +42,7 @@ async def main():
         except DatabaseUnavailable as error:
             print("503", getattr(error.__cause__, "sqlstate", None), flush=True)
         database.close_connections()
-        for _ in range(5):  # an attempt to connect that still hung is cancelled now
+        for _ in range(5):  # let the cancellation of an attempt that still hangs finish
             await asyncio.sleep(0)
         assert (database.pool.in_use, len(asyncio.all_tasks())) == (0, 1)
 
@@ -64,7 +64,7 @@ def url_of(proxy: FaultProxy, target: URL, *, tls: bool, **parts: str) -> URL:
 
 
 class Connecting:
-    """A process that connects when it is asked to."""
+    """A process that connects on request."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -80,7 +80,7 @@ class Connecting:
         return self._process.stdout.readline().strip() or f"ended: {self._process.wait()}"
 
     def connects(self) -> None:
-        """Connect. On a busy machine an attempt may take longer than TIMEOUT; then make another."""
+        """Connect, with retries: on a busy machine an attempt may take longer than TIMEOUT."""
         failed = list(islice(iter(self.connect, "connected"), ATTEMPTS))
         assert len(failed) < ATTEMPTS, failed
 
@@ -103,7 +103,7 @@ def connecting(url: URL, loop: str) -> Iterator[Connecting]:
 
 
 class Client:
-    """A session with one connection in this process, which counts what it leaves behind."""
+    """A session with one connection in this process, which checks that nothing leaks."""
 
     READ = "SELECT n, 'täxt' || n AS text FROM generate_series(1, 3) n"
     ROWS = ((1, "täxt1"), (2, "täxt2"), (3, "täxt3"))
@@ -117,7 +117,7 @@ class Client:
         loop.set_exception_handler(lambda _, context: self._reported.append(context))
 
     async def read(self) -> bool:
-        """Return whether the rows came; False is a 503."""
+        """Return True if the rows arrived, or False for a 503."""
         try:
             assert await self._session.fetch(self.READ, {}, retry=True) == list(self.ROWS)
         except DatabaseUnavailable:
@@ -136,7 +136,7 @@ class Client:
         """Close, and check that nothing is left behind."""
         assert self._database.pool.in_use == 0
         await self._database.close()
-        if driver._cancellations:  # one that began while the others were waited for
+        if driver._cancellations:  # one that began during the wait for the others
             await asyncio.wait(driver._cancellations, timeout=2 * cancellation.CANCEL_TIMEOUT)
             await cancellation.abandon_requests()
         others = asyncio.all_tasks() - {asyncio.current_task()}
