@@ -1,8 +1,8 @@
 """Compare this service with its peers: `uv run --group bench benchmarks/run.py`.
 
 It needs uv, wrk and the programs of Postgres. Contenders whose own programs or libraries are not
-installed do not run. A temporary Postgres server is started, and removed at the end. What remains
-is the report, and `node_modules` in the folders of two peers.
+installed do not run. A temporary Postgres server is started, and removed at the end. Only
+the report remains, and `node_modules` in the folders of two peers.
 """
 
 import argparse

@@ -19,7 +19,7 @@ def say(line: str) -> None:
 
 
 def copy(name: str, pipe: IO[str]) -> None:
-    """Write the lines that arrive by `pipe`, until it ends."""
+    """Copy the lines of `pipe` to stdout, each after the name, until the pipe is closed."""
     prefix = f"{name:{WIDTH}} | "
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):  # https://no-color.org
         prefix = f"\x1b[{COLORS[name]}m{prefix}\x1b[0m"

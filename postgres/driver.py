@@ -169,7 +169,7 @@ class Connection(extensions.connection):
             await self._run(cursor, self.statements.plain(statement), parameters)
 
     async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
-        if self.expired:  # during the message before this one
+        if self.expired:  # the deadline passed during the previous message
             raise TimeoutError(EXPIRED)
         self.busy = True
         try:

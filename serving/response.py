@@ -108,5 +108,5 @@ class ResponseWriter:
         if self._missing is not None:
             self._missing -= len(content)
             if self._missing < 0 or (self._missing and not more):
-                raise RuntimeError("The response's body is not as long as its Content-Length.")
+                raise RuntimeError("The length of the response's body is not its Content-Length.")
         return head + content

@@ -20,7 +20,10 @@ FRONTEND = ROOT / "examples/frontend"
 
 
 class Stack:
-    """The running example. A part keeps its port when it is started again."""
+    """The example while it runs: Postgres, the service, the auth server and the frontend.
+
+    The service keeps its port when it is restarted.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -129,9 +129,16 @@ def test_clients_that_disconnect_at_any_byte(
         assert "Traceback" not in log
         assert "disconnected before the response" in log
         told = log.count("but the client disconnected before the response")
-        return {"requests": len(cuts), "tasks created": made, "lines of the log about them": told}
+        return {
+            "requests": len(cuts),
+            "tasks created": made,
+            "log lines about the disconnections": told,
+        }
 
-    among("clients disconnect at each byte of a request, and 200 at its end", misbehaving)
+    among(
+        "clients disconnect after each byte of a POST, and 200 more after its last byte",
+        misbehaving,
+    )
 
 
 async def trickled(streams: Streams, text: bytes) -> tuple[float, Answer | None]:

@@ -1,4 +1,4 @@
-"""The HTTP transport: which requests are accepted, and that every call acts as its own user."""
+"""The HTTP transport: which requests are accepted, and that a call acts as its token's user."""
 
 import asyncio
 import logging

@@ -102,7 +102,7 @@ def test_a_page_may_send_and_read_the_request_id(client: httpx.Client, alice: st
 
 @pytest.fixture
 def logged(postgres: URL) -> Callable[..., list[str]]:
-    """A function that sends a request to a service with an access log and returns its lines."""
+    """A function that sends a request to a service whose access log is on, and returns the log."""
 
     def logged(path: str, lines: int, **headers: str) -> list[str]:
         with (

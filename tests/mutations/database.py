@@ -255,8 +255,8 @@ MUTATIONS = [
     Mutation(
         "message-is-sent-after-the-deadline",
         "A write would be executed, but the client would be told that it failed.",
-        "if self.expired:  # during the message before",
-        "if False:  # during the message before",
+        "if self.expired:  # the deadline passed during",
+        "if False:  # the deadline passed during",
         ("test_no_message_is_sent_after_the_deadline",),
     ),
     Mutation(

@@ -24,9 +24,11 @@ def sources() -> Iterator[Path]:
 
 
 def foreign_names() -> Uses:
-    """Return the names with their modules: imports, inherited attributes, attributes of parameters.
+    """Return the names of other packages that the service uses, and the lines that use each.
 
-    A private attribute of an object whose class is not known is found as `?._name`.
+    A name is qualified, as in `starlette.requests.Request`. Names come from imports, inherited
+    attributes and attributes of parameters. If the class of an object is not known, its private
+    attribute is listed as `?._name`.
     """
     trees = {path: ast.parse(path.read_text()) for path in sources()}
     own = set().union(*(_defined(tree) for tree in trees.values()))

@@ -119,7 +119,7 @@ def nodes(inside: Any) -> Iterator[Node]:
 
 
 def tree(cursor: Cursor, statement: Statement) -> Any:
-    """Return the tree that Postgres makes of `statement`."""
+    """Return the query tree into which Postgres parses `statement`."""
     prepare, _, _ = statement.prepare.partition("; EXECUTE")
     cursor.execute(prepare.replace("%%", "%"))
     cursor.execute("SELECT parameter_types::text[] FROM pg_prepared_statements")
