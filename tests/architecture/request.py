@@ -125,7 +125,7 @@ def draw() -> str:
         parts.append(arrow(f"M{RIGHT + BOX / 2:g} {begin:g}V{above + height + 2:g}", "back"))
         if height and below != y:
             parts.append(arrow(_turn(above + height, below + INSET)))
-    return picture(WIDTH, int(y + END + PAD), "The way of a request", _description(), parts)
+    return picture(WIDTH, int(y + END + PAD), "The path of a request", _description(), parts)
 
 
 def _end(top: float, name: str) -> list[str]:
