@@ -21,8 +21,8 @@ from typing import NamedTuple
 from docker.utils.build import exclude_paths  # type: ignore[import-untyped]
 
 STEP_LIMIT = 300  # seconds
-PYTHON = re.compile(r"python:3\.11-slim")
-UV = re.compile(r"ghcr\.io/astral-sh/uv:\d+\.\d+\.\d+")
+PYTHON = re.compile(r"python:3\.11-slim(@sha256:[0-9a-f]{64})?")
+UV = re.compile(r"ghcr\.io/astral-sh/uv:\d+\.\d+\.\d+@sha256:[0-9a-f]{64}")
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEBIAN = "bin|boot|dev|etc|lib*|proc|run|sbin|sys|usr|var"  # the image has no other folders
 ABSENT = "uv uvx curl wget git gcc cc g++ make node npm psql"  # programs missing in the slim image

@@ -16,7 +16,8 @@ from tests.container.image import Step, steps
 from tests.parts.parts import need
 from tests.support.processes import PATIENCE
 
-BASES = re.compile(r"node:\d+-slim( AS build)?|nginx:[\d.]+")
+DIGEST = "@sha256:[0-9a-f]{64}"
+BASES = re.compile(rf"node:\d+-slim{DIGEST}( AS build)?|nginx:[\d.]+-alpine{DIGEST}")
 KEPT = ("PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 

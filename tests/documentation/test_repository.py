@@ -50,3 +50,15 @@ def test_every_pre_commit_hook_is_part_of_scripts_check(command: str) -> None:
         (ROOT / "scripts/check").read_text().replace(" --check .", "").replace("check .", "check")
     )
     assert command in script
+
+
+def test_every_image_that_is_built_on_has_a_digest() -> None:
+    lines = [
+        line
+        for path, text in repository_files()
+        if path.name == "Dockerfile"
+        for line in text.splitlines()
+        if line.startswith(("FROM ", "COPY --from=ghcr.io/"))
+    ]
+    assert len(lines) == 6
+    assert all(re.search(r":[\w.-]+@sha256:[0-9a-f]{64}( |$)", line) for line in lines), lines
