@@ -90,7 +90,7 @@ def check_calls(client: Client, population: Population) -> None:
 def check_search_and_stats(client: Client, population: Population) -> None:
     """Check searches of titles and descriptions, without wildcards, and the counts."""
     tasks = range(population.tasks, 0, -1)
-    described = [task for task in tasks if task % 3]  # as SEED of postgres_server.py has it
+    described = [task for task in tasks if task % 3]  # by SEED in postgres_server.py
     finds = {
         "TASK%207%20of": [7],
         "to%20KNOW": described,

@@ -1,7 +1,7 @@
-"""What libraries would cost instead of our own code: figures of docs/decisions.
+"""Measure what libraries would cost in place of our own code, for docs/decisions.
 
 `uv run --with asyncpg --with psycopg[binary] --with joserfc --with pyjwt benchmarks/alternatives.py
-[--quick]`: about a minute. Needs Postgres' programs. CPU times are medians of
+[--quick]` takes about a minute. Needs Postgres' programs. CPU times are medians of
 interleaved rounds; memory is what an import adds to a process that has imported the service.
 """
 

@@ -1,4 +1,4 @@
-"""The time of a page of 50, by the user's tasks, the size of the table, and the page's number."""
+"""How the time of a page of 50 depends on the user's tasks, the table's size and the page."""
 
 import json
 import socket
@@ -100,7 +100,7 @@ def growth(bench: Bench) -> dict[str, Any]:
             "table of 1,000,000 rows": (large, large.requests(LARGE)),
             "table of 10,000 rows": (small, small.requests(SMALL)),
         }
-        # Separate, so that both processes get the same number of turns.
+        # Measured separately, so that each process gets the same number of turns.
         rounds = bench.options.growth_rounds
         times = measure(cases, rounds) | measure(tables, rounds)
     return {name: round(median(values), 4) for name, values in times.items()}

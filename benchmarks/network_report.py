@@ -55,17 +55,17 @@ LATENCY_HEAD = ["", "p50", "p95", "p99", "max ms", "requests", "errors", "lost",
 
 
 def users(runs: Results) -> str:
-    """Return the section of the users, by network."""
+    """Return the section on users, by network."""
     return USERS + table(LATENCY_HEAD, latency_rows(runs))
 
 
 def pools(runs: Results) -> str:
-    """Return the section of the users, by size of the pool."""
+    """Return the section on users, by pool size."""
     return POOLS + table(LATENCY_HEAD, latency_rows(runs))
 
 
 def throughput(runs: Results) -> str:
-    """Return the section of the throughput, by network."""
+    """Return the section on throughput, by network."""
     keys = ("requests_per_second", "p50_ms", "p95_ms", "service_cpu_ms")
     rows = [
         [name, *(number(run[key]) for key in keys), counts(run["errors"])]
@@ -76,7 +76,7 @@ def throughput(runs: Results) -> str:
 
 
 def interruptions(runs: Results) -> str:
-    """Return the section of what failed, and when it worked again."""
+    """Return the section on what failed, and when it recovered."""
 
     def seconds(value: float | None) -> str:
         return "–" if value is None else f"{value:.1f} s"

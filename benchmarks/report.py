@@ -113,7 +113,7 @@ def doubts(operations: dict[str, Any]) -> str:
 
 
 def open_loop(results: Results) -> str:
-    """Return the section of the users who pause between requests."""
+    """Return the section on users who pause between requests."""
     head = ["", "p50", "p95", "p99", "max ms", "requests", "errors", "generator late, p99 ms"]
     rows = []
     for name, run in results["open loop"].items():
@@ -147,13 +147,13 @@ def thousand(results: Results) -> str:
 
 
 def start(results: Results) -> str:
-    """Return the section of the start times."""
+    """Return the section on start times."""
     rows = ([TITLES[name], f"{value:.2f}"] for name, value in results["start"].items())
     return "## Start to first response\n\n" + table(["", "s"], rows)
 
 
 def growth(results: Results) -> str:
-    """Return the section of the time of a page."""
+    """Return the section on how long a page takes."""
     rows = ([name, f"{value:.2f}"] for name, value in results["growth"].items())
     return (
         "## A page of 50\n\nOne request at a time; the cases take turns.\n\n"
@@ -162,7 +162,7 @@ def growth(results: Results) -> str:
 
 
 def workers(results: Results) -> str:
-    """Return the section of the mix by number of workers."""
+    """Return the section on the mix with different numbers of workers."""
     rows = []
     for count, run in results["workers"].items():
         figures = [number(run[key]) for key in ("requests_per_second", "p95_ms", "service_cpu_ms")]

@@ -46,7 +46,7 @@ A search that finds nothing saves as much time as the index adds to this many to
 
 
 def index(results: Results) -> str:
-    """Return the section of the size and the build time of the index."""
+    """Return the section on the size and build time of the index."""
     of = results["index"]
     mb = {name: f"{of[name] / 1e6:,.0f} MB" for name in ("index", "table", "others")}
     return (
@@ -68,13 +68,13 @@ def read_rows(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def reads(results: Results) -> str:
-    """Return the section of the searches and the stats."""
+    """Return the section on searches and stats."""
     head = ["", "description", "tasks", "without, ms", "with, ms", "rows without", "with", "index"]
     return READS + table(head, read_rows(results["reads"]))
 
 
 def writes(results: Results) -> str:
-    """Return the section of the changes."""
+    """Return the section on changes."""
     rows = [
         [
             *(name, f"{LENGTHS[kind]:,}", number(run[WITHOUT]), number(run[WITH])),

@@ -53,7 +53,7 @@ def postgres_cpu(operation: str, to: str) -> Callable[[Results], float]:
 
 
 def open_loop(name: str) -> Callable[[Results], float]:
-    """Return a function for a figure of the open loop."""
+    """Return a function that gets this figure of the open loop."""
     return lambda results: float(results["open loop"]["service"][name])
 
 
@@ -63,7 +63,7 @@ def open_loop_errors(results: Results) -> float:
 
 
 def thousand(name: str) -> Callable[[Results], float]:
-    """Return a function for a figure of the run at 1,000 connections."""
+    """Return a function that gets this figure of the run at 1,000 connections."""
     return lambda results: float(results["1,000 connections"]["service"][name])
 
 

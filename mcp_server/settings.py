@@ -54,7 +54,7 @@ class StdioSettings(ApiSettings):
     @field_validator("tasks_token")
     @classmethod
     def _check_token(cls, value: SecretStr) -> SecretStr:
-        """Return the token without the `Bearer` that it has if it was copied from a header."""
+        """Return the token, without `Bearer` if it was copied from a header."""
         token = re.sub(r"^bearer\s+", "", value.get_secret_value(), flags=re.IGNORECASE)
         try:
             caller_of(token)

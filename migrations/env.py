@@ -77,7 +77,7 @@ def _migrate(url: URL) -> tuple[tuple[str, ...], tuple[str, ...]]:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg2"),
         poolclass=pool.NullPool,
-        # With a stricter default of the role, a process that waited would still see the database as
+        # If the role has a stricter default, a process that waited would still see the database as
         # it was before the wait.
         isolation_level="READ COMMITTED",
     )

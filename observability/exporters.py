@@ -59,7 +59,7 @@ logging.getLogger("opentelemetry.util.re").addFilter(_withhold_header)
 
 
 def _span_limits() -> SpanLimits:
-    """Return the SDK's limits, which the environment sets, and our own limit where it sets none.
+    """Return the SDK's limits, with our own for attributes unless the environment sets one.
 
     A client may send a path of 64 KiB without a token, and 2,048 spans wait in the queue.
     """

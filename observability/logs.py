@@ -19,7 +19,7 @@ logger = logging.getLogger("tasks")
 
 
 class LineFormatter(logging.Formatter):
-    """A formatter of a record as one line, followed by its stack trace if it has one."""
+    """Formats a record as one line, followed by its stack trace if it has one."""
 
     def format(self, record: logging.LogRecord) -> str:
         timestamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

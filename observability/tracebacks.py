@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from observability.redaction import redact
 
-# Their texts quote what a client sent: Postgres puts whole rows into DETAIL, pydantic the input.
+# Their texts quote what a client sent: Postgres quotes whole rows, and pydantic quotes the input.
 _SENSITIVE_ERRORS = (psycopg2.Error, DBAPIError, ValidationError)
 MAX_CHAIN = 100  # exceptions of one stack trace; a loop can chain any number
 

@@ -12,8 +12,8 @@ MAX_WAIT = 2.0  # seconds
 # Seconds from the arrival of a request, for a write and for a read, while the database wakes.
 MAX_WAIT_TO_WAKE = (4.0, 5.0)
 CHECK_PERIOD = 0.1  # seconds
-# Seconds. The rate at which slots become free counts once requests have waited for so long without
-# a break. For so long, users who waited also count as waiting at the same time.
+# Seconds. The rate at which slots become free counts once requests have waited this long without a
+# break. Users who have waited within this time count as waiting together.
 MEASURED = 1.0
 
 

@@ -120,7 +120,7 @@ def _references(part: Any) -> set[str]:
 
 
 def _describe_defaults(body: dict[str, Any], models: dict[str, Any]) -> None:
-    """Move the defaults of a request's fields into their descriptions, if `models` has its model.
+    """Move the defaults of a body's fields into their descriptions, if `models` has its model.
 
     openapi-typescript makes a field with a default required, so adding such a field would break
     clients.

@@ -52,7 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffers = _read_buffers()
         self.memory = memory
         self.reserved = False  # whether more than FREE may be read at once
-        self._unread_response: Hold | None = None  # what the client has yet to read
+        self._unread_response: Hold | None = None  # what the client has not read yet
         self._transport: asyncio.Transport
         self._held = False  # whether reading stays paused
         self._reading_paused = False

@@ -236,7 +236,7 @@ class Exchange:
         if message["type"] != "http.response.start":
             raise RuntimeError("The response must begin with http.response.start.")
         if self._expects_continue:
-            # The client may or may not send the body, so the next request can't be told from it.
+            # The client may still send the body, which would look like the next request.
             self.keep_alive = False
         if self._body is not None and self._body.missing > MAX_UNREAD_BODY:
             self.keep_alive = False

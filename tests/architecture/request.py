@@ -12,7 +12,7 @@ MIDDLE, RIGHT = LEFT + BOX + SPACE, LEFT + 2 * (BOX + SPACE)
 
 
 class Step(NamedTuple):
-    """One step of a request, and the files that do it."""
+    """One step of a request, and the files that implement it."""
 
     title: str
     files: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ def detail_of(kind: str) -> Any:
 
 
 def nodes(package: ModuleType, *words: str) -> Iterator[ast.AST]:
-    """Yield the AST nodes of all modules of an installed package that contain one of `words`."""
+    """Yield the AST nodes of each module of `package` whose source has one of `words`."""
     for path in Path(str(package.__file__)).parent.rglob("*.py"):
         source = path.read_text()
         if "v1" not in path.parts and any(word in source for word in words):

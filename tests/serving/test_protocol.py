@@ -219,7 +219,7 @@ def test_a_body_with_malformed_chunks_is_refused(connection: socket.socket) -> N
 
 
 def leaving(client: httpx.Client, method: str, path: str) -> socket.socket:
-    """Send a whole request on a new connection, and return the connection to close."""
+    """Send a whole request on a new connection, and return the connection for the test to close."""
     where = client.base_url
     connection = socket.create_connection((where.host, where.port or 80), timeout=5)
     connection.sendall(HEAD.replace(f"POST {TASKS}".encode(), f"{method} {path}".encode()) + BODY)

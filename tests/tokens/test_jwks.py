@@ -111,7 +111,7 @@ def test_a_revoked_key_and_the_tokens_that_it_signed_are_no_longer_valid(
 def test_a_revoked_key_is_not_mistaken_for_a_new_one(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
-    """This is also true of a key that was fetched only because of another one."""
+    """Nor is a revoked key that was fetched only because a token needed another key."""
     asked_for, came_along, new = Pair("EdDSA"), Pair("EdDSA"), Pair("EdDSA")
     frontend.publish(asked_for, came_along)
     assert [ask_as(client, frontend, pair) for pair in (asked_for, came_along)] == [200, 200]
