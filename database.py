@@ -214,7 +214,7 @@ class Database:
         return Session(self, timing or RequestTiming())
 
     def _explain(self, context: ExceptionContext) -> None:
-        """Raise the errors of `Session.fetch` from SQLAlchemy too if the database is not set up."""
+        """Raise our own error if a statement of SQLAlchemy failed because of the set-up."""
         error = context.original_exception
         if isinstance(error, psycopg2.Error):
             response = await_only(self.condition.explain(error))

@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 from errors.faults import MAX_ERRORS, NAME, Fault, field_name
 from schemas import NO_NUL, NOT_BLANK
 
-NOT_VALID = "is not valid"  # if only a library's own message says more
+NOT_VALID = "is not valid"  # for errors that only a library's message describes
 _PYDANTIC = frozenset(get_args(core_schema.ErrorType))
 _LIBRARIES = {*sys.stdlib_module_names, "pydantic", "pydantic_core", "fastapi", "starlette"}
 _RAISED = ("value_error", "assertion_error")  # by a validator, perhaps a developer's own

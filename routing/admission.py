@@ -12,8 +12,8 @@ MAX_WAIT = 2.0  # seconds
 # Seconds from the arrival of a request, for a write and for a read, while the database wakes.
 MAX_WAIT_TO_WAKE = (4.0, 5.0)
 CHECK_PERIOD = 0.1  # seconds
-# Seconds. The rate at which slots become free counts once requests have waited for so long without
-# a break. For so long, users who waited also count as waiting at the same time.
+# Seconds. The rate at which slots become free is used once requests have been waiting this long.
+# Users count as waiting at the same time if they did so within this time.
 MEASURED = 1.0
 
 

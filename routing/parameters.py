@@ -12,7 +12,7 @@ from errors.faults import Fault
 from errors.wording import faults_of
 from routing.json_body import is_empty, parse_json
 
-# Of a query. Parsing thousands of them, and saying what is wrong with each, takes 150 ms.
+# The limit for a query. Parsing thousands of parameters and describing their errors takes 150 ms.
 MAX_PARAMETERS = 200
 TOO_MANY = f"must have at most {MAX_PARAMETERS} parameters"
 

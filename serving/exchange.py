@@ -100,7 +100,7 @@ class Exchange:
         if self.complete or self.disconnected:
             return
         if self.started:
-            self._connection.abort()  # the client must not take a part for the whole
+            self._connection.abort()  # the client must not mistake a part for the whole
         else:
             self._connection.refuse(InternalError())
 
@@ -236,7 +236,7 @@ class Exchange:
         if message["type"] != "http.response.start":
             raise RuntimeError("The response must begin with http.response.start.")
         if self._expects_continue:
-            # The client may or may not send the body, so the next request can't be told from it.
+            # The client may or may not send the body, so the start of the next request is unknown.
             self.keep_alive = False
         if self._body is not None and self._body.missing > MAX_UNREAD_BODY:
             self.keep_alive = False

@@ -59,7 +59,7 @@ def test_a_signal_stops_the_service_without_cutting_off_a_request(
             seconds = stopped(service, number)
     assert set(users.ledger.broken) == {"ConnectionRefusedError"}  # no request was cut off
     counted = settle(number.name, users.ledger, cut=True, exit_code=0, seconds_to_stop=seconds)
-    # Every write that happened got its response. Requests without one arrived too late to start.
+    # Each executed write got a response. Requests without a response were never started.
     assert counted["created without a 201"] == 0
 
 
