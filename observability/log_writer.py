@@ -116,7 +116,7 @@ class LogWriter:
             self._changed.notify_all()
 
     def _report_lost_lines(self) -> None:
-        """Write how many lines are lost, in their place: after the lines queued before them."""
+        """Write how many lines were lost, after the lines that were queued before them."""
         with self._lock:
             count = 0 if self._lines else self._lost
         if count and self._send(self._report(count)):
