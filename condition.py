@@ -139,7 +139,7 @@ class Condition:
         return DatabaseUnavailable(name)
 
     async def _is_obstructed(self) -> bool:
-        """Return whether the database lacks something. If that is known, don't check it again."""
+        """Return whether the database lacks something. Check it unless that is already known."""
         if self._schema.kind is None and self._setup.kind in (None, READ_ONLY):
             with suppress(DatabaseNotMigrated, DatabaseUnusable):
                 await self.check()

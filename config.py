@@ -167,7 +167,7 @@ class Settings(BaseSettings):
             origin_of(value)
         return value
 
-    @field_validator("*", mode="before")  # runs first, because it is the last one of this mode
+    @field_validator("*", mode="before")  # runs first, as the last "before" validator
     @classmethod
     def _refuse_quotes(cls, value: object, info: ValidationInfo) -> object:
         """Refuse quotes, which a shell and `.env` remove but `docker run --env-file` does not."""

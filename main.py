@@ -27,7 +27,7 @@ from serving.memory_budget import MemoryBudget
 from tasks.expired_keys import ExpiredKeys
 from tokens.verifier import TokenVerifier
 
-with block_imports("pydantic.v1"):  # FastAPI checks whether a model is one of its models; none is
+with block_imports("pydantic.v1"):  # FastAPI only checks whether a model comes from it; none does
     from routes import docs, health, tasks
 
 OTHER_SERVER = (

@@ -23,7 +23,7 @@ class Options:
     rounds: int
     seconds: float  # of one run of wrk
     population: Population
-    starts: int  # of each contender, whose time is measured
+    starts: int  # how often each contender is started, to measure the time
     open_loop_seconds: float
     growth_rounds: int
 
@@ -65,7 +65,7 @@ class Bench:
     def instance(
         self, contender: Contender, database: str = "", extra: Mapping[str, str] | None = None
     ) -> Instance:
-        """Return a process of the contender, which runs while it is entered."""
+        """Return a process of the contender, which runs while the context is open."""
         database = database or contender.name
         return Instance(contender, self.environment(contender, database, extra), database)
 

@@ -89,7 +89,7 @@ def _sizes(pid: int) -> dict[str, float]:
 
 
 class PeakMemory:
-    """Sample the memory of a tree every 0.2 s while it is entered. `peak` is the maximum."""
+    """Sample the memory of a tree every 0.2 s in a context. `peak` is the maximum."""
 
     def __init__(self, root: int) -> None:
         self.peak = Memory()

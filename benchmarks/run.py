@@ -46,8 +46,8 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts, for a first look")
-    parser.add_argument("--rounds", type=int, help="of each load and contender (5)")
-    parser.add_argument("--seconds", type=float, help="of one round (4)")
+    parser.add_argument("--rounds", type=int, help="for each load and contender (5)")
+    parser.add_argument("--seconds", type=float, help="for each round (4)")
     parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--sections", nargs="+", choices=SLUGS, default=list(SLUGS))
     parser.add_argument("--postgres-bin", help="folder of initdb and postgres")

@@ -1,4 +1,4 @@
-"""Our messages for bodies that can't be read. They say where, and repeat nothing of the body."""
+"""Our messages for bodies that can't be read. They name the position and never quote the body."""
 
 import re
 from json import JSONDecodeError

@@ -16,7 +16,7 @@ class InvalidToken(ValueError):
 
 
 class Caller(NamedTuple):
-    """The user who calls a tool, and the token that says so."""
+    """The user who calls a tool, and the user's token."""
 
     user_id: str
     token: str

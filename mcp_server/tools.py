@@ -38,14 +38,14 @@ Sort = Annotated[
 ]
 Order = Annotated[
     Literal["asc", "desc"],
-    Field(description="By default created is desc, newest first, and title is asc."),
+    Field(description="The default is desc (newest first) for created, and asc for title."),
 ]
 PageSize = Annotated[int, Field(ge=1, le=200, description="How many tasks a page holds at most.")]
 Cursor = Annotated[
     str,
     Field(
         min_length=1,
-        description="The next_cursor of the page before, with the same sort and order.",
+        description="The next_cursor of the previous page, with the same sort and order.",
     ),
 ]
 

@@ -9,12 +9,12 @@ from observability.logs import logger
 from postgres.driver import Connection
 
 ENCODING = (
-    "The database's encoding is %s, in which it can't keep every text. Move the tasks to a "
+    "The database's encoding is %s, which lacks many characters. Move the tasks to a "
     "database that was created with ENCODING 'UTF8'."
 )
 NO_TLS = (
-    "The connection to the database on another machine has no TLS: the network between can read "
-    "and change what it carries. Add sslmode=verify-full&sslrootcert=system, or sslmode=require, "
+    "The connection to the database on another machine has no TLS: others on the network can read "
+    "and change the data. Add sslmode=verify-full&sslrootcert=system, or sslmode=require, "
     "to DATABASE_URL."
 )
 DEVELOPMENT = (

@@ -95,7 +95,7 @@ class LogWriter:
                 time.sleep(INTERVAL)
 
     def _next_lines(self) -> list[bytes]:
-        """Wait for work; return the lines of the next batch, none if only a report is due."""
+        """Wait for work. Return the next batch of lines, which is empty if only a report is due."""
         lines: list[bytes] = []
         size = 0
         with self._lock:

@@ -132,7 +132,7 @@ class PreparedStatements:
             self.is_pooled |= statement.name not in names  # another connection prepared it
             names[statement.name] = True
             return statement.execute
-        self.is_pooled = True  # EXECUTE is sent first only if this connection prepared the name
+        self.is_pooled = True  # the name was prepared on another server connection
         return statement.prepare
 
     def _count_recovery(self) -> None:

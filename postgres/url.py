@@ -97,7 +97,7 @@ def _check_values(parameters: dict[str, Any]) -> None:
 
 def _complaint(message: str, parameters: dict[str, Any]) -> str:
     if "service" in parameters and "service" in message:
-        return "names a service that is in no service file which can be read, or is wrong there"
+        return "names a service that no readable service file has, or whose entry is wrong"
     invalid = re.match(r'invalid "?([a-z_]+)"? ', message)
     name = invalid[1] if invalid else "value"
     return f"has a {name} that Postgres's client does not accept"

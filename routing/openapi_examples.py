@@ -25,7 +25,7 @@ def _example_of(schema: Any, models: dict[str, Any]) -> Any:
         name = schema["$ref"].rpartition("/")[2]
         if name not in models:
             raise NoExample
-        # Leave out this model, because a model may contain itself.
+        # Leave out this model. If it contains itself, the example would never end.
         others = {other: models[other] for other in models if other != name}
         return _example_of(models[name], others)
     for name in ("examples", "enum"):

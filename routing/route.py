@@ -182,7 +182,7 @@ class TaskRoute(Route):
                     late.body_is_optional = self.arguments.body_is_optional
                     return await handle(late)
             elif self.body_field and get_current_user not in request.app.dependency_overrides:
-                # FastAPI reads a body of this kind before it calls this dependency itself.
+                # Check the token now, because FastAPI reads the body before it calls dependencies.
                 await get_current_user(request, request.path_params["user_id"])
             return await handle(BoundedRequest(request.scope, request.receive))
 

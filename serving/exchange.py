@@ -100,7 +100,7 @@ class Exchange:
         if self.complete or self.disconnected:
             return
         if self.started:
-            self._connection.abort()  # the client must not take a part for the whole
+            self._connection.abort()  # the client must not mistake a part for the whole
         else:
             self._connection.refuse(InternalError())
 

@@ -130,7 +130,7 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
     loaded.load()
-    app.state.limits_connections = True  # main.py logs a warning where this is missing
+    app.state.limits_connections = True  # main.py logs a warning if this is missing
     trim_memory()
     return loaded
 

@@ -26,7 +26,7 @@ _AS_NEW_IF_EXPIRED = ", ".join(
 
 # The record of a key stores the id that its task has or would have had. A second request waits for
 # the first and then gets that id instead of its own. DO NOTHING would wait too, but not return the
-# id. Only a request that gets its own id creates the task. Of a body, only the digest is stored.
+# id. Only a request that gets its own id creates the task. Only a digest of the body is stored.
 #
 # Citus runs the parts of a WITH one after another, and each sees the rows that earlier parts wrote.
 # Without NOT EXISTS, the last part would also find a new task as an earlier one, and the statement

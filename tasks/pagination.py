@@ -69,7 +69,7 @@ def _decoded(cursor: str, query: TaskQuery) -> Position:
     if sort == "title" and not ("\0" not in key and 1 <= len(key) <= TITLE_LENGTH):
         raise ValueError
     if sort == "created":
-        if not key.isascii():  # strptime accepts the digits of every script, Postgres only ours
+        if not key.isascii():  # strptime accepts the digits of every script, Postgres only 0 to 9
             raise ValueError
         datetime.strptime(key, "%Y-%m-%dT%H:%M:%S.%fZ")
     return Position(key, task_id)

@@ -115,7 +115,7 @@ def database(postgres: URL, base_url: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def create(client: httpx.Client, alice: str) -> Callable[..., dict[str, Any]]:
-    """A function that creates a task for alice and returns it as the response has it."""
+    """A function that creates a task for alice and returns the response's body."""
 
     def create(title: str = "Buy milk", **fields: Any) -> dict[str, Any]:
         response = client.post(f"/api/{alice}/tasks", json={"title": title, **fields})

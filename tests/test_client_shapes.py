@@ -54,7 +54,7 @@ def shape(method: str, path: str, status: int, body: Body, **options: Any) -> Sh
 
 
 def task(**changes: Any) -> dict[str, Any]:
-    """Return alice's task as the response has it, with `changes`."""
+    """Return the expected body of alice's task, with `changes`."""
     own: dict[str, Any] = {"id": ANY, "user_id": ANY, "created_at": ANY, "updated_at": ANY}
     own |= {"title": "Buy milk", "description": None, "completed": False}
     assert changes.keys() <= own.keys()

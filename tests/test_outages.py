@@ -1,4 +1,4 @@
-"""The responses while the database is away, slow or busy, and the recovery afterwards."""
+"""The responses while the database is unavailable, slow or busy, and the recovery afterwards."""
 
 import json
 import time

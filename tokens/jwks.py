@@ -124,7 +124,7 @@ class KeySet:
             self._start_fetch()
 
     def _start_fetch(self) -> None:
-        if time.monotonic() >= self._next_fetch:  # the previous one ended long ago: see TIMEOUT
+        if time.monotonic() >= self._next_fetch:  # the last fetch has ended: see TIMEOUT
             self._next_fetch = time.monotonic() + REFRESH_INTERVAL
             self._fetch = asyncio.create_task(self._fetch_keys(time.monotonic()))
 

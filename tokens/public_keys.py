@@ -76,7 +76,7 @@ class RSAKey(Key):
 
 
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
-# By `kty` and `crv`: the algorithms that such a key can verify, and how to make the key.
+# Maps `kty` and `crv` to the algorithms of such a key, each with a function that makes the key.
 _ALGORITHMS: dict[tuple[str, str | None], dict[str, Callable[[Mapping[str, Any]], Key]]] = {
     ("OKP", "Ed25519"): {"EdDSA": Ed25519Key, "Ed25519": Ed25519Key},
     ("EC", "P-256"): {"ES256": lambda jwk: ECKey(jwk, ec.SECP256R1(), hashes.SHA256())},

@@ -17,9 +17,9 @@ from tasks.pagination import Position, encode_cursor
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Replace the user by the token's, and cursors and conditions by real ones.
+    """Replace the user with the token's, and cursors and conditions with real ones.
 
-    Also drop `status` beside `completed`: a document can't say that the two must agree.
+    If there is a `completed`, drop `status`: a document can't say that the two must agree.
     """
     user_id = (case.path_parameters or {}).get("user_id")
     if isinstance(user_id, str) and 1 <= len(user_id) <= USER_ID_LENGTH:

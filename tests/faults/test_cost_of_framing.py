@@ -1,4 +1,4 @@
-"""The same as tests/faults/test_cost.py, for the framing of HTTP itself.
+"""The cost of HTTP framing is linear and small too (see tests/faults/test_cost.py).
 
 The service parses line ends, header lines, chunks and trailers before the request is complete.
 """

@@ -137,7 +137,7 @@ def test_every_operation_works_while_server_connections_are_replaced(
 def test_a_pooler_that_discards_all_turns_prepared_statements_off(
     serve: Serve, database: Postgres, tmp_path: Path
 ) -> None:
-    """The service works without them from then on."""
+    """From then on, the service sends plain SQL."""
     with (
         pgbouncer(database, tmp_path / "log", server_reset_query_always=1) as url,
         serve(url) as service,

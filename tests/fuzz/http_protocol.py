@@ -1,6 +1,6 @@
 """The fuzzer's harness for the HTTP protocol class (RFC 9112).
 
-These hold whatever bytes a client sends, and however they are split into segments:
+These invariants hold for any bytes that a client sends, however they are split into segments:
 
 - each request gets one response, and there is at most one refusal, after which nothing is served;
 - the segments make no difference;

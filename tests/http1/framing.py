@@ -78,7 +78,7 @@ BOTH = [
     ("Transfer-Encoding and a bad length", ("Transfer-Encoding: chunked", "Content-Length: x")),
 ]  # fmt: skip
 
-# A body that no endpoint reads must not be taken for a request either.
+# A body that no endpoint reads must not be parsed as a request either.
 SIZED, CHUNKED = f"Content-Length: {len(SMUGGLED)}", "Transfer-Encoding: chunked"
 UNREAD = [
     Case(

@@ -1,4 +1,4 @@
-"""Retries, and responses of the API, or of a proxy in front of it, that go wrong."""
+"""Retries, and unexpected responses from the API or from a proxy in front of it."""
 
 import time
 from collections.abc import Iterator

@@ -42,7 +42,7 @@ OWNERSHIP = [
     ),
     Mutation(
         "clearing-has-a-default",
-        "A DELETE of the collection without a status would erase a user.",
+        "A DELETE of the collection without a status would erase all data of a user.",
         '            examples=["completed"],\n        ),\n    ]\n',
         '            examples=["completed"],\n        ),\n    ] = "all"\n',
         ("test_a_request_that_may_be_a_mistake_deletes_nothing",),
@@ -84,7 +84,7 @@ OWNERSHIP = [
     ),
     Mutation(
         "path-of-another-user-is-open",
-        "A valid token would open the path of every user.",
+        "A valid token would give access to the paths of all users.",
         """raise Forbidden("the path is another user's")""",
         "pass",
         ("test_the_path_of_another_user_is_forbidden",),

@@ -13,7 +13,7 @@ MUTATIONS = [
     ),
     Mutation(
         "mcp-keeps-cookies",
-        "A proxy could take one user for another.",
+        "A proxy could mistake one user for another.",
         "CookieJar(DefaultCookiePolicy(allowed_domains=[]))",
         "CookieJar()",
         ("test_a_proxys_cookie_is_not_sent_back",),

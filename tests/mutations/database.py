@@ -31,7 +31,7 @@ MUTATIONS = [
     ),
     Mutation(
         "lost-read-is-not-sent-again",
-        "Each restart of the database or its pooler would be a 503 for reads.",
+        "Each restart of the database or its pooler would cause a 503 for reads.",
         "return await self._fetch_once(statement, parameters, started_at, start_by, fresh=True)",
         "raise",
         ("test_a_read_whose_response_is_lost_is_sent_again",),
@@ -87,7 +87,7 @@ MUTATIONS = [
     ),
     Mutation(
         "health-waits-for-long",
-        "A platform would take the late response to its health check for a dead process.",
+        "The response to a platform's health check would be so late that the process looks dead.",
         "asyncio.timeout(HEALTH_TIMEOUT)",
         "asyncio.timeout(4)",
         ("test_health_reports_each_change_of_the_database[hanging]",),
@@ -108,7 +108,7 @@ MUTATIONS = [
     ),
     Mutation(
         "wrong-statement-is-a-missing-migration",
-        "A bug would be a 503 without a stack trace.",
+        "A bug would cause a 503 without a stack trace.",
         "return self._schema.kind is not None or self._setup.kind not in (None, READ_ONLY)",
         "return True",
         ("test_an_invalid_statement_on_the_right_schema_is_a_bug",),
@@ -122,7 +122,7 @@ MUTATIONS = [
     ),
     Mutation(
         "missing-right-is-a-bug",
-        "If the role lost a right, each request would be a 500 with a stack trace.",
+        "If the role lost a right, each request would cause a 500 with a stack trace.",
         "    postgres.InsufficientPrivilege,\n",
         "",
         ("test_a_refusal_that_the_check_cannot_detect_is_logged_in_the_words_of_postgres",),
@@ -150,14 +150,14 @@ MUTATIONS = [
     ),
     Mutation(
         "health-waits-behind-requests",
-        "A platform would take a busy service for a dead one and restart it.",
+        "A platform would mistake a busy service for a dead one and restart it.",
         "self._probe = Probe(self._connect)",
         "self._probe = self.pool",
         ("test_health_does_not_wait_behind_requests",),
     ),
     Mutation(
         "wake-up-is-not-waited-for",
-        "Each wake-up of a suspended database would be a 503 for every request.",
+        "While a suspended database wakes up, every request would get a 503.",
         "is_final = not (may_pass or self._pool.is_connected())",
         "is_final = not self._pool.is_connected()",
         ("test_requests_wait_for_a_database_that_wakes_up",),
@@ -201,7 +201,7 @@ MUTATIONS = [
     ),
     Mutation(
         "forgotten-statement-is-an-error",
-        "Behind a pooler, each statement would be a 500 on each new server connection.",
+        "Behind a pooler, each statement would cause a 500 on each new server connection.",
         "    errors.InvalidSqlStatementName,\n",
         "",
         ("test_a_statement_is_sent_again_and_takes_effect_once",),
@@ -215,7 +215,7 @@ MUTATIONS = [
     ),
     Mutation(
         "changed-type-is-an-error",
-        "A migration would make every statement a 500 until the service restarts.",
+        "After a migration, every statement would cause a 500 until the service restarts.",
         "    errors.FeatureNotSupported,\n",
         "",
         ("test_a_statement_is_sent_again_and_takes_effect_once",),
@@ -275,7 +275,7 @@ MUTATIONS = [
     ),
     Mutation(
         "strict-isolation-is-kept",
-        "With a role whose default is repeatable read, concurrent toggles would be 503.",
+        "With a role whose default is repeatable read, concurrent toggles would get a 503.",
         "        except SerializationFailure:  # which",
         "        except ZeroDivisionError:  # which",
         ("test_a_toggle_waits_for_a_concurrent_change_and_is_not_lost",),

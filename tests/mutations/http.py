@@ -56,7 +56,7 @@ FRAMING = [
     ),
     Mutation(
         "trailers-begin-a-request",
-        "A client's trailer would be taken for another request.",
+        "A client's trailer would be parsed as another request.",
         r'self.complete = line == b"\r\n"',
         "self.complete = True",
         case(r"trailers 'X: from-trailer\\r\\nY: from-trailer'"),
@@ -77,7 +77,7 @@ FRAMING = [
     ),
     Mutation(
         "unknown-transfer-encoding",
-        "The compressed bytes would be taken for the content.",
+        "The compressed bytes would be parsed as the content.",
         "raise TransferEncodingNotImplemented",
         "pass",
         case("Transfer-Encoding 'gzip, chunked'"),

@@ -12,7 +12,7 @@ FIELDS = [
     ),
     Mutation(
         "title-of-201-characters",
-        "Postgres would refuse it, and the client would see a 500.",
+        "Postgres would refuse the title, and the client would get a 500.",
         "max_length=TITLE_LENGTH, pattern=NOT_BLANK",
         "max_length=TITLE_LENGTH + 1, pattern=NOT_BLANK",
         ("test_a_title_that_breaks_a_rule_is_refused",),
@@ -65,7 +65,7 @@ CONDITIONS = [
     ),
     Mutation(
         "if-match-is-ignored-without-changes",
-        "The client would take its old version for the current one.",
+        "The client would believe that its old version is the current one.",
         "if if_match is not None and unchanged.etag not in if_match:",
         "if False:",
         ("test_a_condition_is_checked_by_the_same_statement",),
@@ -110,14 +110,14 @@ KEYS = [
     ),
     Mutation(
         "key-is-kept-for-a-minute",
-        "A client that was offline for longer would create a second task.",
+        "A client that was offline for over a minute would create a second task.",
         "kept.created_at > interval '24 hours'",
         "kept.created_at > interval '1 minute'",
         ("test_a_key_can_be_used_again_after_24_hours",),
     ),
     Mutation(
         "keys-are-deleted-after-a-minute",
-        "A client that was offline for longer would create a second task.",
+        "A client that was offline for over a minute would create a second task.",
         "now() - interval '24 hours'",
         "now() - interval '1 minute'",
         ("test_expired_keys_of_any_user_are_deleted_when_a_key_arrives",),
@@ -226,7 +226,7 @@ LISTS = [
     ),
     Mutation(
         "half-a-list-for-all-of-it",
-        "The client would take half of the tasks for the whole list.",
+        "The client would believe that half of the tasks are the whole list.",
         "            tasks, following = await read_page(session, user_id, query, following, size)",
         "            tasks, last, following = [], following, None\n"
         '            with __import__("contextlib").suppress(Exception):\n'

@@ -32,7 +32,7 @@ Serve = Callable[..., AbstractContextManager[Service]]
 
 
 class Database(NamedTuple):
-    """The URLs of one database: over the simulated network, and past it."""
+    """The URLs of one database: `far` uses the simulated network, and `near` bypasses it."""
 
     far: URL
     near: URL

@@ -28,7 +28,7 @@ with Link() as link:
 
 @pytest.fixture
 def ends(link: Link) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A UDP socket on the service's side, and one on the database's. UDP sends nothing again."""
+    """A UDP socket on the service's side, and one on the database's. UDP does not retransmit."""
     with socket.socket(type=socket.SOCK_DGRAM) as near:
         with link.inside("database"):
             far = socket.socket(type=socket.SOCK_DGRAM)

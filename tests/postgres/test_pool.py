@@ -1,4 +1,4 @@
-"""The pool stays intact through failures, and never lends a broken connection."""
+"""The pool stays intact through failures, and never hands out a broken connection."""
 
 import asyncio
 import random

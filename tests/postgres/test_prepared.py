@@ -61,7 +61,7 @@ def test_a_connection_prepares_a_statement_once(url: URL) -> None:
 
 
 def test_a_new_connection_has_no_prepared_statements(url: URL) -> None:
-    """After a failover it may lead to another server."""
+    """After a failover, a new connection may lead to another server."""
 
     async def scenario(scene: Recorded) -> None:
         values = a_task(url)

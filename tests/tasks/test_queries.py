@@ -1,4 +1,4 @@
-"""The statements that Postgres gets: one for each operation, and none without authorization."""
+"""The statements that Postgres receives: one for each operation, and none without authorization."""
 
 import re
 import time
@@ -72,7 +72,7 @@ class StatementLog:
 
 @pytest.fixture
 def log(database: Connection, client: httpx.Client, alice: str) -> Iterator[StatementLog]:
-    """The log from now on. The service is connected, so the log has no statements of a connect."""
+    """The log from now on. The service is connected already, so connecting adds no statements."""
     with database.cursor() as cursor:
         cursor.execute("ALTER SYSTEM SET log_statement = 'all'")
         cursor.execute("ALTER SYSTEM SET log_line_prefix = '%a|'")
