@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--report-only",
         action="store_true",
-        help="write the report from results.json, without a run",
+        help="only write the report, from results.json",
     )
     return parser.parse_args()
 

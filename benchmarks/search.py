@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--report-only",
         action="store_true",
-        help="write the report from search.json, without a run",
+        help="only write the report, from search.json",
     )
     parser.add_argument("--postgres-bin", help="folder of initdb and postgres")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")

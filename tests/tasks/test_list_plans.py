@@ -88,7 +88,7 @@ def test_a_page_is_read_from_an_index_in_order(
         plan = plan_of(population, statement, values, kind)
         assert re.search(r"-> +Index Scan (Backward )?using tasks_", plan), plan
         assert not re.search(r"Sort|Bitmap|Seq Scan", plan), plan
-        # A page may read a few rows in vain, but never a share of the table.
+        # However large the table is, only a few rows are read and discarded.
         assert sum(map(int, re.findall(r"Rows Removed by \w+: (\d+)", plan))) <= 10, plan
 
 
