@@ -1,4 +1,4 @@
-"""What libraries would cost instead of our own code: figures of docs/decisions.
+"""What libraries would cost in place of our own code, for docs/decisions.
 
 `uv run --with asyncpg --with psycopg[binary] --with joserfc --with pyjwt benchmarks/alternatives.py
 [--quick]`: about a minute. Needs Postgres' programs. CPU times are medians of

@@ -65,7 +65,7 @@ class Bench:
     def instance(
         self, contender: Contender, database: str = "", extra: Mapping[str, str] | None = None
     ) -> Instance:
-        """Return a process of the contender, which runs while it is entered."""
+        """Return a process of the contender, which runs until the context ends."""
         database = database or contender.name
         return Instance(contender, self.environment(contender, database, extra), database)
 

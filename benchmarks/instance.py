@@ -12,7 +12,7 @@ from contenders import Contender
 
 @dataclass
 class Instance:
-    """A process tree of a contender, which runs while the object is entered."""
+    """A process tree of a contender, which runs until the context ends."""
 
     contender: Contender
     environment: dict[str, str]

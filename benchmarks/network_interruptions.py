@@ -46,7 +46,7 @@ INTERRUPTIONS = {
 
 
 class Health:
-    """A client that requests /health at intervals while it is entered."""
+    """A client that requests /health at intervals until the context ends."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -76,7 +76,7 @@ def throughput(runs: Results) -> str:
 
 
 def interruptions(runs: Results) -> str:
-    """Return the section of what failed, and when it worked again."""
+    """Return the section of the interruptions: what failed, and how long the recovery took."""
 
     def seconds(value: float | None) -> str:
         return "–" if value is None else f"{value:.1f} s"

@@ -78,7 +78,7 @@ def _owner() -> str | None:
 
 @dataclass
 class Server:
-    """The server, which runs while it is entered."""
+    """The server, which runs until the context ends."""
 
     binaries: Path
     process: subprocess.Popen[bytes] | None = None

@@ -1,8 +1,8 @@
 """What prepared statements save and cost: `uv run benchmarks/prepared_statements.py [--quick]`.
 
 It measures the figures of docs/decisions/021-prepared-statements.md. CPU times are medians of
-interleaved rounds: of the connection's process of Postgres, and of the driver, pool and session of
-the service. Memory is what Postgres holds for one connection that has executed every statement ten
+interleaved rounds: of Postgres' process for the connection, and of the service's driver, pool and
+session. Memory is what Postgres holds for one connection that has executed every statement ten
 times. Everything is measured on the table of the migrations, and on one with 32 partitions.
 """
 

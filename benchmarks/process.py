@@ -89,7 +89,7 @@ def _sizes(pid: int) -> dict[str, float]:
 
 
 class PeakMemory:
-    """Sample the memory of a tree every 0.2 s while it is entered. `peak` is the maximum."""
+    """Sample the memory of a tree every 0.2 s until the context ends. `peak` is the maximum."""
 
     def __init__(self, root: int) -> None:
         self.peak = Memory()
@@ -120,7 +120,7 @@ def free_port() -> int:
 
 
 def clean_up_on_sigterm() -> None:
-    """Turn the first SIGTERM into SystemExit, and ignore others: a group often gets it twice."""
+    """Turn the first SIGTERM into SystemExit, and ignore the others: groups often get two."""
 
     def leave(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

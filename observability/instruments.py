@@ -66,8 +66,8 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
         async def execute(
             self, cursor: Any, statement: Any, parameters: Any, elapsed: float = 0.0
         ) -> None:
-            sql = str(statement)  # the same if it is sent as an EXECUTE, or several times
-            change = CHANGE.search(sql)  # within a WITH
+            sql = str(statement)  # its text, even if it is sent as an EXECUTE
+            change = CHANGE.search(sql)  # it may be within a WITH
             operation = change[0] if change else sql.split(maxsplit=1)[0].upper()
             attributes = {
                 "db.system.name": "postgresql",

@@ -25,7 +25,7 @@ from tests.support.wire_faults import (
 )
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-FIRST = {"asyncio": 0, "uvloop": 1}  # the first byte while connecting: each loop tries every other
+FIRST = {"asyncio": 0, "uvloop": 1}  # while connecting, one loop tries even bytes, the other odd
 AT_ONCE = 4
 Lane = tuple[FaultProxy, Connecting]
 
@@ -69,7 +69,7 @@ def lane(scram: URL, tls: bool, loop: str) -> Iterator[Lane]:
 def lanes(
     request: pytest.FixtureRequest, scram: URL, tls: bool
 ) -> Iterator[tuple[str, list[Lane]]]:
-    """A loop, and clients that use it, each with its own proxy, because attempts mostly wait."""
+    """A loop, and clients on it, each with a proxy. Several save time: attempts mostly wait."""
     with ExitStack() as stack:
         loop: str = request.param
         yield loop, [stack.enter_context(lane(scram, tls, loop)) for _ in range(AT_ONCE)]

@@ -1,7 +1,7 @@
 """The fuzzer's harness for Authorization: a user only for a signed token, else a 401 or 503.
 
-The first byte is the kind of the others. Kinds 1 and 2 are signed here, because a fuzzer can't
-guess a signature:
+The first byte says what the others are. Kinds 1 and 2 are signed here, because a fuzzer can't guess
+a signature:
 
 0. lines of Authorization, sent unchanged;
 1. a header and a payload with a NUL between them, to be signed with the secret;

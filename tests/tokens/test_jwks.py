@@ -111,7 +111,7 @@ def test_a_revoked_key_and_the_tokens_that_it_signed_are_no_longer_valid(
 def test_a_revoked_key_is_not_mistaken_for_a_new_one(
     client: httpx.Client, frontend: Issuer, clock: Clock
 ) -> None:
-    """This is also true of a key that was fetched only because of another one."""
+    """This is also true of a key that was in the key set when another one was looked up."""
     asked_for, came_along, new = Pair("EdDSA"), Pair("EdDSA"), Pair("EdDSA")
     frontend.publish(asked_for, came_along)
     assert [ask_as(client, frontend, pair) for pair in (asked_for, came_along)] == [200, 200]
@@ -237,7 +237,7 @@ def test_a_flood_of_unknown_keys_causes_one_fetch_in_30_seconds(
         def flood() -> list[int]:
             return sorted(pool.map(lambda token: ask(client, token).status_code, strangers))
 
-        # The key that caused the fetch gets a 401, and the others get a 503.
+        # The token that caused the fetch gets a 401, and the others get a 503.
         assert flood() == [401] + [503] * 99
         assert len(frontend.requests) == 1
         clock.ahead += jwks.REFRESH_INTERVAL - 5
