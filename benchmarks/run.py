@@ -117,7 +117,7 @@ def measure(chosen: argparse.Namespace, server: Server, work: Path) -> dict[str,
 
 
 def main() -> None:
-    """Run, or render the results of the last run."""
+    """Run the benchmarks, or only render the results of the last run."""
     chosen = arguments()
     if chosen.report_only:
         report.write(json.loads((chosen.output / "results.json").read_text()), chosen.output)

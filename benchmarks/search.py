@@ -95,7 +95,7 @@ def measure(server: Server, quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, or render the results of the last run."""
+    """Measure, or only render the results of the last run."""
     chosen = arguments()
     clean_up_on_sigterm()
     if chosen.report_only:

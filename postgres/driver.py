@@ -124,7 +124,7 @@ class Connection(extensions.connection):
             return
         try:
             await self._execute_statement(cursor, statement, parameters or {})
-        except SerializationFailure:  # nothing was changed; READ COMMITTED avoids this
+        except SerializationFailure:  # which READ COMMITTED avoids; nothing was changed
             self.statements.prefix = READ_COMMITTED
             await self._run(cursor, self.statements.plain(statement), parameters or {})
 
