@@ -86,7 +86,7 @@ def clients(bench: Bench) -> Iterator[tuple[Client, Client]]:
 
 
 def growth(bench: Bench) -> dict[str, Any]:
-    """Return the median milliseconds of each case, in turns."""
+    """Return the median milliseconds of each case. The cases take turns."""
     if "service" not in bench.contenders:
         return {}
     with clients(bench) as (large, small):

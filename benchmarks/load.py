@@ -61,7 +61,7 @@ def wrk(subject: Subject, operation: str, connections: int, seconds: float, stat
 
 
 def _clocks(subject: Subject) -> tuple[float, ...]:
-    """Return the CPU seconds of the service, Postgres, wrk and the machine, and the wall clock."""
+    """Return the CPU seconds of the service, Postgres, wrk and the machine, and the time."""
     generator = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (
         process.cpu_seconds(subject.service),
@@ -73,7 +73,7 @@ def _clocks(subject: Subject) -> tuple[float, ...]:
 
 
 def _errors(response: Any) -> dict[str, int]:
-    """Return the failures by kind; by status if statuses were counted."""
+    """Return the failures by status if statuses were counted, else by kind."""
     counted = {code: n for code, n in response["statuses"].items() if not code.startswith("2")}
     by_status = counted if response["statuses"] else {"not 2xx": response["not_2xx"]}
     kinds = {"socket": response["socket_errors"], "timeout": response["timeouts"]}

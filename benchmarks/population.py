@@ -24,7 +24,7 @@ class Population:
         return md5(f"{self.name}{person}".encode()).hexdigest()
 
     def task_id(self, person: int, task: int) -> int:
-        """Return the id of the n-th task of a user, both from 1 on."""
+        """Return the id of a user's n-th task. Users and tasks count from 1."""
         return self.start + (task - 1) * self.users + person
 
     def sample(self, count: int) -> list[int]:

@@ -120,7 +120,7 @@ def free_port() -> int:
 
 
 def clean_up_on_sigterm() -> None:
-    """Turn the first SIGTERM into SystemExit, and ignore others: a group often gets it twice."""
+    """Turn the first SIGTERM into SystemExit, and ignore the others: groups often get two."""
 
     def leave(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--report-only",
         action="store_true",
-        help="write the report from results.json, without a run",
+        help="only write the report, from results.json",
     )
     return parser.parse_args()
 
@@ -117,7 +117,7 @@ def measure(chosen: argparse.Namespace, server: Server, work: Path) -> dict[str,
 
 
 def main() -> None:
-    """Run, or render the results of the last run."""
+    """Run the benchmarks, or only render the results of the last run."""
     chosen = arguments()
     if chosen.report_only:
         report.write(json.loads((chosen.output / "results.json").read_text()), chosen.output)

@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--report-only",
         action="store_true",
-        help="write the report from search.json, without a run",
+        help="only write the report, from search.json",
     )
     parser.add_argument("--postgres-bin", help="folder of initdb and postgres")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
@@ -95,7 +95,7 @@ def measure(server: Server, quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, or render the results of the last run."""
+    """Measure, or only render the results of the last run."""
     chosen = arguments()
     clean_up_on_sigterm()
     if chosen.report_only:

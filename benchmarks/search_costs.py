@@ -41,7 +41,7 @@ class Case(NamedTuple):
 
 
 def cases(sizes: tuple[int, ...]) -> Iterator[Case]:
-    """Yield the searches of each user, and the stats of each with short descriptions."""
+    """Yield the searches of every user, and the stats of users with short descriptions."""
     search = queries.list_tasks("all", "created", "desc", after=False, search=True).sql
     for kind, size, (name, (q, limit)) in product((SHORT, LONG), sizes, MATCHES.items()):
         if kind == SHORT or name in WITH_LONG:
@@ -53,7 +53,7 @@ def cases(sizes: tuple[int, ...]) -> Iterator[Case]:
 
 
 def explain(cursor: Cursor, case: Case) -> tuple[float, int, bool]:
-    """Execute a statement. Return its milliseconds, the rows it read, and if it used the index."""
+    """Execute a statement. Return its milliseconds, the rows read, and whether it used an index."""
     cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {case.sql}", case.values)
     found: Any = fetch_all(cursor)[0][0]
     nodes = list(plan_nodes(found[0]["Plan"]))

@@ -10,7 +10,7 @@ from postgres_server import Server
 
 WITHOUT, WITH = "search_without", "search_with"  # the databases
 LETTERS = "bdfglmnprstv", "aeiou"
-RARE = "quixotry"  # in RARE_TASKS tasks of each measured user; other users' words have no q
+RARE = "quixotry"  # in RARE_TASKS tasks of each measured user; no other word has a q
 RARE_TASKS = 3
 SHORT, LONG = "short", "long"
 LENGTHS = {SHORT: 80, LONG: 1000}  # characters of a description

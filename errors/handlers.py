@@ -112,7 +112,7 @@ class OtherError(APIError):
     def __init__(self, error: HTTPException) -> None:
         HTTPException.__init__(self, error.status_code, error.detail, error.headers or {})
         self.reason = (
-            f"{type(error).__name__} of the route"  # the detail may be for the client only
+            f"{type(error).__name__} of the route"  # the detail may be private to the client
         )
         self.code = _CODES.get(error.status_code) or _code(error.status_code)
 

@@ -1,4 +1,4 @@
-"""Stop the processes of the example if the command is killed before it could do so.
+"""Stop the processes of the example if the command is killed before it can do so.
 
 The input has the id of each process that starts, and the negative id once that process has ended.
 When the command ends in any way, the kernel closes the pipe, and the input ends.

@@ -20,7 +20,7 @@ class Obstacle(NamedTuple):
 
 
 READ_ONLY = "read-only"
-# The kinds, in the order in which to remove them, and what the log says.
+# The kinds of obstacles, in the order in which to remove them, and what the log says.
 CLAUSES = {
     "no rights on the schema": "the role can't see the tables; as their owner, run `{}`",
     "search path": "the tables are in a schema that search_path lacks; run `{}`",

@@ -124,7 +124,7 @@ class Connection(extensions.connection):
             return
         try:
             await self._execute_statement(cursor, statement, parameters or {})
-        except SerializationFailure:  # which undid it, and never happens under READ COMMITTED
+        except SerializationFailure:  # which READ COMMITTED avoids; nothing was changed
             self.statements.prefix = READ_COMMITTED
             await self._run(cursor, self.statements.plain(statement), parameters or {})
 

@@ -34,8 +34,7 @@ RECOVERABLE = (
 READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
 
 # After this many recoveries, each of which sends a statement again, check whether they are rare.
-# New server connections of a pooler cause fewer: at most one for each connection and each
-# statement.
+# A pooler's new server connections cause fewer: at most one for each connection and statement.
 RECOVERIES = 1000
 RARE = 4  # executions for each recovery
 LOST = (
@@ -43,9 +42,8 @@ LOST = (
     "most of them. DB_PREPARED_STATEMENTS=false turns them off from the start."
 )
 
-# The names that one connection has sent, each with whether the statement is certainly prepared.
-# That is uncertain after an error in a message that prepares and executes, because PREPARE is never
-# rolled back.
+# The names that one connection has sent, and whether each statement is certainly prepared. After an
+# error in a message that prepares and executes, that is uncertain: PREPARE is never rolled back.
 Names = dict[str, bool]
 
 

@@ -37,8 +37,8 @@ class Admission:
         self._running: dict[str, int] = {}  # by user; a user with nothing running is not in it
         self._queue = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
-        # When requests began to wait, or None if the last one did not wait, and how many slots were
-        # granted since then.
+        # When requests began to wait (None if the last one did not wait), and the number of slots
+        # that were granted since then.
         self._since: float | None = None
         self._granted = 0.0
         self._shared_until = -inf  # MEASURED after several users last waited at once

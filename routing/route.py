@@ -171,7 +171,7 @@ class TaskRoute(Route):
             admission.release(user_id)
 
     def get_route_handler(self) -> Handler:
-        """Return FastAPI's own handler. `own_dependencies` give it the order of the fast path."""
+        """Return FastAPI's own handler. `own_dependencies` run first, in the fast path's order."""
         handle = APIRoute.get_route_handler(self)
 
         async def handle_in_order(request: Request) -> Response:

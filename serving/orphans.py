@@ -10,7 +10,7 @@ from contextlib import suppress
 
 
 class Orphans:
-    """A reaper of zombies that are still there at the second of two calls of `reap`.
+    """A reaper. It reaps a zombie that `reap` has found in two calls in a row.
 
     The delay leaves this process's own children to uvloop, which waits for them before the next
     tick of the server.

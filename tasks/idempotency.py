@@ -29,8 +29,8 @@ _AS_NEW_IF_EXPIRED = ", ".join(
 # id. Only a request that gets its own id creates the task. Only a digest of the body is stored.
 #
 # Citus runs the parts of a WITH one after another, and each sees the rows that earlier parts wrote.
-# Without NOT EXISTS, the last part would also find a new task as an earlier one, and the statement
-# would return two rows.
+# Without NOT EXISTS, the last part, which finds an earlier task, would also find a new one, and the
+# statement would return two rows.
 #
 # The statement is written in SQL, because SQLAlchemy has no OVERRIDING SYSTEM VALUE.
 CREATE_ONCE = f"""\

@@ -11,7 +11,7 @@ DECAY = 0.9  # the expected size shrinks by this factor with each smaller list
 
 
 class LargeList:
-    """A list that may have more than CHUNK tasks, as long as some of them are in memory."""
+    """A list that may have more than CHUNK tasks, some of which are in memory."""
 
     __slots__ = ("__weakref__", "_lists", "size")
 

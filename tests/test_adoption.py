@@ -273,7 +273,7 @@ def test_an_adopted_table_can_be_partitioned_and_reuses_no_id(server: URL) -> No
         sql(url, BARE)
         sql(url, FILL, 100)
         adopt(url)
-        # Other adoption scripts leave a sequence with another name, behind the highest id.
+        # Other adoption scripts may rename the sequence, and leave it below the highest id.
         sql(url, "ALTER SEQUENCE tasks_id_seq RENAME TO ids_of_tasks; CREATE SEQUENCE tasks_id_seq")
         sql(url, "SELECT setval('ids_of_tasks', 50)")
         refused = run_script(url, "partition.sql")

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def closed_loop(**rounds: list[float]) -> dict[str, Any]:
-    """Return results of the mix: requests/s per round, and 0.1 ms of Postgres a request."""
+    """Return results of the mix: requests/s per round, with 0.1 ms of Postgres' time for each."""
     runs = {name: {"rounds": each, "postgres_cpu_ms": 0.1} for name, each in rounds.items()}
     return {"closed loop": {"mix": runs}}
 

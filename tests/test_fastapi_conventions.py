@@ -47,7 +47,7 @@ def refusing_in_the_signature(refuse: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def refusing(postgres: URL) -> Iterator[TestClient]:
-    """A service whose routes have a refusing dependency: their own, their router's, or above it."""
+    """A service with a refusing dependency on each route, on its router, or at a higher level."""
     app = new_app(postgres)
     for place in PLACES:
         for refuse in DENIALS:

@@ -82,7 +82,7 @@ def elsewhere(url: URL) -> URL:
 
 
 def set_for_new_connections(url: URL, name: str, value: str) -> None:
-    """Set it for the database, and end the connections that have the old value."""
+    """Change a setting of the database, and end the connections that have the old value."""
     quoted = value if name == "search_path" else f"'{value}'"
     sql(elsewhere(url), f"ALTER DATABASE {url.database} SET {name} = {quoted}")
     sql(

@@ -25,7 +25,7 @@ ANSWER_LIMIT = 20  # seconds
 
 
 class Shape(NamedTuple):
-    """A kind of request: `of(size)` is one with about `size` bytes of the part under test."""
+    """A kind of request. In `of(size)`, the part under test has about `size` bytes."""
 
     name: str
     of: Callable[[int], bytes]

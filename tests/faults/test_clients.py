@@ -142,7 +142,7 @@ def test_clients_that_disconnect_at_any_byte(
 
 
 async def trickled(streams: Streams, text: bytes) -> tuple[float, Answer | None]:
-    """Send a byte a second; return the seconds until the service ended it, and its response."""
+    """Send a byte a second; return the seconds until the connection ends, and the response."""
     reader, writer = streams
     began = time.monotonic()
     sending = asyncio.ensure_future(trickle(writer, text))

@@ -1,6 +1,6 @@
 """nginx as it is often configured for WebSockets: it forwards the upgrade that a client offers.
 
-It keeps its connections to the service open and uses each of them for all of its clients.
+Its connections to the service stay open, and all clients share them.
 """
 
 import os

@@ -60,7 +60,7 @@ def compare(stream: Stream, received: Received) -> None:
 
 
 def is_response(pair: tuple[Summary, Read]) -> bool:
-    """Return whether the response is to this request, perhaps refusing its method."""
+    """Return whether the response, which may refuse the method, belongs to this request."""
     summary, request = pair
     if request.method in METHODS:
         return summary == echo(request.body, request.method, request.target, request.tag)

@@ -92,7 +92,7 @@ def titles(database_url: URL) -> None:
 
 
 class Seen(NamedTuple):
-    """The status and the id of a response, and the owners of its tasks: expected and found."""
+    """The expected and the actual response: its status, its id, and the owners of its tasks."""
 
     expected: tuple[int, str, set[str]]
     found: tuple[int, str, set[str]]

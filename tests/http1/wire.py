@@ -37,10 +37,10 @@ def connect(address: Address) -> socket.socket:
 
 
 class Barrier:
-    """A connection with which to wait until the service has read everything that was sent before.
+    """A connection that shows when the service has read everything that was sent before.
 
-    The service reads on one event loop, which handles all ready connections in each pass. The
-    second response shows that a pass has ended that began after those bytes had arrived.
+    The service reads on one event loop, which handles all ready connections in each pass. After
+    the second response, a whole pass has run since those bytes arrived.
     """
 
     def __init__(self, address: Address) -> None:

@@ -24,7 +24,7 @@ class Mutation(NamedTuple):
 
 
 class NotApplicable(Exception):
-    """The mutation's text is not in the source exactly once, or one of its tests does not exist."""
+    """The mutation's text does not occur exactly once, or one of its tests does not exist."""
 
 
 @lru_cache(maxsize=4)

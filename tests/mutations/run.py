@@ -64,7 +64,7 @@ def run_tests(folder: Path, tests: Sequence[str], server: URL) -> tuple[int, str
 
 
 class Runner:
-    """A copy of the project, from which each mutation is copied, and a Postgres for each worker."""
+    """A copy of the project, to copy again for each mutation, and a Postgres for each worker."""
 
     def __init__(self, folder: Path, servers: Sequence[URL]) -> None:
         self._folder = folder

@@ -76,7 +76,7 @@ def has_tls(request: pytest.FixtureRequest) -> bool:
     return "with TLS" in request.node.name.partition("[")[2].split("-")[0]
 
 
-# By fault: how to cause it, the class and the words in the log, and if it needs a server with TLS.
+# By fault: how to cause it, the class and the words in the log, and whether TLS is needed.
 CASES: dict[str, tuple[Act, str, str, bool | None]] = {
     "a wrong password": (
         lambda url: url.set(password="wrong"),

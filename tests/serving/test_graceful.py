@@ -29,7 +29,7 @@ def get(path: str) -> bytes:
 
 
 class Running:
-    """A server in a thread, whose application does what the path says."""
+    """A server in a thread. The path tells its application what to do."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.address = listener.getsockname()

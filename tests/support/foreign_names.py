@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import ROOT
 
-# All names of these packages count. Of other packages only names with a leading underscore count.
+# All names of these packages count. From other packages, only names with a leading underscore do.
 WATCHED = ("fastapi", "httptools", "jose", "psycopg2", "sqlalchemy", "starlette", "uvicorn")
 ASIDE = {"tests", "benchmarks", "node_modules", "__pycache__"}
 

@@ -1,4 +1,4 @@
-"""Clearing completed tasks and erasing a user: no other tasks, no accidents, correct counts."""
+"""Clearing completed tasks and erasing a user: only these tasks are deleted, and counted right."""
 
 import time
 from collections.abc import Callable, Iterator

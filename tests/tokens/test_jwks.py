@@ -237,7 +237,7 @@ def test_a_flood_of_unknown_keys_causes_one_fetch_in_30_seconds(
         def flood() -> list[int]:
             return sorted(pool.map(lambda token: ask(client, token).status_code, strangers))
 
-        # The key that caused the fetch gets a 401, and the others get a 503.
+        # The token that caused the fetch gets a 401, and the others get a 503.
         assert flood() == [401] + [503] * 99
         assert len(frontend.requests) == 1
         clock.ahead += jwks.REFRESH_INTERVAL - 5
