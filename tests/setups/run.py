@@ -27,6 +27,7 @@ not start, and the message says why. For the others, the table has the warnings 
 log, then the responses of `/health`, of a list of tasks and, if that is a 200, of creating and
 completing a task. Ports and folders are left out.
 """
+COMPARED = "\nThe columns on the left are other releases, named after the folders given to the script.\n"
 
 
 def said(setup: Setup, release: Path, server: Server, port: int) -> str:
@@ -85,7 +86,8 @@ def main() -> None:
             rows.append(row(setup, releases.values(), shared))
             print(rows[-1], flush=True)  # noqa: T201
     if not options.only:
-        REPORT.write_text(HEAD + "\n" + "\n".join(rows) + "\n")
+        head = HEAD + COMPARED * (len(releases) > 1)
+        REPORT.write_text(head + "\n" + "\n".join(rows) + "\n")
 
 
 if __name__ == "__main__":
