@@ -27,7 +27,9 @@ not start, and the message says why. For the others, the table has the warnings 
 log, then the responses of `/health`, of a list of tasks and, if that is a 200, of creating and
 completing a task. Ports and folders are left out.
 """
-COMPARED = "\nThe columns on the left are other releases, named after the folders given to the script.\n"
+COMPARED = """
+The columns on the left are other releases, named after the folders given to the script.
+"""
 
 
 def said(setup: Setup, release: Path, server: Server, port: int) -> str:
