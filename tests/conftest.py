@@ -6,6 +6,7 @@ in the environment and in `.env`.
 
 import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -31,6 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DSN",
         help="use this database, as tests/test_partitions.py and test_citus.py do",
     )
+
+
+def pytest_configure() -> None:
+    """Handle the signals that nohup(1) and a shell's background jobs have set to be ignored.
+
+    The programs that the tests start would inherit this, and not stop on Ctrl+C.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            is_interrupt = number is signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
