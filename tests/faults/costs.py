@@ -117,10 +117,10 @@ class Meter:
         """Return the lowest cost of some requests. `make` makes each one, so they may differ."""
         return min(self.spent(make()) for _ in range(times))
 
-    def measure(self, shape: Shape) -> Cost:
-        base, _ = self.cheapest(lambda: shape.of(TINY))
-        small, _ = self.cheapest(lambda: shape.of(SMALL))
-        large, answered = self.cheapest(lambda: shape.of(LARGE))
+    def measure(self, shape: Shape, times: int = TIMES) -> Cost:
+        base, _ = self.cheapest(lambda: shape.of(TINY), times)
+        small, _ = self.cheapest(lambda: shape.of(SMALL), times)
+        large, answered = self.cheapest(lambda: shape.of(LARGE), times)
         cost = Cost(shape, _per_kib(small - base, SMALL), _per_kib(large - base, LARGE), answered)
         self.costs.append(cost)
         return cost
@@ -129,7 +129,10 @@ class Meter:
         """Assert that the cost grows no faster than the size, and that a KiB costs little."""
         plain = self.plain * 1e6
         cost = self.measure(shape)
-        assert cost.large <= GROWTH * max(cost.small, FLOOR * plain), cost
+        if not _is_linear(cost, plain):  # perhaps other work of the process was measured too
+            self.costs.remove(cost)
+            cost = self.measure(shape, 4 * TIMES)
+        assert _is_linear(cost, plain), cost
         assert cost.large <= CEILING * plain, cost
 
     def table(self) -> str:
@@ -140,6 +143,10 @@ class Meter:
             for cost in sorted(self.costs, key=lambda cost: -cost.large)
         ]
         return "\n".join(["", head, *lines, f"a plain request: {self.plain * 1e6:.0f} µs"])
+
+
+def _is_linear(cost: Cost, plain: float) -> bool:
+    return cost.large <= GROWTH * max(cost.small, FLOOR * plain)
 
 
 def _per_kib(seconds: float, size: int) -> float:
