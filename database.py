@@ -88,7 +88,12 @@ class Session(AsyncSession):
         return getattr(self, name)
 
     async def fetch(
-        self, statement: str | Statement, parameters: Mapping[str, Any], *, retry: bool
+        self,
+        statement: str | Statement,
+        parameters: Mapping[str, Any],
+        *,
+        retry: bool,
+        final: bool = False,
     ) -> list[Row]:
         """Return the rows of one statement, in one round trip and one transaction.
 
@@ -100,11 +105,11 @@ class Session(AsyncSession):
         started_at = perf_counter() - self.timing.first_wait()
         start_by = started_at + (driver.STATEMENT_TIMEOUT if retry else STATEMENT_START_DEADLINE)
         try:
-            return await self._fetch_once(statement, parameters, started_at, start_by)
+            return await self._fetch_once(statement, parameters, started_at, start_by, final=final)
         except ConnectionLost:
             if not retry:
                 raise
-            return await self._fetch_once(statement, parameters, started_at, start_by, fresh=True)
+            return await self._fetch_once(statement, parameters, started_at, start_by, fresh=True, final=final)
 
     async def _fetch_once(
         self,
@@ -114,6 +119,7 @@ class Session(AsyncSession):
         start_by: float,
         *,
         fresh: bool = False,
+        final: bool = False,
     ) -> list[Row]:
         database, timing = self.database, self.timing
         requested_at = perf_counter()
@@ -124,10 +130,21 @@ class Session(AsyncSession):
         finally:
             acquired_at = perf_counter()
             timing.connection += acquired_at - requested_at
+        released = False
+
+        def release(rows: list[Row]) -> None:
+            nonlocal released
+            released = True
+            database.pool.release(connection)
+            if final and rows:
+                timing.release_slot()
+
         try:
             if acquired_at > start_by:
                 raise DatabaseUnavailable("connecting left no time for the statement")
-            return await connection.fetch(statement, parameters, acquired_at - started_at)
+            return await connection.fetch(
+                statement, parameters, acquired_at - started_at, release
+            )
         except psycopg2.Error as error:
             if connection.dead:
                 raise ConnectionLost(f"{OUTCOME_UNKNOWN}: {type(error).__name__}") from error
@@ -142,7 +159,8 @@ class Session(AsyncSession):
             database.pool.close_unused_since(connection.began_at)
             raise DatabaseUnavailable(f"{OUTCOME_UNKNOWN}: it took too long") from error
         finally:
-            database.pool.release(connection)
+            if not released:
+                database.pool.release(connection)
             timing.database += perf_counter() - acquired_at
 
 

@@ -38,7 +38,7 @@ ENCODING = {"client_encoding": "UTF8"}
 SENT_AT_ONCE = 4096
 
 Row = tuple[Any, ...]
-
+Done = Callable[[list[Row]], None]
 
 TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 
@@ -60,10 +60,12 @@ class Connection(extensions.connection):
     expired = False
     generation = 0  # of its pool
     used = False  # since its pool last looked for surplus connections
-    waiter: asyncio.Future[None] | None = None
+    waiter: asyncio.Future[Any] | None = None
     cancellation: asyncio.Task[None] | None = None
     _deadline = 0.0  # of the statement, on the loop's clock
     _timer: asyncio.TimerHandle | None = None
+    _preparing: str | None = None  # the name that the statement's message prepares or executes
+    _done: Done | None = None  # None if the rows stay in the cursor
 
     async def open(self) -> None:
         """Complete the connection. Raises psycopg2.OperationalError."""
@@ -91,18 +93,16 @@ class Connection(extensions.connection):
         statement: str | Statement,
         parameters: Mapping[str, Any] | None = None,
         elapsed: float = 0.0,
+        done: Done = lambda _: None,
     ) -> list[Row]:
         """Execute one statement in one round trip, and return its rows.
 
-        A `timestamptz` is returned as the text that Postgres sends.
+        A `timestamptz` is returned as the text that Postgres sends. `done` is called as soon as the
+        rows have arrived, before the caller continues. From then on, another statement may use the
+        connection. After an error it is not called.
         """
-        cursor = self._cursor
-        await self.execute(cursor, statement, parameters, elapsed)
-        try:
-            return cursor.fetchall() if cursor.description else []
-        except ValueError as error:  # the values do not match their types
-            self.close()
-            raise psycopg2.OperationalError("the response is malformed") from error
+        self._done = done
+        return await self.execute(self._cursor, statement, parameters, elapsed)
 
     async def execute(
         self,
@@ -110,7 +110,7 @@ class Connection(extensions.connection):
         statement: str | Statement,
         parameters: Any,
         elapsed: float = 0.0,
-    ) -> None:
+    ) -> list[Row]:
         """Execute `statement` on `cursor`, which then has the rows.
 
         `elapsed` is how many seconds of STATEMENT_TIMEOUT were spent on getting the connection.
@@ -120,34 +120,32 @@ class Connection(extensions.connection):
         """
         self._set_deadline(STATEMENT_TIMEOUT - elapsed)
         if not isinstance(statement, Statement):
-            await self._run(cursor, statement, parameters)
-            return
+            return await self._run(cursor, statement, parameters)
         try:
-            await self._execute_statement(cursor, statement, parameters or {})
+            return await self._execute_statement(cursor, statement, parameters or {})
         except SerializationFailure:  # which READ COMMITTED avoids; nothing was changed
             self.statements.prefix = READ_COMMITTED
-            await self._run(cursor, self.statements.plain(statement), parameters or {})
+            return await self._run(cursor, self.statements.plain(statement), parameters or {})
 
     async def _execute_statement(
         self, cursor: extensions.cursor, statement: Statement, parameters: Any
-    ) -> None:
+    ) -> list[Row]:
         if self.statements.enabled:
-            await self._execute_prepared(cursor, statement, parameters)
-        else:
-            await self._run(cursor, self.statements.plain(statement), parameters)
+            return await self._execute_prepared(cursor, statement, parameters)
+        return await self._run(cursor, self.statements.plain(statement), parameters)
 
     async def _execute_prepared(
         self, cursor: extensions.cursor, statement: Statement, parameters: Any
-    ) -> None:
+    ) -> list[Row]:
+        message = self.statements.message(statement, self._names)
+        self._preparing = statement.name
         try:
-            await self._run(cursor, self.statements.message(statement, self._names), parameters)
+            return await self._run(cursor, message, parameters)
         except RECOVERABLE as error:
-            await self._run_again(cursor, statement, parameters, error)
+            return await self._run_again(cursor, statement, parameters, error)
         except psycopg2.Error:
             self._names.setdefault(statement.name, False)
             raise
-        else:
-            self._names[statement.name] = True
 
     async def _run_again(
         self,
@@ -155,56 +153,79 @@ class Connection(extensions.connection):
         statement: Statement,
         parameters: Any,
         error: psycopg2.Error,
-    ) -> None:
+    ) -> list[Row]:
         """Execute a statement again after an error about its name or its prepared form.
 
         The error rolled back the whole message, so nothing is executed twice. Behind a pooler the
         second message may reach yet another server connection, so the third message uses plain SQL.
         """
         try:
-            await self._run(
+            return await self._run(
                 cursor, self.statements.recover(statement, error, self._names), parameters
             )
         except RECOVERABLE:
-            await self._run(cursor, self.statements.plain(statement), parameters)
+            return await self._run(cursor, self.statements.plain(statement), parameters)
 
-    async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
+    async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> list[Row]:
         if self.expired:  # the deadline passed during the previous message
             raise TimeoutError(EXPIRED)
         self.busy = True
+        waiter = self.waiter = self.loop.create_future()
         try:
             extensions.cursor.execute(cursor, sql, parameters)
-            waited = len(cursor.query or b"") <= SENT_AT_ONCE
-            if waited:  # wait for the response before the first poll
-                self.waiter = self.loop.create_future()
-                await self.waiter
-            while (state := self.poll()) != extensions.POLL_OK:
-                if self.expired:  # between a wait and a poll
-                    raise TimeoutError(EXPIRED)
-                if state == extensions.POLL_READ:
-                    if waited and self._has_something_to_read():
-                        # uvloop reports a socket error only once, and then stops watching the
-                        # socket.
-                        await asyncio.sleep(0)
-                        continue
-                    self.waiter = self.loop.create_future()
-                    await self.waiter
-                else:
-                    watch, forget = self._watchers(state)
-                    await self._wait(watch, forget, self.socket)
-                waited = True
-            self.busy = False
+            if len(cursor.query or b"") > SENT_AT_ONCE:
+                self._proceed()
+            rows: list[Row] = await waiter
         except psycopg2.Error:
-            self.busy = False
+            self.busy, self._preparing = False, None
             if self.closed:
                 self._mark_dead()
             raise
         except BaseException:
-            self._mark_dead()
-            self.cancellation = self.loop.create_task(self._cancel_and_close())
-            _cancellations.add(self.cancellation)
-            self.cancellation.add_done_callback(_cancellations.discard)
+            if not _has_result(waiter):
+                self._mark_dead()
+                self.cancellation = self.loop.create_task(self._cancel_and_close())
+                _cancellations.add(self.cancellation)
+                self.cancellation.add_done_callback(_cancellations.discard)
             raise
+        return rows
+
+    def _proceed(self) -> None:
+        """Send or receive as much of the message and its response as is possible now."""
+        try:
+            state = self.poll()
+            if state == extensions.POLL_OK:
+                self._complete()
+                return
+        except Exception as error:
+            self.waiter.set_exception(error)
+            return
+        if state == extensions.POLL_WRITE:
+            self.loop.add_writer(self.socket, self._writable)
+        elif self._has_something_to_read():
+            # uvloop reports a socket error only once, and then stops watching the socket.
+            self.loop.call_soon(self._readable)
+
+    def _complete(self) -> None:
+        """Return the rows to the caller, after the next statement may have been sent.
+
+        The caller continues only in the next turn of the event loop, when others ... .
+        """
+        self.busy = False
+        if self._preparing is not None:
+            self._names[self._preparing], self._preparing = True, None
+        done, self._done = self._done, None
+        if done is None:
+            self.waiter.set_result([])
+            return
+        try:
+            rows = self._cursor.fetchall() if self._cursor.description else []
+        except ValueError as error:  # the values do not match their types
+            self.close()
+            raise psycopg2.OperationalError("the response is malformed") from error
+        waiter = self.waiter
+        done(rows)
+        waiter.set_result(rows)
 
     @property
     def began_at(self) -> float:
@@ -237,15 +258,23 @@ class Connection(extensions.connection):
         self, watch: Callable[..., Any], forget: Callable[[int], Any], socket: int
     ) -> None:
         self.waiter = self.loop.create_future()
-        watch(socket, self._readable)
+        watch(socket, self._wake)
         try:
             await self.waiter
         finally:
             forget(socket)
 
-    def _readable(self) -> None:
+    def _wake(self) -> None:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
+
+    def _writable(self) -> None:
+        self.loop.remove_writer(self.socket)
+        self._readable()
+
+    def _readable(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self._proceed()
         elif not self.busy and self._has_something_to_read():
             self._mark_dead()
 
@@ -286,6 +315,10 @@ class Connection(extensions.connection):
             self.loop.remove_reader(self.socket)
             if self._timer is not None:
                 self._timer.cancel()
+
+
+def _has_result(waiter: asyncio.Future[Any]) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.exception() is None
 
 
 # Keeps the tasks that cancel statements from being garbage collected: the event loop has only weak

@@ -168,7 +168,7 @@ class TaskRoute(Route):
         try:
             return await self.call(request, solved={get_current_user: user_id})
         finally:
-            admission.release(user_id)
+            request.scope["timing"].release_slot()
 
     def get_route_handler(self) -> Handler:
         """Return FastAPI's own handler. `own_dependencies` run first, in the fast path's order."""
@@ -207,7 +207,7 @@ def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
 
 async def _enter(admission: Admission, request: Request, user_id: str) -> None:
     """Wait for a slot, which must be released. Raises Admission's errors and ClientDisconnect."""
-    timing = request.scope["timing"] = RequestTiming()
+    timing = request.scope["timing"] = RequestTiming(admission, user_id)
     if admission.acquire_free(user_id):
         timing.admitted_at = timing.queued_at
     else:
@@ -285,7 +285,7 @@ async def _slot(request: Request, user_id: CurrentUser) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        admission.release(user_id)
+        request.scope["timing"].release_slot()
 
 
 TaskRoute.own_dependencies = (

@@ -9,7 +9,7 @@ from psycopg2 import extensions
 from sqlalchemy.engine import URL
 
 from database import Database, Session
-from postgres.driver import Connection
+from postgres.driver import Connection, Row
 from postgres.letter_case import KNOWS_CASE
 from postgres.prepared import Statement
 from tasks import queries
@@ -47,11 +47,11 @@ async def recorded(url: URL, *, prepared_statements: bool = True) -> AsyncIterat
     messages: list[str] = []
 
     class RecordingConnection(Connection):
-        async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> None:
+        async def _run(self, cursor: extensions.cursor, sql: str, parameters: Any) -> list[Row]:
             # The service's own checks of the database run at any time, on another connection.
             if "pg_attribute" not in sql and sql != KNOWS_CASE:
                 messages.append(sql)
-            await super()._run(cursor, sql, parameters)
+            return await super()._run(cursor, sql, parameters)
 
     database.connection_class = RecordingConnection
     try:
