@@ -23,6 +23,7 @@ from sqlalchemy import (
     Column,
     Delete,
     Insert,
+    Select,
     Text,
     Update,
     any_,
@@ -32,13 +33,14 @@ from sqlalchemy import (
     insert,
     or_,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.sql import ColumnElement, literal_column
 from sqlmodel import DateTime, cast, func, select
 
 from database import prepare
-from models import FILTERS, tasks
+from models import tasks
 from postgres.prepared import Statement
 from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
 
@@ -165,28 +167,23 @@ SET_COMPLETED = _conditional(
 DELETE = _conditional(delete(tasks).where(*OWN_TASK))
 
 
-def _count(status: Status) -> ColumnElement[int]:
+# A page is read with one of these conditions, because each index begins with the user and
+# `completed`.
+FILTERS = {"pending": columns.completed.is_(False), "completed": columns.completed.is_(True)}
+
+
+def _count(status: str) -> ColumnElement[int]:
     counted = select(func.count()).select_from(tasks)
     return counted.where(columns.user_id == USER_ID, FILTERS[status]).scalar_subquery()
 
 
-# The numbers of pending and of completed tasks. Each count reads only a partial index. One count
-# of all tasks by `completed` would have to read every task of the user, because no index of all
-# tasks has that column.
+# The numbers of pending and of completed tasks. Each count reads only an index.
 STATS = prepare(select(_count("pending"), _count("completed")))
 
 # Runs only after one of the above found nothing, and checks whether another user has the task.
 TASK_BELONGS_TO_OTHER = prepare(
     select(columns.user_id != USER_ID).where(columns.id == bindparam("task_id"))
 )
-
-
-# A condition that is always true, and that Postgres estimates to be expensive. `filter OR ALWAYS`
-# makes Postgres avoid the index of all tasks. It costs nothing with a partial index whose predicate
-# is the filter, because Postgres does not check a condition that the predicate implies. Without it,
-# the estimates for both indexes would be equal if most tasks of all users have the same status. For
-# a user whose tasks mostly have the other status, Postgres might then read and discard those.
-ALWAYS = func.to_tsvector(literal_column("'simple'"), columns.title).is_not(None)
 
 
 def _folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -214,6 +211,17 @@ def pattern(q: str) -> str:
     return f"%{q.translate(_LITERAL)}%"
 
 
+# Hides the limit from the planner. If Postgres expected a page to have most of a user's tasks, it
+# would read all of them in any order and sort them, based on a wrong estimate.
+LIMIT = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
+
+# The sort key of a task, and of the position after which a page begins.
+KEYS: dict[Sort, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "created": (columns.created_at, cast(bindparam("key"), DateTime(timezone=True))),
+    "title": (func.lower(columns.title), func.lower(cast(bindparam("key"), Text))),
+}
+
+
 @lru_cache
 def list_tasks(
     status: Status, sort: Sort, order: Order, *, after: bool, search: bool = False
@@ -225,21 +233,28 @@ def list_tasks(
     only tasks that match the pattern `q`. Execute such a statement without preparing it: a generic
     plan may use a trigram index for a pattern that is too short for one, and would then read all of
     the index, with the tasks of all users.
+
+    A page of all tasks merges a page of the pending and one of the completed tasks. Postgres reads
+    only as much of each as the merged page needs.
     """
-    statement = select(*FIELDS).where(columns.user_id == USER_ID)
-    if status != "all":
-        statement = statement.where(FILTERS[status], or_(FILTERS[status], ALWAYS))
-    key: ColumnElement[Any] = columns.created_at
-    position: ColumnElement[Any] = cast(bindparam("key"), DateTime(timezone=True))
-    if sort == "title":
-        key, position = func.lower(columns.title), func.lower(cast(bindparam("key"), Text))
+    key, position = KEYS[sort]
+    conditions = [columns.user_id == USER_ID]
     if after:
         here, there = tuple_(key, columns.id), tuple_(position, bindparam("id"))
-        statement = statement.where(here > there if order == "asc" else here < there)
-    ordering = (key.asc(), columns.id.asc()) if order == "asc" else (key.desc(), columns.id.desc())
+        conditions.append(here > there if order == "asc" else here < there)
     if search:
-        statement = statement.where(CONTAINS_Q)
-    # Hide the limit from the planner. If Postgres expected a page to have most of a user's tasks,
-    # it would read all of them in any order and sort them, based on a wrong estimate.
-    limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
-    return prepare(statement.order_by(*ordering).limit(limit))
+        conditions.append(CONTAINS_Q)
+
+    def page(*fields: ColumnElement[Any], status: str) -> Select[Any]:
+        chosen = select(*fields).where(*conditions, FILTERS[status])
+        return chosen.order_by(*_ordering(order, key, columns.id)).limit(LIMIT)
+
+    if status != "all":
+        return prepare(page(*FIELDS, status=status))
+    both = union_all(*(page(*FIELDS, key.label("key"), status=each) for each in FILTERS)).subquery()
+    merged = select(*(both.c[field.name] for field in FIELDS))
+    return prepare(merged.order_by(*_ordering(order, both.c.key, both.c.id)).limit(LIMIT))
+
+
+def _ordering(order: Order, *keys: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    return [key.asc() if order == "asc" else key.desc() for key in keys]

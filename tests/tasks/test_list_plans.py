@@ -87,7 +87,9 @@ def test_a_page_is_read_from_an_index_in_order(
         values = {"user_id": user_id, "limit": limit + 1, **after}
         plan = plan_of(population, statement, values, kind)
         assert re.search(r"-> +Index Scan (Backward )?using tasks_", plan), plan
-        assert not re.search(r"Sort|Bitmap|Seq Scan", plan), plan
+        assert not re.search(r"-> .*Sort |Bitmap|Seq Scan", plan), plan
+        read = re.findall(r"Index Scan .*actual rows=(\d+)", plan)
+        assert sum(map(int, read)) <= limit + len(read), plan
         # A page may read and drop a few rows, but not a number that grows with the table.
         assert sum(map(int, re.findall(r"Rows Removed by \w+: (\d+)", plan))) <= 10, plan
 
@@ -105,7 +107,7 @@ def test_a_search_reads_only_tasks_of_the_user(
         population.execute("EXPLAIN (ANALYZE, TIMING OFF) " + statement.sql, values)
         plan = "\n".join(line for (line,) in population)
         assert "Seq Scan" not in plan, plan
-        assert re.findall(r"Index Cond: \(+(\w+) = ", plan).count("user_id") == 1, plan
+        assert re.findall(r"Index Cond: \(+(\w+) = ", plan).count("user_id") == plan.count("Index Cond"), plan
 
 
 @pytest.mark.parametrize("kind", PLANS)
@@ -114,8 +116,7 @@ def test_tasks_are_counted_with_index_only_scans(
     user_id: str, kind: str, population: Cursor
 ) -> None:
     plan = plan_of(population, queries.STATS, {"user_id": user_id}, kind)
-    for status in ("pending", "completed"):
-        assert f"Index Only Scan using tasks_{status}_by_" in plan, plan
+    assert plan.count("Index Only Scan using tasks_by_") == 2, plan
     assert plan.count("Scan") == 2, plan
     assert re.findall(r"Heap Fetches: (\d+)", plan) == ["0", "0"], plan
     assert "Rows Removed" not in plan, plan
