@@ -16,8 +16,6 @@ from tasks.serialization import to_json
 # Tasks to delete in one statement, which must take much less than its limit of 5 seconds.
 BATCH = 10_000
 
-KEY = "completed, created_at, id"  # the order of an index of the user's tasks
-
 
 def _deleted(condition: str) -> str:
     """Return the parts of a statement that choose a batch of the user's tasks and delete it.
@@ -33,10 +31,10 @@ def _deleted(condition: str) -> str:
     own = f"user_id = %(user_id)s{condition}"
     return f"""\
 chosen AS (
-    SELECT {KEY} FROM tasks WHERE {own} ORDER BY {KEY} LIMIT {BATCH}
+    SELECT created_at, id FROM tasks WHERE {own} ORDER BY created_at, id LIMIT {BATCH}
 ), deleted AS (
-    DELETE FROM tasks WHERE {own} AND ({KEY}) <= (
-        SELECT {KEY} FROM chosen ORDER BY completed DESC, created_at DESC, id DESC LIMIT 1
+    DELETE FROM tasks WHERE {own} AND (created_at, id) <= (
+        SELECT created_at, id FROM chosen ORDER BY created_at DESC, id DESC LIMIT 1
     ) RETURNING id
 )"""  # noqa: S608
 
