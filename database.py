@@ -73,9 +73,12 @@ class Session(AsyncSession):
     when it is first used.
     """
 
-    def __init__(self, database: "Database", timing: RequestTiming) -> None:
+    def __init__(
+        self, database: "Database", timing: RequestTiming, release_slot: Callable[[], None]
+    ) -> None:
         self.database = database
         self.timing = timing
+        self.release_slot = release_slot
 
     def __getattr__(self, name: str) -> Any:
         """Initialize SQLAlchemy's session when one of its attributes is first used.
@@ -93,23 +96,27 @@ class Session(AsyncSession):
         parameters: Mapping[str, Any],
         *,
         retry: bool,
-        final: bool = False,
+        last: bool = False,
     ) -> list[Row]:
         """Return the rows of one statement, in one round trip and one transaction.
 
         Set `retry` if the statement has no further effect when it is executed a second time. It is
-        then sent once more, on a new connection, if the first connection turns out to be dead.
-        Raises DatabaseUnavailable, DatabaseNotMigrated, and psycopg2.Error for other errors.
+        then sent once more, on a new connection, if the first connection turns out to be dead. Set
+        `last` if the request needs no other statement once this one has returned a row. The slot of
+        the request is then released before the response is made. Raises DatabaseUnavailable,
+        DatabaseNotMigrated, and psycopg2.Error for other errors.
         """
         # The time limit of the first statement includes the request's wait for a slot.
         started_at = perf_counter() - self.timing.first_wait()
         start_by = started_at + (driver.STATEMENT_TIMEOUT if retry else STATEMENT_START_DEADLINE)
         try:
-            return await self._fetch_once(statement, parameters, started_at, start_by, final=final)
+            return await self._fetch_once(statement, parameters, started_at, start_by, last=last)
         except ConnectionLost:
             if not retry:
                 raise
-            return await self._fetch_once(statement, parameters, started_at, start_by, fresh=True, final=final)
+            return await self._fetch_once(
+                statement, parameters, started_at, start_by, last=last, fresh=True
+            )
 
     async def _fetch_once(
         self,
@@ -118,8 +125,8 @@ class Session(AsyncSession):
         started_at: float,
         start_by: float,
         *,
+        last: bool,
         fresh: bool = False,
-        final: bool = False,
     ) -> list[Row]:
         database, timing = self.database, self.timing
         requested_at = perf_counter()
@@ -130,20 +137,20 @@ class Session(AsyncSession):
         finally:
             acquired_at = perf_counter()
             timing.connection += acquired_at - requested_at
-        released = False
+        is_released = False
 
         def release(rows: list[Row]) -> None:
-            nonlocal released
-            released = True
+            nonlocal is_released
+            is_released = True
             database.pool.release(connection)
-            if final and rows:
-                timing.release_slot()
+            if last and rows:
+                self.release_slot()
 
         try:
             if acquired_at > start_by:
                 raise DatabaseUnavailable("connecting left no time for the statement")
             return await connection.fetch(
-                statement, parameters, acquired_at - started_at, release
+                statement, parameters, acquired_at - started_at, on_rows=release
             )
         except psycopg2.Error as error:
             if connection.dead:
@@ -159,7 +166,7 @@ class Session(AsyncSession):
             database.pool.close_unused_since(connection.began_at)
             raise DatabaseUnavailable(f"{OUTCOME_UNKNOWN}: it took too long") from error
         finally:
-            if not released:
+            if not is_released:
                 database.pool.release(connection)
             timing.database += perf_counter() - acquired_at
 
@@ -227,9 +234,11 @@ class Database:
         except (psycopg2.Error, TimeoutError) as error:
             self.condition.not_connected(error)
 
-    def session(self, timing: RequestTiming | None = None) -> Session:
-        """Return a session on this database that adds its times to `timing`."""
-        return Session(self, timing or RequestTiming())
+    def session(
+        self, timing: RequestTiming | None = None, release_slot: Callable[[], None] = lambda: None
+    ) -> Session:
+        """Return a session on this database that adds its times to `timing` (see Session.fetch)."""
+        return Session(self, timing or RequestTiming(), release_slot)
 
     def _explain(self, context: ExceptionContext) -> None:
         """Raise what `Session.fetch` raises if SQLAlchemy finds that the database is not set up."""
@@ -255,7 +264,10 @@ class Database:
 async def get_session(request: Request) -> Session:
     """Return a session on the application's database."""
     database: Database = request.app.state.database
-    return database.session(request.scope.get("timing"))
+    slot = request.scope.get("slot")  # there is none if the route is not a TaskRoute
+    if slot is None:
+        return database.session(request.scope.get("timing"))
+    return database.session(request.scope["timing"], slot.release)
 
 
 SessionDep = Annotated[Session, Depends(get_session)]

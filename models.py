@@ -50,11 +50,11 @@ class Task(SQLModel, table=True):
 
 tasks = SQLModel.metadata.tables["tasks"]
 
-# Postgres reads a page from these indexes in order, forwards or backwards, whatever the filter, order
-# and depth. `id` makes the order total. Each filter has partial indexes. If it had indexes that begin
-# with `completed` instead, Postgres would sometimes choose the index of all tasks and discard most
-# of what it reads. No index has all tasks by title: each task would take longer to insert and to
-# change, so that page is merged from two indexes (tasks/queries.py).
+# Postgres reads a page from these indexes in order, forwards or backwards, whatever the filter,
+# order and depth. `id` makes the order total. Each filter has partial indexes. If it had indexes
+# that begin with `completed` instead, Postgres would sometimes choose the index of all tasks and
+# discard most of what it reads. No index has all tasks by title: each task would take longer to
+# insert and to change. So a page of all tasks by title is merged (tasks/queries.py).
 CREATED = (tasks.c.user_id, tasks.c.created_at, tasks.c.id)
 TITLE = (tasks.c.user_id, func.lower(tasks.c.title), tasks.c.id)
 FILTERS = {"pending": tasks.c.completed.is_(False), "completed": tasks.c.completed.is_(True)}

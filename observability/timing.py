@@ -13,10 +13,9 @@ MAX_LINES = 10  # a second
 class RequestTiming:
     """How long one request waited, and for what. Every request has one, so it is small."""
 
-    __slots__ = ("admitted_at", "admission", "connection", "database", "queued_at", "unspent", "user")
+    __slots__ = ("admitted_at", "connection", "database", "queued_at", "unspent")
 
-    def __init__(self, admission=None, user="") -> None:
-        self.admission, self.user = admission, user
+    def __init__(self) -> None:
         self.queued_at = perf_counter()
         self.admitted_at: float | None = None  # when it got its slot
         self.unspent = True  # whether `first_wait` has not returned the wait yet
@@ -27,11 +26,6 @@ class RequestTiming:
     def slot(self) -> float:
         """Seconds until the request got its slot, or until now."""
         return (self.admitted_at or perf_counter()) - self.queued_at
-
-    def release_slot(self) -> None:
-        if self.admission is not None:
-            self.admission.release(self.user)
-            self.admission = None
 
     def first_wait(self) -> float:
         """Return how many seconds the request waited for its slot. Later calls return 0."""

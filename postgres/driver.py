@@ -38,7 +38,7 @@ ENCODING = {"client_encoding": "UTF8"}
 SENT_AT_ONCE = 4096
 
 Row = tuple[Any, ...]
-Done = Callable[[list[Row]], None]
+OnRows = Callable[[list[Row]], None]
 
 TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 
@@ -65,7 +65,7 @@ class Connection(extensions.connection):
     _deadline = 0.0  # of the statement, on the loop's clock
     _timer: asyncio.TimerHandle | None = None
     _preparing: str | None = None  # the name that the statement's message prepares or executes
-    _done: Done | None = None  # None if the rows stay in the cursor
+    _on_rows: OnRows | None = None  # None if the rows stay in the cursor
 
     async def open(self) -> None:
         """Complete the connection. Raises psycopg2.OperationalError."""
@@ -93,16 +93,21 @@ class Connection(extensions.connection):
         statement: str | Statement,
         parameters: Mapping[str, Any] | None = None,
         elapsed: float = 0.0,
-        done: Done = lambda _: None,
+        on_rows: OnRows = lambda _: None,
     ) -> list[Row]:
         """Execute one statement in one round trip, and return its rows.
 
-        A `timestamptz` is returned as the text that Postgres sends. `done` is called as soon as the
-        rows have arrived, before the caller continues. From then on, another statement may use the
-        connection. After an error it is not called.
+        A `timestamptz` is returned as the text that Postgres sends. As soon as the rows have
+        arrived, `on_rows` is called with them, and another statement may use the connection. That
+        statement is then sent before the caller continues, so Postgres does not wait for the caller
+        (docs/decisions/027-writes.md). `on_rows` is not called after an error.
         """
-        self._done = done
-        return await self.execute(self._cursor, statement, parameters, elapsed)
+        self._on_rows = on_rows
+        try:
+            return await self.execute(self._cursor, statement, parameters, elapsed)
+        except psycopg2.Error:
+            self._on_rows = None
+            raise
 
     async def execute(
         self,
@@ -111,7 +116,7 @@ class Connection(extensions.connection):
         parameters: Any,
         elapsed: float = 0.0,
     ) -> list[Row]:
-        """Execute `statement` on `cursor`, which then has the rows.
+        """Execute `statement` on `cursor`, which keeps the rows unless `fetch` asked for them.
 
         `elapsed` is how many seconds of STATEMENT_TIMEOUT were spent on getting the connection.
         Raises psycopg2.Error and TimeoutError. A timeout or a cancellation ends the statement and
@@ -174,7 +179,7 @@ class Connection(extensions.connection):
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             if len(cursor.query or b"") > SENT_AT_ONCE:
-                self._proceed()
+                self._proceed(waiter)
             rows: list[Row] = await waiter
         except psycopg2.Error:
             self.busy, self._preparing = False, None
@@ -182,6 +187,8 @@ class Connection(extensions.connection):
                 self._mark_dead()
             raise
         except BaseException:
+            # If the rows have arrived at the same moment, another statement may be using the
+            # connection.
             if not _has_result(waiter):
                 self._mark_dead()
                 self.cancellation = self.loop.create_task(self._cancel_and_close())
@@ -190,15 +197,15 @@ class Connection(extensions.connection):
             raise
         return rows
 
-    def _proceed(self) -> None:
-        """Send or receive as much of the message and its response as is possible now."""
+    def _proceed(self, waiter: asyncio.Future[Any]) -> None:
+        """Send or receive what is possible now. Complete `waiter` at the end of the response."""
         try:
             state = self.poll()
             if state == extensions.POLL_OK:
-                self._complete()
+                self._complete(waiter)
                 return
         except Exception as error:
-            self.waiter.set_exception(error)
+            waiter.set_exception(error)
             return
         if state == extensions.POLL_WRITE:
             self.loop.add_writer(self.socket, self._writable)
@@ -206,26 +213,23 @@ class Connection(extensions.connection):
             # uvloop reports a socket error only once, and then stops watching the socket.
             self.loop.call_soon(self._readable)
 
-    def _complete(self) -> None:
-        """Return the rows to the caller, after the next statement may have been sent.
-
-        The caller continues only in the next turn of the event loop, when others ... .
-        """
+    def _complete(self, waiter: asyncio.Future[Any]) -> None:
         self.busy = False
         if self._preparing is not None:
             self._names[self._preparing], self._preparing = True, None
-        done, self._done = self._done, None
-        if done is None:
-            self.waiter.set_result([])
-            return
+        on_rows, self._on_rows = self._on_rows, None
+        rows: list[Row] = []
+        if on_rows is not None:
+            rows = self._rows()
+            on_rows(rows)
+        waiter.set_result(rows)
+
+    def _rows(self) -> list[Row]:
         try:
-            rows = self._cursor.fetchall() if self._cursor.description else []
+            return self._cursor.fetchall() if self._cursor.description else []
         except ValueError as error:  # the values do not match their types
             self.close()
             raise psycopg2.OperationalError("the response is malformed") from error
-        waiter = self.waiter
-        done(rows)
-        waiter.set_result(rows)
 
     @property
     def began_at(self) -> float:
@@ -274,7 +278,7 @@ class Connection(extensions.connection):
 
     def _readable(self) -> None:
         if self.waiter is not None and not self.waiter.done():
-            self._proceed()
+            self._proceed(self.waiter)
         elif not self.busy and self._has_something_to_read():
             self._mark_dead()
 
@@ -313,6 +317,7 @@ class Connection(extensions.connection):
         if not self.dead:
             self.dead = True
             self.loop.remove_reader(self.socket)
+            self.loop.remove_writer(self.socket)
             if self._timer is not None:
                 self._timer.cancel()
 

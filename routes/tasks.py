@@ -170,7 +170,7 @@ async def create_task(
     headers: list[RawHeader] = []
     if idempotency_key is None:
         values = {"user_id": user_id, **task.model_dump()}
-        [row] = await session.fetch(queries.CREATE, values, retry=False, final=True)
+        [row] = await session.fetch(queries.CREATE, values, retry=False, last=True)
         created = to_task(row)
     else:
         created, replayed = await create_once(session, user_id, task, idempotency_key)
@@ -231,7 +231,9 @@ async def get_task_stats(
 ) -> Response:
     """Return how many tasks the user has, and how many of them are pending and completed."""
     check_query_string(request, query, user_id)
-    [(pending, completed)] = await session.fetch(queries.STATS, {"user_id": user_id}, retry=True, final=True)
+    [(pending, completed)] = await session.fetch(
+        queries.STATS, {"user_id": user_id}, retry=True, last=True
+    )
     return BodyResponse(to_json(TaskStats(pending + completed, pending, completed)))
 
 

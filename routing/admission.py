@@ -190,5 +190,21 @@ class Admission:
         return TooManyRequests()
 
 
+class Slot:
+    """A slot that a request of `user` has acquired, and that is released only once."""
+
+    __slots__ = ("_admission", "_user")
+
+    def __init__(self, admission: Admission, user: str) -> None:
+        self._admission: Admission | None = admission
+        self._user = user
+
+    def release(self) -> None:
+        """Release the slot, unless that was done before."""
+        if self._admission is not None:
+            self._admission.release(self._user)
+            self._admission = None
+
+
 def _was_granted(slot: asyncio.Future[None]) -> bool:
     return slot.done() and not slot.cancelled() and slot.exception() is None

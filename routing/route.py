@@ -20,7 +20,7 @@ from errors.wording import TEXTS
 from memory import RESPONSE_PART
 from middleware.errors import has_hung_up
 from observability.timing import RequestTiming
-from routing.admission import Admission
+from routing.admission import Admission, Slot
 from routing.body import BoundedRequest, LateRequest
 from routing.json_body import is_empty, parse_json
 from routing.parameters import ParameterSolver, Unsupported
@@ -144,7 +144,7 @@ class TaskRoute(Route):
         """Call the operation, on the fast path.
 
         The slot is released before the response is sent, so that no request waits for a client that
-        reads slowly.
+        reads slowly. `Session.fetch` may release it earlier.
         """
         assert self.arguments is not None
         user_id = await get_current_user(request, request.scope["path_params"]["user_id"])
@@ -153,22 +153,22 @@ class TaskRoute(Route):
         elif request.declares_body:
             await _receive_unused(request)
         admission: Admission = request.app.state.admission
-        await _enter(admission, request, user_id)
+        slot = await _enter(admission, request, user_id)
         if self.returns_list and _is_short_of_memory(request, user_id):
             # The list may be large. Others can use the slot while this request waits for memory.
-            admission.release(user_id)
+            slot.release()
             with await _memory(request).acquire(user_id, RESPONSE_PART):
-                await _enter(admission, request, user_id)
-                return await self._call_and_release(request, admission, user_id)
-        return await self._call_and_release(request, admission, user_id)
+                slot = await _enter(admission, request, user_id)
+                return await self._call_and_release(request, slot, user_id)
+        return await self._call_and_release(request, slot, user_id)
 
     async def _call_and_release(
-        self, request: BoundedRequest, admission: Admission, user_id: str
+        self, request: BoundedRequest, slot: Slot, user_id: str
     ) -> Response:
         try:
             return await self.call(request, solved={get_current_user: user_id})
         finally:
-            request.scope["timing"].release_slot()
+            slot.release()
 
     def get_route_handler(self) -> Handler:
         """Return FastAPI's own handler. `own_dependencies` run first, in the fast path's order."""
@@ -205,14 +205,16 @@ def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
             scope["headers"] = [*others, (name, b", ".join(lines))]
 
 
-async def _enter(admission: Admission, request: Request, user_id: str) -> None:
+async def _enter(admission: Admission, request: Request, user_id: str) -> Slot:
     """Wait for a slot, which must be released. Raises Admission's errors and ClientDisconnect."""
-    timing = request.scope["timing"] = RequestTiming(admission, user_id)
+    timing = request.scope["timing"] = RequestTiming()
     if admission.acquire_free(user_id):
         timing.admitted_at = timing.queued_at
     else:
         await _wait(admission, request, user_id)
         timing.admitted_at = perf_counter()
+    slot = request.scope["slot"] = Slot(admission, user_id)
+    return slot
 
 
 async def _wait(admission: Admission, request: Request, user_id: str) -> None:
@@ -281,11 +283,11 @@ async def _slot(request: Request, user_id: CurrentUser) -> AsyncIterator[None]:
     if admission is None:  # a TestClient without `with` starts no lifespan
         yield
         return
-    await _enter(admission, request, user_id)
+    slot = await _enter(admission, request, user_id)
     try:
         yield
     finally:
-        request.scope["timing"].release_slot()
+        slot.release()
 
 
 TaskRoute.own_dependencies = (

@@ -30,7 +30,7 @@ async def fetch_task(
     values = {**(others or {}), "user_id": user_id, "task_id": task_id}
     if if_match is not None:
         values["if_match"] = updated_at_in(if_match)
-    for row in await session.fetch(statement, values, retry=retry, final=True):
+    for row in await session.fetch(statement, values, retry=retry, last=True):
         return to_task(row)
     for (belongs_to_other,) in await session.fetch(
         queries.TASK_BELONGS_TO_OTHER, values, retry=True

@@ -25,15 +25,15 @@ MUTATIONS = [
     Mutation(
         "lost-create-is-sent-again",
         "The user would have the task twice.",
-        "session.fetch(queries.CREATE, values, retry=False)",
-        "session.fetch(queries.CREATE, values, retry=True)",
+        "session.fetch(queries.CREATE, values, retry=False, last=True)",
+        "session.fetch(queries.CREATE, values, retry=True, last=True)",
         WRITES,
     ),
     Mutation(
         "lost-read-is-not-sent-again",
         "Each restart of the database or its pooler would cause a 503 for reads.",
-        "return await self._fetch_once(statement, parameters, started_at, start_by, fresh=True)",
-        "raise",
+        "statement, parameters, started_at, start_by, last=last, fresh=True",
+        "statement, parameters, started_at, start_by, last=last, fresh=False",
         ("test_a_read_whose_response_is_lost_is_sent_again",),
     ),
     Mutation(

@@ -107,7 +107,9 @@ def test_a_search_reads_only_tasks_of_the_user(
         population.execute("EXPLAIN (ANALYZE, TIMING OFF) " + statement.sql, values)
         plan = "\n".join(line for (line,) in population)
         assert "Seq Scan" not in plan, plan
-        assert re.findall(r"Index Cond: \(+(\w+) = ", plan).count("user_id") == plan.count("Index Cond"), plan
+        assert re.findall(r"Index Cond: \(+(\w+) = ", plan).count("user_id") == plan.count(
+            "Index Cond"
+        ), plan
 
 
 @pytest.mark.parametrize("kind", PLANS)
