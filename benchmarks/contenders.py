@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,6 +60,27 @@ def _service(work: Path) -> Contender:
     where = {**where, "DB_MAX_OVERFLOW": "0"}
     return Contender(
         "service", "this service", [python, "main.py"], ROOT, SYNC, migrate, environment=where
+    )
+
+
+def at_commit(commit: str, work: Path) -> Contender:
+    """Return the service as it was at `commit`, as a contender with the name `baseline`."""
+    folder = work / "baseline"
+    folder.mkdir()
+    archive = subprocess.run(
+        ["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE
+    ).stdout
+    subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
+    service = _service(work)
+    python, where = _python(work, "baseline-python")
+    return replace(
+        service,
+        name="baseline",
+        title=commit,
+        folder=folder,
+        start=[python, *service.start[1:]],
+        migrate=[python, *service.migrate[1:]],
+        environment={**service.environment, **where},
     )
 
 

@@ -23,7 +23,6 @@ import contenders
 import load
 from bench import Bench, Options, say
 from closed_loop import warm_up
-from contenders import ROOT, Contender
 from instance import Instance
 from open_loop_sections import PROGRAM
 from population import Population
@@ -132,25 +131,6 @@ def run_greedy(bench: Bench, instance: Instance, number: int, operation: str) ->
     return load.wrk(subject, operation, CONNECTIONS, seconds, statuses=False)
 
 
-def checkout(commit: str, work: Path, service: Contender) -> Contender:
-    """Return the service at `commit`, in its own folder and with its own packages."""
-    folder, python = work / "baseline", work / "baseline-python"
-    folder.mkdir()
-    archive = subprocess.run(
-        ["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE
-    ).stdout
-    subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
-    return replace(
-        service,
-        name="baseline",
-        title=commit,
-        start=[str(python / "bin/python"), *service.start[1:]],
-        migrate=[str(python / "bin/python"), *service.migrate[1:]],
-        folder=folder,
-        environment={"UV_PROJECT_ENVIRONMENT": str(python)},
-    )
-
-
 def prepare(bench: Bench) -> None:
     """Build the contenders, fill their databases and write the greedy users' tokens."""
     for contender in bench.contenders.values():
@@ -194,7 +174,7 @@ def main() -> None:
         service = contenders.all_contenders(Path(folder))["service"]
         both = {"service": service}
         if chosen.baseline:
-            both["baseline"] = checkout(chosen.baseline, Path(folder), service)
+            both["baseline"] = contenders.at_commit(chosen.baseline, Path(folder))
         options = QUICK if chosen.quick else OPTIONS
         bench = Bench(options, server, Path(folder), both, secrets.token_urlsafe(32))
         prepare(bench)

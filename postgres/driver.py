@@ -100,7 +100,7 @@ class Connection(extensions.connection):
         A `timestamptz` is returned as the text that Postgres sends. As soon as the rows have
         arrived, `on_rows` is called with them, and another statement may use the connection. That
         statement is then sent before the caller continues, so Postgres does not wait for the caller
-        (docs/decisions/027-writes.md). `on_rows` is not called after an error.
+        (docs/decisions/005-driver-and-pool.md). `on_rows` is not called after an error.
         """
         self._on_rows = on_rows
         try:

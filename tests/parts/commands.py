@@ -92,6 +92,9 @@ RULES = {
     r"uv run --group bench benchmarks/fairness\.py( .*)?": (
         "uv run --group bench benchmarks/fairness.py --quick"
     ),
+    r"uv run --group bench benchmarks/baseline\.py( .*)?": (
+        "uv run --group bench benchmarks/baseline.py HEAD --quick --operations get"
+    ),
     r"uv run --group bench benchmarks/search\.py( .*)?": (
         "uv run --group bench benchmarks/search.py --quick --output $(mktemp -d)"
     ),
