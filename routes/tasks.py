@@ -96,7 +96,7 @@ class BodyResponse(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON, *headers]
 
 
-@lru_cache(1024)  # users
+@lru_cache(1024)  # an entry for each user
 def _quoted(user_id: str) -> str:
     return quote(user_id, safe="")
 
