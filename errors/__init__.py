@@ -111,7 +111,7 @@ class NotFound(APIError):
 class MethodNotAllowed(APIError):
     status = 405
     code = "METHOD_NOT_ALLOWED"
-    detail = "This path does not accept this method; the Allow header lists the others."
+    detail = "This path does not accept this method; the Allow header lists its methods."
 
     def __init__(self, allowed: set[str]) -> None:
         super().__init__()

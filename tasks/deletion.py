@@ -91,7 +91,7 @@ async def delete_batch(session: Session, user_id: str, status: Cleared) -> Batch
 
 
 class Deletion(msgspec.Struct):
-    """How many tasks were deleted. The field is that of TasksDeletedResponse."""
+    """How many tasks were deleted. It has the field of TasksDeletedResponse."""
 
     deleted: int
 

@@ -112,7 +112,7 @@ def test_a_response_made_by_middleware_keeps_its_body_and_gets_our_headers(postg
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_bug_in_middleware_is_a_500_in_our_form(postgres: URL) -> None:
+def test_a_bug_in_middleware_is_a_500_with_a_detail_and_a_code(postgres: URL) -> None:
     app = new_app(postgres)
 
     @app.middleware("http")

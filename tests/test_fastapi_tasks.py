@@ -381,7 +381,7 @@ def test_an_added_exception_handler_is_used(
         response = client.request(method, path, **request_)
         assert (response.status_code, response.json()) == (499, {"own": name})
         assert response.headers["access-control-allow-origin"] == ORIGIN
-        # Other errors keep our form.
+        # Other errors keep the format of this API.
         other = client.get("/nowhere") if kind not in (404, StarletteHTTPException) else None
         assert other is None or other.json()["code"] == "NOT_FOUND"
 

@@ -15,7 +15,7 @@ from tests.setups.servers import (
 from tests.setups.setup import Setup
 from tests.support.serving import SECRET
 
-# The table of a build whose models are those of SQLModel's tutorial.
+# The table of a build that has the models of SQLModel's tutorial.
 CREATE_ALL = """
 CREATE TABLE tasks (
     id serial PRIMARY KEY, user_id varchar NOT NULL, title varchar(200) NOT NULL,
