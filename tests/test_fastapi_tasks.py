@@ -60,14 +60,14 @@ def serves_tasks(route: Any) -> bool:
     return getattr(route, "original_router", None) is tasks.router
 
 
-def test_a_dependency_of_include_router_refuses(postgres: URL) -> None:
+def test_a_dependency_of_include_router_can_refuse_requests(postgres: URL) -> None:
     app = new_app(postgres)
     app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
     app.include_router(tasks.router, dependencies=[Depends(deny)])
     assert_denied(app)
 
 
-def test_a_dependency_of_the_whole_application_refuses(
+def test_a_dependency_of_the_whole_application_can_refuse_requests(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("main.Application", dependent_application)

@@ -71,7 +71,9 @@ def test_a_port_in_use_ends_the_process_with_one_sentence(folder: Path) -> None:
     assert postmaster(folder) is None
 
 
-def test_the_printed_url_has_the_port_and_the_folder_of_the_settings(postgres: URL, tmp_path: Path) -> None:
+def test_the_printed_url_has_the_port_and_the_folder_of_the_settings(
+    postgres: URL, tmp_path: Path
+) -> None:
     own = {"database_url": None, "data_dir": tmp_path}
     url = tcp_url(make_settings(postgres, dev_db_port=5433, **own))
     assert url == url_by_tcp(tmp_path / "postgres", 5433)
