@@ -43,7 +43,7 @@ class APIError(HTTPException):
 
 
 class InvalidInput(APIError):
-    """The response to input that breaks rules. `detail` names as many of them as have room."""
+    """The response to input that breaks rules. `detail` names as many of them as fit."""
 
     status = 400
     code = "VALIDATION_ERROR"

@@ -152,7 +152,7 @@ def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
         "tasks.requests.refused",
         [observe(lambda: admission.refusals)],
         "{request}",
-        "Requests that were refused at once, because too many waited.",
+        "Requests that were refused immediately, because too many waited.",
     )
 
 

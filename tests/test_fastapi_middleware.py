@@ -204,7 +204,7 @@ def test_mounted_applications_and_files_are_served(mounted: TestClient) -> None:
     )
 
 
-def test_a_mounted_application_keeps_the_form_of_its_errors(mounted: TestClient) -> None:
+def test_a_mounted_application_keeps_the_format_of_its_errors(mounted: TestClient) -> None:
     assert mounted.get("/inner/items/x").status_code == 422
     assert mounted.get("/inner/nowhere").json() == {"detail": "Not Found"}
     assert mounted.get("/static/nowhere").json() == {"detail": "Not Found", "code": "NOT_FOUND"}

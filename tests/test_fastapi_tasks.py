@@ -47,7 +47,7 @@ async def deny() -> None:
 async def nothing() -> None: ...
 
 
-def test_a_dependency_of_the_tasks_router_refuses(postgres: URL) -> None:
+def test_a_dependency_of_the_tasks_router_can_refuse_requests(postgres: URL) -> None:
     router = APIRouter(dependencies=[Depends(deny)])
     router.include_router(tasks.router)
     app = new_app(postgres)

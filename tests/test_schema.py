@@ -1,4 +1,4 @@
-"""A database whose schema does not fit this release: responses, /health and the log."""
+"""A database whose schema does not match this release: responses, /health and the log."""
 
 import asyncio
 import shutil

@@ -312,7 +312,7 @@ def test_a_blank_value_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
         ),
         (
             "sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
-            "names a file in sslrootcert that is not there",
+            "names a file in sslrootcert that does not exist",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""DEV_DB_PORT: other programs of the same user can connect to development's Postgres by TCP."""
+"""DEV_DB_PORT: other programs of the same user can connect to development's Postgres over TCP."""
 
 import shutil
 import socket
@@ -42,7 +42,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_connection_by_tcp_needs_the_password(folder: Path, port: int) -> None:
+def test_a_connection_over_tcp_needs_the_password(folder: Path, port: int) -> None:
     with recorded_log() as log, running_postgres(folder, port) as url:
         assert sql(url, NOTES) == [("kept",)]
         assert sql(url, "SHOW listen_addresses") == [("127.0.0.1",)]

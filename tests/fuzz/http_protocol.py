@@ -49,7 +49,7 @@ async def _served(segments: list[bytes]) -> Connection:
 
 
 def _segmentations(data: bytes) -> list[list[bytes]]:
-    """Return three ways to split `data`, always the same, and short data also byte by byte."""
+    """Return three ways to split `data`, the same each time. Split short data byte by byte too."""
     dice = random.Random(data)
     found = [[data[i : i + 1] for i in range(len(data))]] if len(data) <= 600 else []
     for _ in range(3):

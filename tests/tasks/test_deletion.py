@@ -1,4 +1,4 @@
-"""Clearing completed tasks and erasing a user: only these tasks are deleted, and counted right."""
+"""Clearing completed tasks and erasing a user: only these tasks are deleted and counted."""
 
 import time
 from collections.abc import Callable, Iterator
