@@ -19,7 +19,7 @@ INTRODUCTION = """# Benchmarks
 
 `uv run --group bench benchmarks/run.py` writes this page; all figures are from one run, and are in
 `results.json` too. [benchmarks/](../../benchmarks/README.md) describes the contenders and the
-methods. A target "to" a build is the service's figure divided by that build's.
+methods. A target "relative to" a build is the service's figure divided by that build's.
 """
 
 

@@ -134,7 +134,7 @@ def test_every_operation_works_while_server_connections_are_replaced(
     )
 
 
-def test_prepared_statements_are_turned_off_behind_a_pooler_that_discards_all(
+def test_prepared_statements_are_turned_off_behind_a_pooler_that_discards_them(
     serve: Serve, database: Postgres, tmp_path: Path
 ) -> None:
     """From then on, the service sends plain SQL."""
