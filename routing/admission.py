@@ -185,7 +185,7 @@ class Admission:
         """
         left = len(self._queue.users.get(user, ()))
         if left < FEW or is_waking or not self._is_shared():
-            return DatabaseUnavailable("no connection came free in time")
+            return DatabaseUnavailable("no connection became free in time")
         self._refusals.count(TooManyRequests, user)
         return TooManyRequests()
 
