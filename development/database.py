@@ -171,7 +171,7 @@ class _Server:
         """Set the password. Until then no client can log in over TCP."""
         if self.lacks_tcp():
             sys.exit(
-                f"The development database runs already for another process, and does not listen "
+                f"The development database already runs for another process, and does not listen "
                 f"on DEV_DB_PORT {port}. Stop that process first."
             )
         with closing(self._connect()) as connection:

@@ -62,7 +62,7 @@ async def add_task(
     tasks: Tasks,
     title: Title,
     description: Description | None = None,
-    completed: Annotated[bool, Field(description="Whether it is done already.")] = False,
+    completed: Annotated[bool, Field(description="Whether it is already done.")] = False,
 ) -> Task:
     """Add a task to the user's list and return it with its id."""
     body = {"title": title, "description": description, "completed": completed}

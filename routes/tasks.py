@@ -242,7 +242,7 @@ async def get_task_stats(
     responses=ONE_TASK
     | {
         200: {"headers": ETAG},
-        304: {"description": "The client has this version already.", "headers": ETAG},
+        304: {"description": "The client already has this version.", "headers": ETAG},
     },
     operation_id="getTask",
     summary="Get a task",

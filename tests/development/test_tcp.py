@@ -98,7 +98,7 @@ def test_a_second_service_uses_the_server_of_the_first(folder: Path, port: int) 
     with running_postgres(folder, port) as url, using(folder) as second:
         assert make_url(second.is_served()) == url
         assert read_by_tcp(url_by_tcp(folder, port)) == [("kept",)]
-        with pytest.raises(SystemExit, match=r"already for another process.*DEV_DB_PORT 1\."):
+        with pytest.raises(SystemExit, match=r"already runs for another process.*DEV_DB_PORT 1\."):
             running_postgres(folder, 1).__enter__()
     assert postmaster(folder) is None
 

@@ -84,7 +84,9 @@ def _check_against_h11(connection: Connection, data: bytes) -> None:
     for ours, theirs in zip(connection.requests, expected, strict=False):
         if not ours.complete:
             break
-        assert theirs.complete or not comparable, "served a request that h11 has not read completely"
+        assert theirs.complete or not comparable, (
+            "served a request that h11 has not read completely"
+        )
         assert (ours.method, ours.target) == (theirs.method, _origin_form(theirs.target))
         assert ours.body == theirs.body or not theirs.complete
     served = [request for request in connection.requests if request.complete]
