@@ -137,7 +137,7 @@ def distinct_addresses(size: int) -> bytes:
 
 
 BEHIND_A_PROXY = (
-    Shape("proxy: addresses that are believed", distinct_addresses),
+    Shape("proxy: addresses that are trusted", distinct_addresses),
     *(shape for shape in HEADERS if "Forwarded" in shape.name),
 )
 

@@ -22,10 +22,10 @@ ASLEEP = 3.0  # seconds
 
 SUSPENSIONS: dict[str, Callable[[Proxy], None]] = {
     "refuses connections": Proxy.close,
-    "resets them": Proxy.reset,
-    "says that it starts up": partial(Proxy.fail, error=STARTING_UP),
-    "holds them, and serves them afterwards": Proxy.hold,
-    "holds them for good, and serves new ones afterwards": Proxy.hold,
+    "resets connections": Proxy.reset,
+    "reports that it is starting up": partial(Proxy.fail, error=STARTING_UP),
+    "holds connections, and serves them afterwards": Proxy.hold,
+    "holds connections for good, and serves new ones afterwards": Proxy.hold,
 }
 
 
