@@ -145,13 +145,13 @@ class KeySet:
         if jwks != self._jwks:
             keys = self._usable(jwks)
             if not keys:
-                raise http_get.FetchError("none of the keys is of use")
+                raise http_get.FetchError("none of the keys can be used")
             for kid in self._keys.keys() - keys.keys():  # it was withdrawn, so don't look it up
                 self._remember(kid, -math.inf)
             self._jwks, self._keys = jwks, keys
             self.changed()
             logger.info(
-                "The issuer has other keys: %d, of which %d are of use", len(jwks), len(keys)
+                "The issuer has other keys: %d, of which %d can be used", len(jwks), len(keys)
             )
         self._failure = None
         self._stale_at = time.monotonic() + MAX_AGE
