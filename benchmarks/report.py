@@ -189,7 +189,8 @@ def charts(results: Results) -> dict[str, Chart]:
         rates = {TITLES[n]: [loads[o][n]["requests_per_second"] for o in loads] for n in names}
         found["throughput"] = Chart("64 connections", "requests/s", list(loads), rates)
         if every := ratios.of_every_peer(loads):
-            title, series = "This service relative to each peer", {TITLES[n]: every[n] for n in every}
+            title = "This service relative to each peer"
+            series = {TITLES[name]: every[name] for name in every}
             found["ratios"] = Chart(title, "logarithmic", list(loads), series, True, {"1": 1})
     if users := results.get("open loop"):
         keys = ("p50_ms", "p95_ms", "p99_ms")

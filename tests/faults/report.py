@@ -87,7 +87,7 @@ def note(done: str, ledger: Ledger, seen: Mapping[str, Any]) -> None:
 
 
 def remark(done: str, saw: Mapping[str, Any], verdict: str) -> None:
-    """Keep a row about a test without a ledger. Its assertions hold the verdict."""
+    """Keep a row about a test without a ledger. The test has checked the verdict."""
     _keep(done, _sentence(saw), verdict)
 
 
