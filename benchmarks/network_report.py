@@ -17,7 +17,7 @@ for a round trip.
 """
 USERS = """## 1,000 users who each send a request every 2 s
 
-Latency counts from the time at which a request was due, also for refused requests. The last three
+Latency counts from the time at which a request was due, for refused requests too. The last three
 columns help to judge the figures: *lost* is the number of packets that the network lost, *late* the
 share of packets that were more than 1 ms late because the machine was busy, and *others* the number
 of cores that other programs used.

@@ -75,7 +75,7 @@ class Ports(NamedTuple):
 
 
 class Front(NamedTuple):
-    """Clients with alice's token: by HTTPS and HTTP through nginx, and directly."""
+    """Clients with alice's token: through nginx over HTTPS and HTTP, and directly."""
 
     https: httpx.Client
     http: httpx.Client

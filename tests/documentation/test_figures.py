@@ -1,4 +1,4 @@
-"""The figures of the README are those of the recorded benchmarks."""
+"""The figures in the README match the recorded benchmarks."""
 
 import re
 

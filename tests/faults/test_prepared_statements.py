@@ -128,7 +128,7 @@ def test_every_operation_works_while_server_connections_are_replaced(
     assert [each.failures for each in users] == [{}, {}]
     assert min(again["26000"], again["0A000"]) > 0
     report.remark(
-        f"PgBouncer {tracking}: two processes share two server connections, which are replaced",
+        f"PgBouncer {tracking}: two processes share two connections, replaced each second",
         {"requests": sum(each.requests for each in users), **again},
         "every request succeeded, once",
     )

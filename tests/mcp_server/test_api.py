@@ -90,7 +90,7 @@ def test_a_request_marked_once_is_not_sent_again_after_a_lost_response(
     before: Gateway, alice: str
 ) -> None:
     before.losses = 1
-    with pytest.raises(Exception, match="did not respond; look whether the change was made"):
+    with pytest.raises(Exception, match="did not respond; check whether the change was made"):
         run(lambda: request(before.url, alice, "GET", once=True))
     before.refusals = [(429, "0"), (503, "0")]
     with pytest.raises(Exception, match="The gateway is busy"):
