@@ -32,10 +32,11 @@ POOLS = (
 INTERRUPTIONS = """## Interruptions
 
 The same users, at 5 ms. *Slowest* is the slowest response. *Last error after* is the time from the
-end of the interruption to the last failure. A client requests `/health` every 0.2 s: *`/health`
-meanwhile* counts its responses from the start of the interruption to its end, or for at least 5 s,
-*its slowest* is the slowest of them, and *200 after* is the time from the end of the interruption
-to the first 200.
+end of the interruption to the last failure.
+
+Another client requests `/health` every 0.2 s. *`/health` meanwhile* counts the responses to it
+during the interruption, or for 5 s if that is longer. *Its slowest* is the slowest of these
+responses. *200 after* is the time from the end of the interruption to the first 200.
 
 """
 

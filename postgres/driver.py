@@ -31,7 +31,7 @@ CONNECT_TIMEOUT = 5.0  # seconds
 STATEMENT_TIMEOUT = 5.0  # seconds; measured here, because poolers forward no server setting
 EXPIRED = "the database did not respond in time"
 # This parameter overrides the encoding that the role, the server, PGCLIENTENCODING or a pooler
-# sets. In any other encoding, some titles could be neither stored nor read.
+# sets. In another encoding than UTF-8, some titles could be neither stored nor read.
 ENCODING = {"client_encoding": "UTF8"}
 
 # Bytes. A message up to this size is sent in one call, because the kernel's socket buffer is empty.

@@ -86,7 +86,7 @@ def test_deleting_a_task_that_does_not_exist_fails(before: Gateway, alice: str) 
         run(lambda: request(before.url, alice, "DELETE", f"/{2**62}"))
 
 
-def test_a_request_with_once_is_not_sent_again_after_a_lost_response(
+def test_a_request_marked_once_is_not_sent_again_after_a_lost_response(
     before: Gateway, alice: str
 ) -> None:
     before.losses = 1
