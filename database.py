@@ -48,7 +48,7 @@ def compile_sql(statement: ClauseElement) -> str:
 
 
 def prepare(statement: ClauseElement) -> Statement:
-    """Return `statement` in the form for `Session.fetch`, which prepares it once per connection.
+    """Return `statement` for `Session.fetch`, which prepares it once per connection.
 
     Building and hashing a statement for every request costs as much as running it. Planning it
     costs Postgres several times as much.

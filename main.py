@@ -31,9 +31,9 @@ with block_imports("pydantic.v1"):  # FastAPI only checks whether a model comes 
     from routes import docs, health, tasks
 
 OTHER_SERVER = (
-    "Served by another server than `uv run main.py`: it sets no limit here on the size of a head, "
-    "on the time that a client takes to send it or to read a response, or on a client that repeats "
-    "what was refused as OVERLOADED. Put a proxy in front that does (docs/deploying.md)."
+    "The service was not started with `uv run main.py`, so these limits are missing: the size of a "
+    "head, the time that a client may take to send it or to read a response, and the pause after "
+    "OVERLOADED. Put a proxy with such limits in front (docs/deploying.md)."
 )
 OPEN_TO_STRANGERS = (
     "ALLOWED_ORIGINS has %s: anyone can get a host name of that form, and its pages may then call "

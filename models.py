@@ -82,7 +82,7 @@ event.listen(tasks, "after_create", NEXT_UPDATE)
 class IdempotencyKey(SQLModel, table=True):
     """A record that a user's request was executed, in case the client sends it again.
 
-    It has a digest of the request's body, and nothing of its content.
+    It has a digest of the request's body, but not the body.
     """
 
     __tablename__ = "idempotency_keys"

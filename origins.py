@@ -96,6 +96,6 @@ def is_open_to_strangers(text: str) -> bool:
 
 
 def is_private(url: str) -> bool:
-    """Return whether nobody can change data from `url` in transit: by TLS, or on this machine."""
+    """Return whether data from `url` is safe in transit: it uses TLS, or stays on this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or bool(_LOOPBACK.fullmatch(parts.hostname or ""))

@@ -1,7 +1,7 @@
 """What greedy users cost other users: `uv run --group bench benchmarks/fairness.py`.
 
 Ordinary users send requests on a schedule, while greedy users send them without a pause. The cases
-take turns, round by round. `--baseline COMMIT` measures another commit too, also in turns. Needs
+take turns, round by round. `--baseline COMMIT` measures another commit in the same turns. Needs
 Postgres' programs and wrk; takes about a minute, and two with a baseline.
 """
 

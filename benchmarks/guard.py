@@ -51,7 +51,7 @@ def figures(bench: Bench) -> Iterator[tuple[str, float, float]]:
         service, floor = map(stack.enter_context, both)
         for operation, limit in CPU_LIMITS.items():
             ratio = cpu_ratio(bench, service, floor, operation)
-            yield f"CPU of {operation}, to the floor's", ratio, limit
+            yield f"CPU of {operation}, relative to the floor's", ratio, limit
         with PeakMemory(service.process.pid) as memory:
             load.run(bench.subject(service), "mix", CONNECTIONS, bench.options.seconds)
         yield "RSS, MB", memory.peak.rss_mb, MEMORY_LIMIT

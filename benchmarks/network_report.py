@@ -17,7 +17,7 @@ for a round trip.
 """
 USERS = """## 1,000 users who each send a request every 2 s
 
-Latency counts from the time at which a request was due, also for refused requests. The last three
+Latency counts from the time at which a request was due, for refused requests too. The last three
 columns help to judge the figures: *lost* is the number of packets that the network lost, *late* the
 share of packets that were more than 1 ms late because the machine was busy, and *others* the number
 of cores that other programs used.
@@ -32,10 +32,11 @@ POOLS = (
 INTERRUPTIONS = """## Interruptions
 
 The same users, at 5 ms. *Slowest* is the slowest response. *Last error after* is the time from the
-end of the interruption to the last failure. A client requests `/health` every 0.2 s: *`/health`
-meanwhile* counts its responses from the start of the interruption to its end, or for at least 5 s,
-*its slowest* is the slowest of them, and *200 after* is the time from the end of the interruption
-to the first 200.
+end of the interruption to the last failure.
+
+Another client requests `/health` every 0.2 s. *`/health` meanwhile* counts the responses to it
+during the interruption, or for 5 s if that is longer. *Its slowest* is the slowest of these
+responses. *200 after* is the time from the end of the interruption to the first 200.
 
 """
 

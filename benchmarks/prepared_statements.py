@@ -1,8 +1,8 @@
 """What prepared statements save and cost: `uv run benchmarks/prepared_statements.py [--quick]`.
 
 It measures the figures of docs/decisions/021-prepared-statements.md. CPU times are medians of
-interleaved rounds. They are those of the connection's Postgres process, and of the service's
-driver, pool and session. Memory is what Postgres holds for one connection that has executed every
+interleaved rounds, for the connection's Postgres process, and for the service's driver, pool and
+session. Memory is what Postgres holds for one connection that has executed every
 statement ten times. Everything is measured on the table of the migrations, and on one with 32
 partitions.
 """

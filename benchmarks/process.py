@@ -120,7 +120,7 @@ def free_port() -> int:
 
 
 def clean_up_on_sigterm() -> None:
-    """Turn the first SIGTERM into SystemExit, and ignore the others: groups often get two."""
+    """Turn the first SIGTERM into SystemExit. Ignore the others: a group often receives two."""
 
     def leave(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

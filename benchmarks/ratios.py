@@ -24,6 +24,6 @@ def of_service(loads: Mapping[str, Any], operation: str, to: str) -> float | Non
 
 
 def of_every_peer(loads: Mapping[str, Any]) -> dict[str, list[float | None]]:
-    """Return the service's ratios to each peer that ran, by operation."""
+    """Return the service's figures divided by those of each peer that ran, by operation."""
     peers = [name for name in next(iter(loads.values())) if name != "service"]
     return {to: [of_service(loads, operation, to) for operation in loads] for to in peers}

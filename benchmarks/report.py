@@ -19,7 +19,7 @@ INTRODUCTION = """# Benchmarks
 
 `uv run --group bench benchmarks/run.py` writes this page; all figures are from one run, and are in
 `results.json` too. [benchmarks/](../../benchmarks/README.md) describes the contenders and the
-methods. A target "to" a build is the service's figure divided by that build's.
+methods. A target "relative to" a build is the service's figure divided by that build's.
 """
 
 
@@ -69,7 +69,7 @@ def ratio_table(loads: Results) -> str:
     every = ratios.of_every_peer(loads).items()
     rows = ([TITLES[name], *map(shown, figures)] for name, figures in every)
     return (
-        "### This service to each peer\n\n"
+        "### This service relative to each peer\n\n"
         "The service's requests/s divided by the peer's: the median of the rounds.\n"
         "A figure below 1 is bold: the peer is faster.\n\n![Ratios](ratios.svg)\n\n"
     ) + table(["", *loads], rows)
@@ -189,7 +189,8 @@ def charts(results: Results) -> dict[str, Chart]:
         rates = {TITLES[n]: [loads[o][n]["requests_per_second"] for o in loads] for n in names}
         found["throughput"] = Chart("64 connections", "requests/s", list(loads), rates)
         if every := ratios.of_every_peer(loads):
-            title, series = "This service to each peer", {TITLES[n]: every[n] for n in every}
+            title = "This service relative to each peer"
+            series = {TITLES[name]: every[name] for name in every}
             found["ratios"] = Chart(title, "logarithmic", list(loads), series, True, {"1": 1})
     if users := results.get("open loop"):
         keys = ("p50_ms", "p95_ms", "p99_ms")

@@ -113,7 +113,7 @@ def changes(texts: Texts, kind: str, user: str, ids: list[int]) -> Iterator[tupl
 
 
 def writes(server: Server, kind: str, size: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Return the CPU time of Postgres for each change in µs, a median, by change and database."""
+    """Return the median CPU time of Postgres in µs, by change and database."""
     texts, user, times = Texts(), user_id(kind, size), dict[tuple[str, str], list[float]]()
     with ExitStack() as stack:
         cursors = cursors_of(server, stack)

@@ -14,7 +14,7 @@ LEGEND = 36, 20  # top, and height of a row
 
 @dataclass
 class Chart:
-    """Groups of horizontal bars, with a bar for each series. None is left out."""
+    """Groups of horizontal bars, with a bar for each series. A value of None has no bar."""
 
     title: str
     unit: str
@@ -24,7 +24,7 @@ class Chart:
     marks: dict[str, float] = field(default_factory=dict)  # labelled lines across the chart
 
     def _length(self, value: float) -> float:
-        """Return the pixels for a value. A logarithmic axis starts at a third of the smallest."""
+        """Return the pixels of a value. A logarithmic axis starts at a third of the minimum."""
         values = [v for row in self.series.values() for v in row if v] + list(self.marks.values())
         largest, smallest = max(values), min(values) / 3
         if self.logarithmic:

@@ -92,33 +92,44 @@ HEAVY, USUAL = "user of 100,000 tasks", "user of 100 tasks"
 LARGE, SMALL = "table of 1,000,000 rows", "table of 10,000 rows"
 
 TARGETS = [
-    Target("mix at 64 connections, to the conventional build", rate("mix", "conventional"), 5),
-    Target("list of 100, to the conventional build", rate("list", "conventional"), 5.5),
+    Target(
+        "mix at 64 connections, relative to the conventional build", rate("mix", "conventional"), 5
+    ),
+    Target("list of 100, relative to the conventional build", rate("list", "conventional"), 5.5),
     *(
-        Target(f"{operation}, to Fastify + pg", rate(operation, "fastify"), 1.2)
+        Target(f"{operation}, relative to Fastify + pg", rate(operation, "fastify"), 1.2)
         for operation in ("get", "list", "create", "update", "toggle", "mix")
     ),
     *(
-        Target(f"{operation}, to {title}", rate(operation, name), 1)
+        Target(f"{operation}, relative to {title}", rate(operation, name), 1)
         for name, title in (("bun", "Bun + Elysia"), ("go", "Go + pgx"))
         for operation in ("list", "mix")
     ),
     *(
-        Target(f"CPU of Postgres for {operation}, to Go's", postgres_cpu(operation, "go"), most=1.3)
+        Target(
+            f"CPU of Postgres for {operation}, relative to Go's",
+            postgres_cpu(operation, "go"),
+            most=1.3,
+        )
         for operation in ("get", "list", "create", "toggle")
     ),
     *(
-        Target(f"{operation}, to the floor", rate(operation, "floor"), 0.7)
+        Target(f"{operation}, relative to the floor", rate(operation, "floor"), 0.7)
         for operation in ("get", "create", "update", "toggle")
     ),
     Target("1,000 users every 2 s, p95", open_loop("p95_ms"), most=50, unit="ms"),
     Target("1,000 users every 2 s, errors", open_loop_errors, most=0),
     Target("1,000 connections, errors other than 503", thousand_errors, most=0),
-    Target("1,000 connections, throughput to that at 64", thousand("ratio"), 0.9),
+    Target("1,000 connections, throughput relative to 64 connections", thousand("ratio"), 0.9),
     Target("1,000 connections, responds within 2 s afterwards", thousand("recovered"), 1),
-    Target("page of 50: user of 100,000 tasks to 100", cost(HEAVY, USUAL), 0.8, 1.2),
-    Target("page of 50: table of 10⁶ rows to 10⁴", cost(LARGE, SMALL), 0.8, 1.2),
-    Target("page of 50: page 1,000 to page 1", cost("the last at page 1,000", HEAVY), 0.8, 1.2),
+    Target("page of 50: user with 100,000 tasks, relative to 100", cost(HEAVY, USUAL), 0.8, 1.2),
+    Target("page of 50: table of 10⁶ rows, relative to 10⁴", cost(LARGE, SMALL), 0.8, 1.2),
+    Target(
+        "page of 50: page 1,000, relative to page 1",
+        cost("the last at page 1,000", HEAVY),
+        0.8,
+        1.2,
+    ),
     Target("RSS at 1,000 connections, one worker", memory("service", "rss_mb"), None, 100, "MB"),
     Target("PSS at 1,000 connections, two workers", memory("service-2", "pss_mb"), None, 100, "MB"),
     Target("start to first response", start, most=2, unit="s"),

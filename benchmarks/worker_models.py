@@ -143,7 +143,7 @@ def kill_parent(name: str, url: str, folder: Path) -> str:
         running.wait()
         time.sleep(10)
         left = [pid for pid in workers if Path(f"/proc/{pid}").exists()]
-        return f"{len(left)} of {len(workers)} workers left"
+        return f"{len(left)} of {len(workers)} workers still running"
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def data_folder(path: Path) -> Path:
 def kept_secret(path: Path) -> str:
     """Return the secret in `path`, and create it if it does not exist.
 
-    Two processes that start at once use the same secret.
+    Two processes that start at the same time use the same secret.
     """
     data_folder(path.parent)
     with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # only its owner may read it

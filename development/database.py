@@ -168,10 +168,10 @@ class _Server:
             return not tcp.listens(connection, self.tcp_port)
 
     def _allow_tcp(self, port: int) -> None:
-        """Set the password. Until then no client can log in by TCP."""
+        """Set the password. Until then no client can log in over TCP."""
         if self.lacks_tcp():
             sys.exit(
-                f"The development database runs already for another process, and does not listen "
+                f"The development database already runs for another process, and does not listen "
                 f"on DEV_DB_PORT {port}. Stop that process first."
             )
         with closing(self._connect()) as connection:
@@ -277,7 +277,7 @@ def _copy(packages: Path, place: Path) -> Path:
 
 
 def _owner() -> pwd.struct_passwd | None:
-    """Return the user that Postgres runs as if we are root, because it refuses to run as root."""
+    """Return the user to run Postgres as if this is root, because it refuses to run as root."""
     if os.geteuid() != 0:
         return None
     try:
@@ -287,7 +287,7 @@ def _owner() -> pwd.struct_passwd | None:
 
 
 def _setpriv_prefix() -> list[str]:
-    """Return a command prefix that makes root another user, with access to root's folders.
+    """Return a command prefix that changes root to another user who can read root's folders.
 
     A capability grants this access, so those folders need not be opened to every user. The programs
     themselves must be elsewhere, because Postgres checks them with access(2), which ignores

@@ -1,4 +1,4 @@
-"""Access to the development database by TCP: who may connect, and on which port."""
+"""Access to the development database over TCP: who may connect, and on which port."""
 
 import errno
 import socket

@@ -1,4 +1,4 @@
-"""The URL at which other programs reach the development database by TCP.
+"""The URL at which other programs reach the development database over TCP.
 
 `uv run -m development.tcp_url` prints it, for `psql` and for the `.env` of a frontend. It contains
 a password, so the log must not contain it.

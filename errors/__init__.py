@@ -43,7 +43,7 @@ class APIError(HTTPException):
 
 
 class InvalidInput(APIError):
-    """The response to input that breaks rules. `detail` names as many of them as have room."""
+    """The response to input that breaks rules. `detail` names as many of them as fit."""
 
     status = 400
     code = "VALIDATION_ERROR"
@@ -111,7 +111,7 @@ class NotFound(APIError):
 class MethodNotAllowed(APIError):
     status = 405
     code = "METHOD_NOT_ALLOWED"
-    detail = "This path does not accept this method; the Allow header lists the others."
+    detail = "This path does not accept this method; the Allow header lists its methods."
 
     def __init__(self, allowed: set[str]) -> None:
         super().__init__()

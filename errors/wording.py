@@ -122,7 +122,8 @@ def faults_of(error: ValidationError, location: tuple[str, ...]) -> list[Fault]:
 def faults(details: Iterable[Mapping[str, Any]], location: tuple[str, ...] = ()) -> list[Fault]:
     """Return pydantic's details in our words.
 
-    There is up to one more than a response lists, so that `detail_of` can say that there are more.
+    The list may have one fault more than a response shows, so that `detail_of` can say that there
+    are more.
     """
     found = (
         _fault((*location, *detail["loc"]), detail) for detail in islice(details, MAX_ERRORS + 1)

@@ -39,7 +39,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def database_url(url: URL) -> str:
-    """Return `url` in the form of node-postgres, in which a socket's folder needs a host too.
+    """Return `url` as node-postgres expects it: with a host, even if it names a socket's folder.
 
     https://node-postgres.com/features/connecting#unix-domain-sockets
     """

@@ -20,7 +20,9 @@ ATTEMPTS = 4
 PAUSE = 1.0  # seconds before another attempt, if the response does not say how many
 TRY_LATER = (429, 502, 503, 504)
 UNREACHABLE = "The task API can't be reached at the moment; try again later."
-NO_RESPONSE = "The task API did not respond; look whether the change was made before you repeat it."
+NO_RESPONSE = (
+    "The task API did not respond; check whether the change was made before you repeat it."
+)
 NOT_THE_API = "The address of the task API (TASKS_API_URL) leads to something else."
 
 Outcome = httpx2.Response | httpx2.TransportError

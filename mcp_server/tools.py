@@ -62,7 +62,7 @@ async def add_task(
     tasks: Tasks,
     title: Title,
     description: Description | None = None,
-    completed: Annotated[bool, Field(description="Whether it is done already.")] = False,
+    completed: Annotated[bool, Field(description="Whether it is already done.")] = False,
 ) -> Task:
     """Add a task to the user's list and return it with its id."""
     body = {"title": title, "description": description, "completed": completed}
@@ -129,7 +129,7 @@ async def delete_task(tasks: Tasks, task_id: TaskId) -> Deleted:
 
 async def clear_completed_tasks(tasks: Tasks) -> Deleted:
     """Delete every completed task of the user for good. Ask the user before you call it."""
-    # A retry would count only the tasks that the first attempt has left.
+    # A retry would count only the tasks that the first attempt left.
     cleared = await tasks.request("DELETE", query={"status": "completed"}, once=True)
     return Deleted.model_validate(cleared)
 

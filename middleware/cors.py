@@ -44,7 +44,7 @@ REQUEST_HEADERS = (
     "Pragma",
     # Sent by older libraries.
     "X-Requested-With",
-    # Sent by axios if there is a cookie XSRF-TOKEN.
+    # Sent by axios if there is an XSRF-TOKEN cookie.
     "X-XSRF-TOKEN",
     # Sent by clients that OpenAPI Generator made.
     "User-Agent",

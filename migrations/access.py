@@ -24,7 +24,7 @@ READ_ONLY = "read-only"
 CLAUSES = {
     "no rights on the schema": "the role can't see the tables; as their owner, run `{}`",
     "search path": "the tables are in a schema that search_path lacks; run `{}`",
-    "not a table": "{} must be a table, and is another kind of relation",
+    "not a table": "{} must be a table, but is another kind of relation",
     "no rights": "the role lacks rights; as the owner of the tables, run `{}`",
     "row security": "it hides every row, because there is no policy; as the owner, run `{}`",
     READ_ONLY: "{}; requests that only read are served",

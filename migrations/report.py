@@ -20,7 +20,7 @@ def success(before: Iterable[str], after: Iterable[str]) -> str:
 
 
 def unknown(revisions: Iterable[str], head: str | None) -> str:
-    """Return why a database at `revisions`, which this release lacks, is left as it is."""
+    """Return why nothing is done if the database is at `revisions` that this release lacks."""
     return (
         f"The database is at {_names(revisions)}, which this release does not know: its newest is "
         f"{head}. A newer release migrated the database, and this one can serve on it without a "

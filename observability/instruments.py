@@ -78,7 +78,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
                 operation,
                 kind=SpanKind.CLIENT,
                 attributes=attributes,
-                record_exception=False,  # its text quotes what the client sent
+                record_exception=False,  # its text may quote the client
                 set_status_on_exception=False,
             ) as span:
                 try:
@@ -152,15 +152,15 @@ def observe_pool(meter: Meter, pool: Pool, admission: Admission) -> None:
         "tasks.requests.refused",
         [observe(lambda: admission.refusals)],
         "{request}",
-        "Requests that were refused at once, because too many waited.",
+        "Requests that were refused immediately, because too many waited.",
     )
 
 
 class LogExporter(logging.Handler):
     """A handler that exports log records with separate attributes, redacted as in logs.py.
 
-    The SDK's own handler would export the texts of exceptions. The ids of the trace and the span
-    are those of the request that logs the record.
+    The SDK's own handler would export the texts of exceptions. Each record has
+    the ids of the trace and the span of the request that logged it.
     """
 
     def __init__(self, provider: LoggerProvider) -> None:

@@ -46,7 +46,7 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception as error:  # the arguments of a log call don't fit its text
+        except Exception as error:  # the arguments of a log call don't match its text
             line = self.format(_fault(record, error))
         _writer.write(_encoded(line))
 

@@ -57,7 +57,7 @@ MAX_SENTENCE = 500  # characters; a host may have many addresses
 
 
 class ConnectError(psycopg2.OperationalError):
-    """An error of connecting. Its `sqlstate` is None if the server sent no error."""
+    """A connection attempt that failed. Its `sqlstate` is None if the server sent no error."""
 
     def __init__(self, error: Exception) -> None:
         message = _message(error)

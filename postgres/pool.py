@@ -75,8 +75,8 @@ class Pool:
         """Return a live connection, which must be released.
 
         A `fresh` connection was opened, or has completed a statement, after this call. While there
-        is no open connection, wait up to `wake_timeout` seconds. Raises TimeoutError, or the error
-        of connecting.
+        is no open connection, wait up to `wake_timeout` seconds. Raises TimeoutError or
+        ConnectError.
         """
         if fresh:
             self._close_idle()
@@ -101,7 +101,7 @@ class Pool:
     async def warm_up(self) -> None:
         """Open the first of `size` connections; the others follow in the background.
 
-        Raises TimeoutError, or the error of connecting.
+        Raises TimeoutError or ConnectError.
         """
         self.release(await self.acquire())
         self._warming = True

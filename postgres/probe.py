@@ -17,7 +17,7 @@ class Probe:
         self._generation = 0
 
     async def acquire(self) -> Connection:
-        """Return the connection, which must be released. Raises the error of connecting."""
+        """Return the connection, which must be released. Raises TimeoutError or ConnectError."""
         connection, self._idle = self._idle, None
         if connection is not None:
             if connection.is_alive():

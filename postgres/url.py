@@ -67,7 +67,7 @@ def _parsed(value: str) -> dict[str, Any]:
             if sentence := remedy(name):
                 raise ValueError(sentence) from None
         if "%" in re.sub("%[0-9A-Fa-f]{2}", "", value):
-            raise ValueError(f"has a % that begins no escape: {ESCAPES}") from None
+            raise ValueError(f"has a % that does not begin an escape: {ESCAPES}") from None
         if names:
             raise ValueError("has a parameter that Postgres's client does not know") from None
         raise ValueError(f"{FORM}; {ESCAPES}") from None
@@ -92,7 +92,7 @@ def _check_values(parameters: dict[str, Any]) -> None:
             raise ValueError(_complaint(str(error), parameters)) from None
     certificate = str(parameters.get("sslrootcert", "system"))
     if certificate != "system" and not Path(certificate).is_file():
-        raise ValueError("names a file in sslrootcert that is not there")
+        raise ValueError("names a file in sslrootcert that does not exist")
 
 
 def _complaint(message: str, parameters: dict[str, Any]) -> str:

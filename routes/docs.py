@@ -1,4 +1,4 @@
-"""Swagger UI and ReDoc, which need no other host.
+"""Swagger UI and ReDoc, which load nothing from other hosts.
 
 Their files come from the package fastapi-offline, which follows the releases of both. The service
 does not use that package's app factory, because it would lose FastAPI's own signature.

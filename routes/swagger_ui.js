@@ -1,5 +1,5 @@
-// What /docs adds to Swagger UI: parameters that fit. After a login, `user_id` is the user of the
-// token. After a task was created, `task_id` is that task.
+// Fills in parameters in Swagger UI. After a login, `user_id` becomes the user of the token. After
+// a task is created, `task_id` becomes its id.
 {
   const createSwaggerUI = SwaggerUIBundle;
 

@@ -96,7 +96,7 @@ class BodyResponse(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON, *headers]
 
 
-@lru_cache(1024)  # users
+@lru_cache(1024)  # an entry for each user
 def _quoted(user_id: str) -> str:
     return quote(user_id, safe="")
 
@@ -244,7 +244,7 @@ async def get_task_stats(
     responses=ONE_TASK
     | {
         200: {"headers": ETAG},
-        304: {"description": "The client has this version already.", "headers": ETAG},
+        304: {"description": "The client already has this version.", "headers": ETAG},
     },
     operation_id="getTask",
     summary="Get a task",

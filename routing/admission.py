@@ -21,7 +21,7 @@ class Admission:
     """A limit of `concurrent` requests that run at once, as many as there are connections.
 
     The others wait before they use much memory, and users take turns (fair_queue.py). If the rate
-    of the last seconds shows that a request can't get a slot in time, it is refused at once
+    of the last seconds shows that a request can't get a slot in time, it is refused immediately
     (Overloaded). At most `max_waiting` requests wait. When that many wait, and they belong to
     several users, requests of users with more than an equal share are refused (TooManyRequests). A
     semaphore with a timeout would do less, and would take a kilobyte more for each waiting request.
@@ -127,8 +127,8 @@ class Admission:
             self._queue.size >= slots
             and mine >= slots // users
             # While several users wait, a user with many requests is not refused here, even if the
-            # requests may time out. A client that is refused at once sends its request again at
-            # once, and 60 such clients left the service no time for anything else.
+            # requests may time out. A client that is refused immediately sends its request
+            # again immediately, and 60 such clients left the service no time for anything else.
             and not (mine >= FEW and self._is_shared())
         ):
             self._refusals.count(Overloaded)
@@ -185,7 +185,7 @@ class Admission:
         """
         left = len(self._queue.users.get(user, ()))
         if left < FEW or is_waking or not self._is_shared():
-            return DatabaseUnavailable("no connection came free in time")
+            return DatabaseUnavailable("no connection became free in time")
         self._refusals.count(TooManyRequests, user)
         return TooManyRequests()
 

@@ -49,7 +49,10 @@ class Application(FastAPI):
     _telemetry_expires = -inf  # when to ask again
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Return the middleware, built from the inside out. Added middleware is in between."""
+        """Return the middleware, built from the inside out.
+
+        Middleware that a developer adds runs after CORS and OutermostMiddleware.
+        """
         refuse_websockets(self.routes)
         settings: Settings = self.state.settings
         handlers, handler = self._added_handlers()

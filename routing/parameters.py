@@ -218,7 +218,7 @@ def _is_model(annotation: Any) -> bool:
 
 
 def _is_empty(default: BaseModel, annotation: Any) -> bool:
-    """Return whether `default` is what `{}` would be validated to, and requests can share it."""
+    """Return whether `default` is the model of an empty body, and requests can share it."""
     is_frozen = bool(default.model_config.get("frozen"))
     return type(default) is _plain(annotation) and is_frozen and not default.model_fields_set
 

@@ -1,4 +1,4 @@
-"""The path of a request in the form that our routes match, computed once for all of them."""
+"""The path of a request as routes match it, computed once for all of them."""
 
 import re
 from urllib.parse import unquote
@@ -32,9 +32,9 @@ register_url_convertor("task", TaskIdConvertor())
 def path_to_match(scope: Scope) -> str | None:
     """Return the decoded path, or None if it is longer than the path of any route.
 
-    `%2F` and `%0A` are each decoded to a lone surrogate, which `restored` converts back. A user id
-    may contain a slash, and a server decodes it to the same character as a separator (RFC 3986,
-    section 2.2).
+    `%2F` and `%0A` are each decoded to a lone surrogate, which `restored` converts back. This keeps
+    a slash in a user id distinct from a separator (RFC 3986, section 2.2). In `scope["path"]`, the
+    server has decoded both to the same character.
     """
     path: str = scope["path"]
     raw: bytes = scope.get("raw_path") or b""  # not every server sends one

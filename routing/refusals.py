@@ -32,9 +32,9 @@ class Refusals:
     async def delay(self, user: str) -> None:
         """Wait for one to two seconds if `user` was refused over AT_ONCE times within a second.
 
-        Otherwise a client that repeats refused requests at once, on thousands of connections, would
-        leave the service no time for anything except refusals. The delays differ, so that these
-        requests don't all come back at the same moment.
+        Otherwise a client that repeats refused requests immediately, on thousands of connections,
+        would leave the service no time for anything except refusals. The delays differ, so that
+        these requests don't all come back at the same moment.
         """
         refused = self._recent[TooManyRequests, user]
         if refused > AT_ONCE:

@@ -220,7 +220,7 @@ class Exchange:
         if not self.started:
             self._start(message)
         elif self.complete:
-            raise RuntimeError("The response is complete already.")
+            raise RuntimeError("The response is already complete.")
         else:
             self._continue(message)
 

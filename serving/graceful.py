@@ -122,7 +122,7 @@ class Server(uvicorn.Server):
         await asyncio.sleep(0)  # the event loop registers the last connection
 
     async def _drain(self, seconds: float) -> None:
-        """Announce the close on every connection, until none is open or the time is over."""
+        """Announce the close on every connection, until none is open or time runs out."""
         if connections := self._connections:
             logger.info("Waiting for %d connection(s) to end", len(connections))
         deadline = time.monotonic() + seconds

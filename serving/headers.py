@@ -1,7 +1,7 @@
 """The header lines of a request, and what they mean for its body and its connection.
 
-httptools parses the lines. Each head has its own parser, which costs 0.4 µs, so that nothing of one
-message can leak into the next. This module decides what the lines mean for the body, because
+httptools parses the lines. Each head has its own parser, which costs 0.4 µs, so that no part of
+one message can leak into the next. This module decides what the lines mean for the body, because
 httptools ends a message at an `Upgrade` even if the server ignores it
 (https://github.com/MagicStack/httptools/issues/124).
 """

@@ -108,7 +108,7 @@ class MemoryBudget:
         return not self._queues and self._fits(user, size)
 
     def take(self, user: str, size: int) -> Hold:
-        """Count bytes that are in memory already."""
+        """Count bytes that are already in memory."""
         hold = Hold(self, user, size)
         self.change(user, size)
         return hold

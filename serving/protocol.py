@@ -33,7 +33,7 @@ from serving.refusal import refusal
 
 # Longer than the time limit of a body (routing/body.py), so that its response is sent first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
-READER_TIMEOUT = 20_000  # milliseconds for which the client may read nothing of a response
+READER_TIMEOUT = 20_000  # milliseconds that a client may pause while it reads a response
 LINGER_TIME = 2.0  # seconds
 SMALL_HEAD = 4 * 1024  # bytes of a complete head that need no reservation
 RETRY_AFTER = 1.0  # seconds, as in the response OVERLOADED

@@ -19,7 +19,7 @@ STATUS_LINES = {
 }
 
 
-@lru_cache(maxsize=512)  # lengths of bodies, and the CORS headers of each origin
+@lru_cache(maxsize=512)  # an entry for each Content-Length, and for each CORS header of an origin
 def header_line(name: bytes, value: bytes) -> bytes:
     """Return the line of a header. Raises RuntimeError if a character in it is forbidden."""
     if NAME.fullmatch(name) is None or FORBIDDEN_IN_VALUE.search(value):
@@ -37,7 +37,7 @@ FREQUENT_NAMES = frozenset((b"etag", b"location", b"x-request-id"))
 FRAMING = frozenset((b"content-length", b"connection", b"transfer-encoding"))
 
 
-@lru_cache(maxsize=4)  # the date changes once a second
+@lru_cache(maxsize=4)  # the argument changes once a second, with the Date header
 def default_lines(headers: tuple[RawHeader, ...]) -> bytes:
     """Return the lines of the headers that the server adds to every response."""
     return b"".join(header_line(*header) for header in headers)

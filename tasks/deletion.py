@@ -91,7 +91,7 @@ async def delete_batch(session: Session, user_id: str, status: Cleared) -> Batch
 
 
 class Deletion(msgspec.Struct):
-    """How many tasks were deleted. The field is that of TasksDeletedResponse."""
+    """How many tasks were deleted. It has the field of TasksDeletedResponse."""
 
     deleted: int
 
@@ -108,7 +108,7 @@ class LargeDeletion(Response):
     def __init__(
         self, session: Session, slots: Slots, user_id: str, status: Cleared, deleted: int
     ) -> None:
-        """Take the number of tasks that the first batch deleted."""
+        """Prepare the response. `deleted` is how many tasks the first batch deleted."""
         super().__init__()
         self._session = session
         self._slots = slots

@@ -38,15 +38,15 @@ def _strong(value: str | list[str]) -> frozenset[str] | None:
 def updated_at_in(if_match: Collection[str]) -> str:
     """Return the times in these entity tags as an array for Postgres, such as `{…,…}`.
 
-    Tags that the service would not write in the same form are left out, because a strong comparison
-    is by character. Postgres would accept other forms of a time, and refuse texts that are not one.
+    Tags in any format but the service's own are left out, because a strong comparison compares each
+    character. Postgres would accept other formats of a time, and reject text that is not a time.
     """
     times = (tag[1:-1] for tag in if_match)
     return f"{{{','.join(time for time in times if _is_as_we_write_it(time))}}}"
 
 
 def _is_as_we_write_it(time: str) -> bool:
-    """Return whether `time` has the form that serialization.rfc3339 writes."""
+    """Return whether `time` has the format that serialization.rfc3339 writes."""
     try:
         moment = datetime.fromisoformat(time).replace(tzinfo=None)
     except ValueError:

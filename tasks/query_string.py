@@ -10,7 +10,7 @@ from schemas import StrictQuery
 
 
 def check_query_string(request: Request, query: StrictQuery, user_id: str) -> None:
-    """Refuse a parameter that was sent twice, and a `user_id` that is not that of the path.
+    """Refuse a parameter that was sent twice, and a `user_id` that differs from the path's.
 
     Otherwise the service would have to choose between two values. Raises InvalidInput, which
     repeats the names of parameters, so `query` must have refused unknown ones.

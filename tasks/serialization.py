@@ -14,7 +14,7 @@ from schemas import TaskResponse
 
 
 class _Task(msgspec.Struct, gc=False):  # no garbage collection, because it has no cycles
-    """A row of `queries.FIELDS`, with its times in the form of RFC 3339."""
+    """A row of `queries.FIELDS`, with its times in the format of RFC 3339."""
 
     if TYPE_CHECKING:  # the fields that the service itself reads
         id: int
@@ -70,11 +70,11 @@ def to_tasks(rows: Sequence[Sequence[Any]]) -> list[Task]:
 
 
 def rfc3339(time: str | None) -> str | None:
-    """Return a time from Postgres in the form of RFC 3339, in UTC and with six decimals.
+    """Return a time from Postgres in the format of RFC 3339, in UTC and with six decimals.
 
-    In that form, later times sort after earlier ones. The text that Postgres writes depends on the
-    time zone of the session. Formatting the times in the statement would make a list cost Postgres
-    half as much again.
+    In that format, later times sort after earlier ones. The text that Postgres writes depends on
+    the time zone of the session. If Postgres formatted the times, a list would take it almost twice
+    as long.
     """
     if time is None:
         return None
@@ -97,7 +97,7 @@ class TaskList(msgspec.Struct, gc=False):
 
 
 class TaskStats(msgspec.Struct, gc=False):
-    """How many tasks a user has. The fields are those of TaskStatsResponse."""
+    """How many tasks a user has. It has the fields of TaskStatsResponse."""
 
     total: int
     pending: int

@@ -215,7 +215,7 @@ def test_the_script_refuses_invalid_tasks_and_lists_their_ids(foreign: URL) -> N
         "DROP TABLE tasks": "There is no table tasks to adopt",
     }.items(),
 )
-def test_the_script_refuses_a_table_of_an_unknown_form(
+def test_the_script_refuses_a_table_with_other_columns_or_dependents(
     change: str, sentence: str, foreign: URL
 ) -> None:
     sql(foreign, change)

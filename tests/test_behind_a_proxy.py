@@ -75,7 +75,7 @@ class Ports(NamedTuple):
 
 
 class Front(NamedTuple):
-    """Clients with alice's token: by HTTPS and HTTP through nginx, and directly."""
+    """Clients with alice's token: through nginx over HTTPS and HTTP, and directly."""
 
     https: httpx.Client
     http: httpx.Client
@@ -220,7 +220,7 @@ def test_only_a_trusted_proxy_may_set_forwarded_headers(serve: Serve, trusted: s
         assert believed(front.direct) == (CLIENT, "http")
 
 
-def test_a_proxy_outside_the_trusted_range_is_not_believed(serve: Serve) -> None:
+def test_a_proxy_outside_the_trusted_range_is_not_trusted(serve: Serve) -> None:
     with serve(forwarded_allow_ips="10.0.0.0/8") as front:
         assert believed(front.https) == ("127.0.0.1", "http")
 

@@ -21,9 +21,9 @@ def test_a_target_whose_contender_did_not_run_is_not_met() -> None:
     import report
 
     table = report.targets(closed_loop(service=[500.0], fastify=[100.0]))
-    lines = [line for line in table.splitlines() if "mix, to " in line]
+    lines = [line for line in table.splitlines() if "mix, relative to " in line]
     assert [line.split("|")[-2].strip() for line in lines] == ["met", "not run", "not run"]
-    lines = [line for line in table.splitlines() if "to Go's" in line]
+    lines = [line for line in table.splitlines() if "relative to Go's" in line]
     assert {line.split("|")[-2].strip() for line in lines} == {"not run"}
 
 

@@ -1,6 +1,6 @@
 """The core of the suite on a real Citus cluster, with tables distributed by user_id.
 
-CITUS_URL is the URL, as a superuser, of a database on the coordinator. The database must have the
+CITUS_URL is the URL of a database on the coordinator, for a superuser. The database must have the
 extension and no table `tasks`. The tests drop their tables afterwards:
 
     CITUS_URL=postgresql://postgres:…@127.0.0.1:9700/citus scripts/test-slow tests/test_citus.py

@@ -1,4 +1,4 @@
-"""The form of every error: its whole body and headers, without anything that the client sent."""
+"""The whole body and headers of every error, which contain nothing that the client sent."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.serving import ORIGIN, bearer
 
 NOT_FOUND = {"detail": "There is nothing at this path.", "code": "NOT_FOUND"}
 METHOD_NOT_ALLOWED = {
-    "detail": "This path does not accept this method; the Allow header lists the others.",
+    "detail": "This path does not accept this method; the Allow header lists its methods.",
     "code": "METHOD_NOT_ALLOWED",
 }
 

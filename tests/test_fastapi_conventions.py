@@ -196,7 +196,7 @@ def test_an_http_exception_keeps_its_status_detail_and_headers(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_bug_is_a_500_in_our_form_and_is_raised_in_a_test_client(
+def test_a_bug_is_a_500_with_a_code_and_is_raised_in_a_test_client(
     raising: TestClient, place: str
 ) -> None:
     with pytest.raises(ArithmeticError, match="a bug"):

@@ -112,7 +112,7 @@ def test_a_response_made_by_middleware_keeps_its_body_and_gets_our_headers(postg
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_bug_in_middleware_is_a_500_in_our_form(postgres: URL) -> None:
+def test_a_bug_in_middleware_is_a_500_with_a_detail_and_a_code(postgres: URL) -> None:
     app = new_app(postgres)
 
     @app.middleware("http")
@@ -204,7 +204,7 @@ def test_mounted_applications_and_files_are_served(mounted: TestClient) -> None:
     )
 
 
-def test_a_mounted_application_keeps_the_form_of_its_errors(mounted: TestClient) -> None:
+def test_a_mounted_application_keeps_the_format_of_its_errors(mounted: TestClient) -> None:
     assert mounted.get("/inner/items/x").status_code == 422
     assert mounted.get("/inner/nowhere").json() == {"detail": "Not Found"}
     assert mounted.get("/static/nowhere").json() == {"detail": "Not Found", "code": "NOT_FOUND"}

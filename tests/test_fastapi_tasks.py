@@ -47,7 +47,7 @@ async def deny() -> None:
 async def nothing() -> None: ...
 
 
-def test_a_dependency_of_the_tasks_router_refuses(postgres: URL) -> None:
+def test_a_dependency_of_the_tasks_router_can_refuse_requests(postgres: URL) -> None:
     router = APIRouter(dependencies=[Depends(deny)])
     router.include_router(tasks.router)
     app = new_app(postgres)
@@ -60,14 +60,14 @@ def serves_tasks(route: Any) -> bool:
     return getattr(route, "original_router", None) is tasks.router
 
 
-def test_a_dependency_of_include_router_refuses(postgres: URL) -> None:
+def test_a_dependency_of_include_router_can_refuse_requests(postgres: URL) -> None:
     app = new_app(postgres)
     app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
     app.include_router(tasks.router, dependencies=[Depends(deny)])
     assert_denied(app)
 
 
-def test_a_dependency_of_the_whole_application_refuses(
+def test_a_dependency_of_the_whole_application_can_refuse_requests(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("main.Application", dependent_application)
@@ -381,7 +381,7 @@ def test_an_added_exception_handler_is_used(
         response = client.request(method, path, **request_)
         assert (response.status_code, response.json()) == (499, {"own": name})
         assert response.headers["access-control-allow-origin"] == ORIGIN
-        # Other errors keep our form.
+        # Other errors keep the format of this API.
         other = client.get("/nowhere") if kind not in (404, StarletteHTTPException) else None
         assert other is None or other.json()["code"] == "NOT_FOUND"
 

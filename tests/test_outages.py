@@ -178,7 +178,7 @@ def test_a_slow_connection_attempt_leaves_the_statement_less_time(postgres: URL)
 
 @pytest.mark.slow
 def test_a_request_that_cannot_be_served_in_time_is_refused_at_once(postgres: URL) -> None:
-    """After a second without a free connection, only as many may wait as there are connections."""
+    """After a second without a free connection, one request may wait for each connection."""
     with (
         database_of_its_own(postgres) as url,
         service(url, db_pool_size=2) as client,

@@ -143,7 +143,9 @@ def test_partitioning_loses_no_task_and_reuses_no_id(filled: URL) -> None:
     assert new == TASKS + 1  # the ids of deleted tasks are not used again
 
 
-def test_constraints_and_indexes_are_those_of_the_models(filled: URL, server: URL) -> None:
+def test_a_partitioned_table_has_the_constraints_and_indexes_of_the_models(
+    filled: URL, server: URL
+) -> None:
     names = "SELECT indexname FROM pg_indexes WHERE tablename = 'tasks' ORDER BY 1"
     rules = """
         SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint

@@ -1,4 +1,4 @@
-"""A database whose schema does not fit this release: responses, /health and the log."""
+"""A database whose schema does not match this release: responses, /health and the log."""
 
 import asyncio
 import shutil
@@ -91,7 +91,7 @@ def operations(client: httpx.Client) -> dict[str, httpx.Response]:
 
 
 def failed(client: httpx.Client) -> set[str]:
-    """Return the operations that fail because of the schema; check that none fails otherwise."""
+    """Return the operations that fail because of the schema. No other failure is allowed."""
     responses = operations(client)
     for response in responses.values():
         assert response.status_code in (200, 201, 404, 503), response.text

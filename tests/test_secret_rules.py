@@ -163,7 +163,7 @@ def test_production_accepts_openssl_output_with_its_newline(
     assert signing_secret(settings) == secret.strip()
 
 
-# A secret in a form in which a reader may copy it.
+# A secret in a setting that a reader may copy.
 SHOWN = re.compile(r"BETTER_AUTH_SECRET\"?\s*[=:]\s*[\"']?([^\s\"'…]{32,})")
 
 

@@ -229,7 +229,7 @@ ODD = ["80a", "''", '"x"', "-1", "9" * 30, "é", "a\nb", "\udcff", "\0", "[]", "
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
-def test_no_error_about_a_setting_is_in_a_librarys_words(
+def test_every_error_about_a_setting_is_a_sentence_of_our_own(
     environment: pytest.MonkeyPatch, name: str
 ) -> None:
     texts = [*ODD, *dict(WRONG).get(name, ())]
@@ -312,7 +312,7 @@ def test_a_blank_value_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
         ),
         (
             "sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
-            "names a file in sslrootcert that is not there",
+            "names a file in sslrootcert that does not exist",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Invalid input is a 400 that names the field and repeats nothing of the value."""
+"""Invalid input is a 400 that names the field and does not repeat any part of the value."""
 
 import gzip
 import re

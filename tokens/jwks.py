@@ -77,7 +77,7 @@ class KeySet:
         if kid not in self._keys:
             raise UnknownKey(kid)
         if algorithm not in self._keys[kid]:
-            raise InvalidToken("alg does not fit the key")
+            raise InvalidToken("alg does not match the key")
         return self._keys[kid][algorithm]
 
     async def look_up(self, kid: str) -> None:
@@ -145,14 +145,12 @@ class KeySet:
         if jwks != self._jwks:
             keys = self._usable(jwks)
             if not keys:
-                raise http_get.FetchError("none of the keys is of use")
+                raise http_get.FetchError("none of the keys is usable")
             for kid in self._keys.keys() - keys.keys():  # it was withdrawn, so don't look it up
                 self._remember(kid, -math.inf)
             self._jwks, self._keys = jwks, keys
             self.changed()
-            logger.info(
-                "The issuer has other keys: %d, of which %d are of use", len(jwks), len(keys)
-            )
+            logger.info("The issuer's keys have changed: %d keys, %d usable", len(jwks), len(keys))
         self._failure = None
         self._stale_at = time.monotonic() + MAX_AGE
 
@@ -181,5 +179,5 @@ def _parsed(body: bytes) -> list[Any]:
     except (ValueError, TypeError, LookupError):
         raise http_get.FetchError("the response is not a key set") from None
     if not isinstance(jwks, list) or len(jwks) > MAX_KEYS:
-        raise http_get.FetchError(f"the answer has no list of {MAX_KEYS} keys at most")
+        raise http_get.FetchError(f"the response has no list of {MAX_KEYS} keys at most")
     return jwks

@@ -134,7 +134,7 @@ def _header(token: str) -> dict[str, Any]:
     """Return the unverified header of `token`. Raises InvalidToken if it can't be a valid one."""
     form = COMPACT_FORM.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
     if form is None or not _is_canonical(form[1]):
-        raise InvalidToken("not in the form of a JWT of 16 KiB at most")
+        raise InvalidToken("not a JWT of 16 KiB at most")
     try:
         header: dict[str, Any] = jws.get_unverified_header(token)
     except Exception as error:  # as in _payload

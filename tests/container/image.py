@@ -158,7 +158,7 @@ class Image:
         assert done.returncode == 0, f"{step.rest}\n{done.stdout}{done.stderr}"
 
     def copy(self, source: Path, names: list[str], target: str) -> None:
-        """Copy the files `names` from `source`. Of a folder, only its contents are copied."""
+        """Copy the files `names` from `source`. A folder's contents are copied, not the folder."""
         to = self.root / (Path(self.folder) / target).relative_to("/")
         self._namespace.run("mkdir", "-p", str(to))
         for name in names:

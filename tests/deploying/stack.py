@@ -68,7 +68,7 @@ def service(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def nginx(folder: Path, servers: str) -> Iterator[None]:
-    """Check a configuration by `nginx -t`, then run nginx with it."""
+    """Check a configuration with `nginx -t`, then run nginx with it."""
     folder.mkdir()
     user = "user root;" if os.geteuid() == 0 else ""
     path = folder / "nginx.conf"

@@ -98,9 +98,9 @@ class Here:
         return stack.replaced(shown, places)
 
     def cell(self, name: str, column: int) -> str:
-        """Return a cell of the table: a URL, or an empty string for "absent"."""
+        """Return a cell of the table: a URL, or an empty string for "not set"."""
         value = row(name)[column].strip("`")
-        return "" if value == "absent" else self.text(value)
+        return "" if value == "not set" else self.text(value)
 
     def page_server(self, image: Image) -> str:
         """Return the frontend's nginx configuration with TLS, changed as the documentation says."""

@@ -1,4 +1,4 @@
-"""DEV_DB_PORT: other programs of the same user can connect to development's Postgres by TCP."""
+"""DEV_DB_PORT: other programs of the same user can connect to development's Postgres over TCP."""
 
 import shutil
 import socket
@@ -42,7 +42,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_connection_by_tcp_needs_the_password(folder: Path, port: int) -> None:
+def test_a_connection_over_tcp_needs_the_password(folder: Path, port: int) -> None:
     with recorded_log() as log, running_postgres(folder, port) as url:
         assert sql(url, NOTES) == [("kept",)]
         assert sql(url, "SHOW listen_addresses") == [("127.0.0.1",)]
@@ -71,7 +71,9 @@ def test_a_port_in_use_ends_the_process_with_one_sentence(folder: Path) -> None:
     assert postmaster(folder) is None
 
 
-def test_the_printed_url_fits_the_settings(postgres: URL, tmp_path: Path) -> None:
+def test_the_printed_url_has_the_port_and_the_folder_of_the_settings(
+    postgres: URL, tmp_path: Path
+) -> None:
     own = {"database_url": None, "data_dir": tmp_path}
     url = tcp_url(make_settings(postgres, dev_db_port=5433, **own))
     assert url == url_by_tcp(tmp_path / "postgres", 5433)
@@ -96,7 +98,7 @@ def test_a_second_service_uses_the_server_of_the_first(folder: Path, port: int) 
     with running_postgres(folder, port) as url, using(folder) as second:
         assert make_url(second.is_served()) == url
         assert read_by_tcp(url_by_tcp(folder, port)) == [("kept",)]
-        with pytest.raises(SystemExit, match=r"already for another process.*DEV_DB_PORT 1\."):
+        with pytest.raises(SystemExit, match=r"already runs for another process.*DEV_DB_PORT 1\."):
             running_postgres(folder, 1).__enter__()
     assert postmaster(folder) is None
 

@@ -1,4 +1,4 @@
-"""The figures of the README are those of the recorded benchmarks."""
+"""The figures in the README match the recorded benchmarks."""
 
 import re
 
@@ -12,7 +12,11 @@ README = (ROOT / "README.md").read_text()
 @pytest.mark.parametrize(
     ("page", "target", "sentence"),
     [
-        ("README", "mix at 64 connections, to the conventional build", "serves {} times as many"),
+        (
+            "README",
+            "mix at 64 connections, relative to the conventional build",
+            "serves {} times as many",
+        ),
         ("README", "RSS at 1,000 connections, one worker", "takes {} MB with 1,000 connections"),
         ("network", "1,000 users every 2 s at 30 ms, p95", "95 % of the responses take at most {}"),
     ],

@@ -136,6 +136,6 @@ def test_a_missing_or_outdated_node_is_reported(
     assert str(raised.value) == f"{node.MISSING}.{found}"
 
 
-def test_the_documented_files_are_those_of_the_example() -> None:
+def test_the_documented_file_is_the_same_as_in_the_example() -> None:
     documented = (ROOT / "docs/frontend/migrate.ts").read_text()
     assert (ROOT / "examples/auth/migrate.ts").read_text() == documented

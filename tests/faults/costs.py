@@ -164,9 +164,9 @@ def measured(service: Service, done: str) -> Iterator[Meter]:
     worst = max(meter.costs, key=lambda cost: cost.large)
     seen = {
         "shapes": len(meter.costs),
-        "µs of CPU of a plain request": meter.plain * 1e6,
+        "µs of CPU for a plain request": meter.plain * 1e6,
         "µs per KiB at most": worst.large,
-        "which is": str(worst.shape),
+        "most expensive shape": str(worst.shape),
     }
     report.remark(
         f"{done}, of up to {LARGE // 1024} KiB, without a token",

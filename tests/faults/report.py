@@ -12,7 +12,7 @@ INTRODUCTION = """\
 # Under load and faults
 
 `scripts/test-faults` runs a service against a real Postgres on 127.0.0.1, breaks one or the other,
-counts, and writes this page. It fails if a task is lost or duplicated. Run of {date}.
+counts the tasks, and writes this page. It fails if a task is lost or duplicated. Run of {date}.
 """
 # A heading for the rows of some test files, and what the reader has to know.
 SECTIONS = {
@@ -23,18 +23,21 @@ The plan asks for 1,000 or more concurrent users. In the first row, 1,000 client
 request as soon as they have a response. The other two rows, and all other sections, go beyond the
 plan. The plan's other targets are in [performance](performance.md#the-plans-targets).
 
-Each task that a client creates has a title of its own. *Acknowledged* tasks are those whose client
-received a 201; each is looked up in the table afterwards. A request without a 201 may have created
-its task or not; *created without a 201* counts those that did.
+Each task that a client creates has a unique title. *Acknowledged* tasks are those whose client
+received a 201; each is looked up in the table afterwards. A request that got no 201 may still have
+created its task; *created without a 201* counts these tasks.
 """,
     ),
     "Postgres fails": (
         ("test_database", "test_waking"),
-        "In most rows, 20 clients read and write meanwhile.\n",
+        "In most rows, 20 clients read and write while Postgres fails.\n",
     ),
     "Postgres fails behind PgBouncer": (
         ("test_pgbouncer", "test_prepared_statements"),
-        "PgBouncer is in transaction mode.\n",
+        """\
+PgBouncer is in transaction mode. 26000, 42P05 and 0A000 are the errors after which a statement is
+sent again ([021](decisions/021-prepared-statements.md)).
+""",
     ),
     "The service is killed or stopped": (
         ("test_process", "test_restart", "test_workers"),
@@ -46,7 +49,10 @@ stopped, it had not begun these requests, unless Postgres was frozen.
     "Concurrent changes": (("test_races",), ""),
     "Clients misbehave": (
         ("test_clients", "test_memory_budget", "test_memory_of_connections"),
-        "A well-behaved client sends small requests meanwhile.\n",
+        """\
+A well-behaved client sends small requests meanwhile. The memory that stays is measured for each
+client while it is connected, and for all clients after they have disconnected.
+""",
     ),
     "Hostile input": (("test_hostile", "test_cost", "test_cost_of_framing"), ""),
 }
@@ -81,7 +87,7 @@ def note(done: str, ledger: Ledger, seen: Mapping[str, Any]) -> None:
 
 
 def remark(done: str, saw: Mapping[str, Any], verdict: str) -> None:
-    """Keep a row about a test without a ledger. Its assertions hold the verdict."""
+    """Keep a row about a test without a ledger. The test has checked the verdict."""
     _keep(done, _sentence(saw), verdict)
 
 

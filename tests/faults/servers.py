@@ -43,7 +43,7 @@ class Postgres(development._Server):
         return sql(self.url, statement, *parameters)
 
     def configure(self, name: str, value: str) -> None:
-        """Change a setting, also for existing sessions."""
+        """Change a setting, for existing sessions too."""
         self.sql(f"ALTER SYSTEM SET {name} = {value}")
         self.sql("SELECT pg_reload_conf()")
 

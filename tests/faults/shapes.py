@@ -122,8 +122,8 @@ BODIES = (
     body("body: objects in objects", b'{"a":'),
     body("body: spaces", b" "),
     body("body that nobody reads", b"[", b"/health/live", b"GET"),
-    body("body of a path that is not there", b"[", b"/nowhere"),
-    body("body with a method that is not there", b"[", TASKS, b"DELETE"),
+    body("body for an unknown path", b"[", b"/nowhere"),
+    body("body with a method that the path lacks", b"[", TASKS, b"DELETE"),
 )
 
 
@@ -137,7 +137,7 @@ def distinct_addresses(size: int) -> bytes:
 
 
 BEHIND_A_PROXY = (
-    Shape("proxy: addresses that are believed", distinct_addresses),
+    Shape("proxy: trusted addresses", distinct_addresses),
     *(shape for shape in HEADERS if "Forwarded" in shape.name),
 )
 

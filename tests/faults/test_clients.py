@@ -259,7 +259,7 @@ def test_clients_that_send_200_mb(
         assert sum(status == 413 for _, status in listening) > len(listening) / 2
         assert most < 20_000_000
         statuses = Counter(status for _, status in listening + deaf)
-        return {"responses to them": dict(statuses), "MB received of each at most": most / 1e6}
+        return {"responses to them": dict(statuses), "MB received from each at most": most / 1e6}
 
     among(f"20 clients send 200 MB each ({framing})", misbehaving)
 

@@ -25,7 +25,7 @@ def meter(service: Service) -> Iterator[Meter]:
 def meter_behind_a_proxy(serve: Serve) -> Iterator[Meter]:
     with (
         serve(forwarded_allow_ips="10.0.0.0/8, 127.0.0.1") as service,
-        measured(service.starts(), "X-Forwarded-* that are believed") as meter,
+        measured(service.starts(), "trusted X-Forwarded-* headers") as meter,
     ):
         yield meter
 

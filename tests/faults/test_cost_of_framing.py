@@ -56,13 +56,13 @@ LINES = (
     lines(
         "short lines from a browser", b"a:b", b"/api/alice/tasks", b"Origin: http://localhost:3000"
     ),
-    lines("Host, again and again", b"Host: tasks"),
-    lines("Origin, again and again", b"Origin: http://localhost:3000", b"/api/alice/tasks"),
-    lines("Authorization, again and again", b"Authorization: Bearer a", b"/api/alice/tasks"),
-    lines("Cookie, again and again", b"Cookie: a=b", b"/api/alice/tasks"),
-    lines("X-Request-ID, again and again", b"X-Request-ID: a"),
-    lines("Transfer-Encoding, again and again", b"Transfer-Encoding: chunked"),
-    lines("Content-Length, again and again", b"Content-Length: 0"),
+    lines("Host, repeated", b"Host: tasks"),
+    lines("Origin, repeated", b"Origin: http://localhost:3000", b"/api/alice/tasks"),
+    lines("Authorization, repeated", b"Authorization: Bearer a", b"/api/alice/tasks"),
+    lines("Cookie, repeated", b"Cookie: a=b", b"/api/alice/tasks"),
+    lines("X-Request-ID, repeated", b"X-Request-ID: a"),
+    lines("Transfer-Encoding, repeated", b"Transfer-Encoding: chunked"),
+    lines("Content-Length, repeated", b"Content-Length: 0"),
     lines("folded lines", b"a: b\r\n c"),
 )
 LONG = (

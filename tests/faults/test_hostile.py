@@ -82,7 +82,7 @@ async def exchange(service: Service, text: bytes) -> Answer | None:
 
 
 def answers(service: Service, texts: Iterator[bytes]) -> Counter[str]:
-    """Count the statuses, and check that each error has our form and that none is our 5xx."""
+    """Count the statuses, and check that each error has a code and that none is a 500 or 503."""
     seen: Counter[str] = Counter()
 
     async def ask(text: bytes) -> None:

@@ -130,7 +130,7 @@ def test_the_memory_of_a_connection_is_bounded_and_released(used: Service, left:
         with staying(used, left, reset=reset):
             pass
     after = resident(used) - before
-    seen = {"bytes kept of each": int(kept), "bytes left of all": after}
+    seen = {"bytes kept for each": int(kept), "bytes left for all": after}
     report.remark(
         f"{CONNECTIONS} clients stay connected after {left}", seen, "memory was freed afterwards"
     )

@@ -115,7 +115,7 @@ def test_titles_stay_utf_8_behind_pgbouncer_with_any_client_encoding(
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
-def test_concurrent_toggles_behind_pgbouncer_keep_parity_at_strict_isolation(
+def test_no_concurrent_toggle_is_lost_behind_pgbouncer_at_strict_isolation(
     isolation: str, serve: Serve, database: Postgres, pooled: URL
 ) -> None:
     """Postgres aborts a statement that meets a concurrent change (40001); it is sent again."""

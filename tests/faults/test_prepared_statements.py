@@ -29,8 +29,8 @@ REASONS = {
     "0A000": "cached plan must not change result type",
 }
 TRACKING: dict[str, dict[str, object]] = {
-    "without its tracking": {},
-    "with its tracking": {"max_prepared_statements": 100},
+    "without max_prepared_statements": {},
+    "with max_prepared_statements": {"max_prepared_statements": 100},
 }
 
 
@@ -128,13 +128,13 @@ def test_every_operation_works_while_server_connections_are_replaced(
     assert [each.failures for each in users] == [{}, {}]
     assert min(again["26000"], again["0A000"]) > 0
     report.remark(
-        f"PgBouncer {tracking}: two processes share two server connections, which change",
+        f"PgBouncer {tracking}: two processes share two connections, replaced each second",
         {"requests": sum(each.requests for each in users), **again},
         "every request succeeded, once",
     )
 
 
-def test_a_pooler_that_discards_all_turns_prepared_statements_off(
+def test_prepared_statements_are_turned_off_behind_a_pooler_that_discards_them(
     serve: Serve, database: Postgres, tmp_path: Path
 ) -> None:
     """From then on, the service sends plain SQL."""

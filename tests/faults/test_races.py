@@ -169,7 +169,7 @@ def test_concurrent_operations_on_one_task_have_sensible_results(service: Servic
     )
 
 
-def test_concurrent_toggles_of_one_task_keep_parity(service: Service) -> None:
+def test_no_concurrent_toggle_of_one_task_is_lost(service: Service) -> None:
     async def work(clients: list[Client]) -> bool:
         path = f"/{await clients[0].create('Buy milk')}"
 

@@ -68,7 +68,7 @@ def test_a_restart_with_an_overlap_loses_no_request(
         assert old.stops() == 0
     assert set(users.ledger.answers) == {200, 201}
     settle(
-        f"{RESTARTS} restarts behind nginx with an overlap, {workers} worker(s)",
+        f"restarts behind nginx with an overlap: {RESTARTS}; workers: {workers}",
         users.ledger,
         seconds_to_stop=max(seconds),
     )

@@ -22,10 +22,10 @@ ASLEEP = 3.0  # seconds
 
 SUSPENSIONS: dict[str, Callable[[Proxy], None]] = {
     "refuses connections": Proxy.close,
-    "resets them": Proxy.reset,
-    "says that it starts up": partial(Proxy.fail, error=STARTING_UP),
-    "holds them, and serves them afterwards": Proxy.hold,
-    "holds them for good, and serves new ones afterwards": Proxy.hold,
+    "resets connections": Proxy.reset,
+    "says that it is starting up": partial(Proxy.fail, error=STARTING_UP),
+    "holds connections, and serves them afterwards": Proxy.hold,
+    "never serves the connections of that time, and serves new ones afterwards": Proxy.hold,
 }
 
 
@@ -75,7 +75,7 @@ def test_every_request_waits_for_a_database_that_wakes_up(
         await asyncio.sleep(ASLEEP)
         assert not sent.done()
         since = time.perf_counter()
-        if "for good" in does:
+        if "never" in does:
             way.strand()
         else:
             way.open()
@@ -88,9 +88,10 @@ def test_every_request_waits_for_a_database_that_wakes_up(
     seen: dict[str, Any] = {
         "requests at once": AT_ONCE,
         "responses": dict(statuses),
-        "seconds from its return to the last response": seconds,
+        "seconds from waking to the last response": seconds,
     }
-    report.remark(f"Postgres sleeps for 3 s: it {does}", seen, "every request succeeded, once")
+    done = f"Postgres is suspended for 3 s: it {does}"
+    report.remark(done, seen, "every request succeeded, once")
     assert statuses == {200: AT_ONCE // 2, 201: AT_ONCE // 2}
     found = database.sql("SELECT count(*), count(DISTINCT title) FROM tasks")
     assert found == [(AT_ONCE // 2, AT_ONCE // 2)]

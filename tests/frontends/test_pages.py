@@ -31,7 +31,7 @@ def test_every_file_has_a_place_in_a_frontend() -> None:
 
 @pytest.mark.parametrize("framework", ["vite", "next"])
 def test_the_commands_copy_every_file_to_its_path(framework: str, tmp_path: Path) -> None:
-    """The folder `src` or `app` exists already, as it does in the framework's template."""
+    """The folder `src` or `app` already exists, as it does in the framework's template."""
     (tmp_path / {"vite": "src", "next": "app"}[framework]).mkdir()
     [block] = [text for text in COPYING.findall(TEXT) if f"/{framework}/" in text]
     script = block.replace("../tasks-web", str(tmp_path))

@@ -49,7 +49,7 @@ async def _served(segments: list[bytes]) -> Connection:
 
 
 def _segmentations(data: bytes) -> list[list[bytes]]:
-    """Return three ways to split `data`, always the same, and short data also byte by byte."""
+    """Return three ways to split `data`, the same each time. Split short data byte by byte too."""
     dice = random.Random(data)
     found = [[data[i : i + 1] for i in range(len(data))]] if len(data) <= 600 else []
     for _ in range(3):
@@ -84,12 +84,14 @@ def _check_against_h11(connection: Connection, data: bytes) -> None:
     for ours, theirs in zip(connection.requests, expected, strict=False):
         if not ours.complete:
             break
-        assert theirs.complete or not comparable, "served a request that is incomplete for h11"
+        assert theirs.complete or not comparable, (
+            "served a request that h11 has not read completely"
+        )
         assert (ours.method, ours.target) == (theirs.method, _origin_form(theirs.target))
         assert ours.body == theirs.body or not theirs.complete
     served = [request for request in connection.requests if request.complete]
     if comparable:
-        assert len(served) <= len(expected), "served bytes that are not a request for h11"
+        assert len(served) <= len(expected), "served bytes that h11 does not read as a request"
 
 
 def _origin_form(target: bytes) -> bytes:

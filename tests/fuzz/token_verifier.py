@@ -29,7 +29,7 @@ from tokens.verifier import TokenVerifier
 
 SECRET = "of the fuzzer, and of nothing else"
 NEVER = 10.0**9  # seconds
-EXPECTED = {401: "WWW-Authenticate", 503: "Retry-After"}  # by status, the header that goes with it
+EXPECTED = {401: "WWW-Authenticate", 503: "Retry-After"}  # the header of each status
 
 
 async def _published() -> jwks.KeySet:

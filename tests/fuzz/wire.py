@@ -74,7 +74,7 @@ class Connection:
         self._state = ServerState()
         config = Config(
             self._echo,
-            http=Protocol,  # type: ignore[arg-type]  # it reads into its own buffer
+            http=Protocol,  # type: ignore[arg-type]  # a BufferedProtocol, not a Protocol
             interface="asgi3",
             log_config=None,
             proxy_headers=False,

@@ -45,7 +45,7 @@ MALFORMED = [
     "\x00",
 ]
 
-# Text in the place of the version that is not one.
+# Text that is not a version, in the place of the version.
 NOT_VERSIONS = [
     "HTTP/", "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/1.1.1", "HTTP/01.1", "HTTP/1.10", "HTTP/11",
     "HTTP/1,1", "HTTP/-1.1", "HTTP/x.1", "http/1.1", "HTTPS/1.1", "ICE/1.0", "RTSP/1.0",

@@ -86,11 +86,11 @@ def test_deleting_a_task_that_does_not_exist_fails(before: Gateway, alice: str) 
         run(lambda: request(before.url, alice, "DELETE", f"/{2**62}"))
 
 
-def test_a_request_with_once_is_not_sent_again_after_a_lost_response(
+def test_a_request_marked_once_is_not_sent_again_after_a_lost_response(
     before: Gateway, alice: str
 ) -> None:
     before.losses = 1
-    with pytest.raises(Exception, match="did not respond; look whether the change was made"):
+    with pytest.raises(Exception, match="did not respond; check whether the change was made"):
         run(lambda: request(before.url, alice, "GET", once=True))
     before.refusals = [(429, "0"), (503, "0")]
     with pytest.raises(Exception, match="The gateway is busy"):

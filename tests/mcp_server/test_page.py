@@ -26,7 +26,7 @@ def test_the_block_for_stdio_starts_a_server(base_url: str, alice: str) -> None:
     need("uv")
     shown = configuration("stdio", token_of(alice))
     arguments = [str(ROOT) if each.startswith("/path/to") else each for each in shown["args"]]
-    # `--no-sync` keeps uv from changing the environment of the tests, which has the extra already.
+    # `--no-sync` keeps uv from changing the environment of the tests, which already has the extra.
     command = {"command": shown["command"], "args": ["run", "--no-sync", *arguments[1:]]}
     variables = environment(**shown["env"]) | {"TASKS_API_URL": base_url}
 

@@ -1,4 +1,4 @@
-"""The MCP server imports nothing of the service, but has the same fields, limits and version."""
+"""The MCP server imports nothing from the service, but has the same fields, limits and version."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_every_field_of_a_result_is_a_field_of_the_apis_response(
     assert set(result.model_fields) <= set(SCHEMAS[schema]["properties"])
 
 
-def test_the_version_is_that_of_the_service() -> None:
+def test_the_version_is_the_same_as_the_services() -> None:
     assert app.version == VERSION
 
 
@@ -65,7 +65,7 @@ def tools(mcp_url: str, alice: str) -> dict[str, Tool]:
 @pytest.mark.parametrize(
     ("tool", "schema"), [("add_task", "TaskCreate"), ("update_task", "TaskUpdate")]
 )
-def test_the_limits_of_arguments_are_those_of_the_api(
+def test_arguments_have_the_same_limits_as_in_the_api(
     tools: dict[str, Tool], tool: str, schema: str
 ) -> None:
     for field in ("title", "description"):

@@ -37,7 +37,7 @@ MUTATIONS = [
         "An assistant would say that nothing was deleted.",
         "_had_no_effect if once else _may_repeat",
         "_may_repeat",
-        ("test_a_request_with_once_is_not_sent_again_after_a_lost_response",),
+        ("test_a_request_marked_once_is_not_sent_again_after_a_lost_response",),
     ),
     Mutation(
         "mcp-refusal-is-a-result",

@@ -194,7 +194,7 @@ MUTATIONS = [
     ),
     Mutation(
         "migrations-run-at-the-same-time",
-        "Two releases that migrate at once would break the schema.",
+        "Two releases that migrate at the same time would break the schema.",
         'connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))',
         "pass",
         ("test_two_concurrent_migrations_do_no_harm",),

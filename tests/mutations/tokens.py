@@ -66,10 +66,10 @@ MUTATIONS = [
         "key-serves-every-algorithm",
         "A key would verify signatures of an algorithm for which it was not published.",
         """        if algorithm not in self._keys[kid]:
-            raise InvalidToken("alg does not fit the key")
+            raise InvalidToken("alg does not match the key")
         return self._keys[kid][algorithm]""",
         "        return next(iter(self._keys[kid].values()))",
-        ("test_an_algorithm_that_does_not_fit_the_key_is_refused",),
+        ("test_an_algorithm_that_does_not_match_the_key_is_refused",),
     ),
     Mutation(
         "two-authorization-lines",

@@ -8,7 +8,7 @@ import struct
 
 NAME = b"net"  # of the device
 NETMASK = "255.255.255.0"
-QUEUE = 10_000  # packets; so many that the device itself drops none
+QUEUE = 10_000  # packets; enough that the device itself drops none
 
 # From <sched.h>, <linux/if_tun.h>, <linux/if.h> and <linux/sockios.h>.
 CLONE_NEWNET = 0x40000000

@@ -40,7 +40,7 @@ class Conditions:
     """The settings of the network."""
 
     round_trip: float = 0  # milliseconds
-    jitter: float = 0  # up to so many milliseconds more in each direction; packets keep their order
+    jitter: float = 0  # at most this many more ms in each direction; packets keep their order
     loss: float = 0  # per cent of the packets of each direction
     bandwidth: float = 0  # Mbit/s in each direction, 0 for no limit
     reaches_database: bool = True  # False: a black hole in this direction

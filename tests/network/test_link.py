@@ -68,7 +68,7 @@ def send_all(end: socket.socket, size: int = 1) -> None:
 
 
 @pytest.mark.parametrize("round_trip", [0, 5, 60])
-def test_a_round_trip_takes_the_time_that_was_set(
+def test_a_round_trip_takes_the_configured_time(
     link: Link, ends: tuple[socket.socket, socket.socket], round_trip: float
 ) -> None:
     link.set(round_trip=round_trip)
@@ -90,7 +90,7 @@ def test_jitter_delays_packets_but_keeps_their_order(
 
 
 @pytest.mark.parametrize("loss", [0, 20, 100])
-def test_the_share_of_packets_that_was_set_is_lost(
+def test_the_configured_share_of_packets_is_lost(
     link: Link, ends: tuple[socket.socket, socket.socket], loss: float
 ) -> None:
     near, far = ends

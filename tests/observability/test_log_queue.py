@@ -111,8 +111,8 @@ def test_a_log_call_with_wrong_arguments_is_logged_as_an_error() -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_loses_whole_lines_whose_number_is_logged(tmp_path: Path) -> None:
-    """A limit on the file size, which takes effect within a line, stands for a full disk."""
+def test_a_full_disk_loses_whole_lines_and_their_count_is_logged(tmp_path: Path) -> None:
+    """A limit on the file size, reached in the middle of a line, simulates a full disk."""
     program = (
         START
         + """

@@ -104,7 +104,7 @@ PARTS = [
         "Better Auth",
         _package("better-auth", BETTER_AUTH),
         "npm ci --prefix tests/better_auth",
-        "sign-ups, and tokens under its key set (five algorithms) and under the shared secret",
+        "sign-ups, and tokens signed with its keys (five algorithms) and with the shared secret",
     ),
     Part(
         "Better Auth MCP plugin",
@@ -152,7 +152,7 @@ PARTS = [
         "openapi-typescript",
         _package("openapi-typescript"),
         NPM_CI,
-        "types generated from `/openapi.json`, which `tasks.ts` has too",
+        "types generated from `/openapi.json`, compared with those in `tasks.ts`",
     ),
     Part(
         "TypeScript",

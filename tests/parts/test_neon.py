@@ -49,7 +49,7 @@ def strings(neon: Neon) -> dict[str, str]:
     }
 
 
-def test_system_stands_for_the_authorities_of_this_system(
+def test_sslrootcert_system_means_the_certificate_authorities_of_this_system(
     neon: Neon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tls_files, "SYSTEM_FILES", ("/nowhere", str(neon.authority)))

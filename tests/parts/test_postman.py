@@ -22,7 +22,9 @@ pytestmark = pytest.mark.parts
 SHIPPED = ROOT / "postman"
 COLLECTION = "task-management-api.postman_collection.json"
 ENVIRONMENT = "task-management-api.postman_environment.json"
-USER = "user_123"  # the user of the examples; the id of the first task is that of the examples
+# The user of the examples in the OpenAPI document. Their task has the id 1, as does the first task
+# that the tests create.
+USER = "user_123"
 EXPECTED = {
     "Create a task": 201,
     "List tasks": 200,

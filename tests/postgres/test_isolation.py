@@ -25,7 +25,7 @@ def strict(request: pytest.FixtureRequest, postgres: URL) -> Iterator[URL]:
 
 
 async def toggle_during_a_change(scene: Recorded, url: URL, values: dict[str, Any]) -> Any:
-    """Toggle a task that another transaction has changed and commits while the toggle waits."""
+    """Toggle a task while another transaction changes it. The toggle waits for its commit."""
     other = connect(url)
     other.autocommit = False
     try:

@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Act, str, str, bool | None]] = {
         "no encryption",
         True,
     ),
-    "a certificate of nobody": (
+    "a certificate of an unknown authority": (
         lambda url: url.set(query={"sslmode": "verify-full", "sslrootcert": "system"}),
         "TLS",
         "certificate verify failed",

@@ -102,7 +102,7 @@ def test_a_host_from_the_environment_is_resolved_too(
         ("postgresql://u:s3/cr@t@h/d", AFTER),
         ("postgresql://u:s3@/cr@t@h/d", AFTER),
         ("postgresql://u:s3/cret@h/d", AFTER),
-        ("postgresql://u:s3%cret@h/d", "has a % that begins no escape"),
+        ("postgresql://u:s3%cret@h/d", "has a % that does not begin an escape"),
         ("postgresql://u:s3 cret@h/d", "has a space or a line break inside it"),
         ("postgresql://u:s3cret@h/\nd", "has a space or a line break inside it"),
         ("postgresql://u@h:s3cret/d", "has a port that is not a number"),

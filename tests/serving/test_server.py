@@ -261,7 +261,7 @@ def test_the_uvicorn_command_serves_the_application_too(data: Path) -> None:
         service.stops()
 
 
-def test_of_two_services_on_one_folder_the_second_survives_the_first(data: Path) -> None:
+def test_the_second_of_two_services_on_one_folder_survives_the_first(data: Path) -> None:
     with started(data) as first, started(data) as second:
         with first.starts().client() as client:
             location = client.post(TASKS, json=MILK).headers["location"]

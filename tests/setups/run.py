@@ -68,7 +68,7 @@ def _defaults(port: int) -> dict[str, str]:
 
 def row(setup: Setup, releases: Iterable[Path], shared: Server) -> str:
     """Return a row of the table. A set-up with a server of its own doesn't use the shared one."""
-    port = free_port()  # before the network is another one
+    port = free_port()  # before this thread moves to another network
     with ExitStack() as stack:
         own = shared if setup.server is server else stack.enter_context(setup.server())
         cells = [said(setup, release, own, port) for release in releases]

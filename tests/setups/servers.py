@@ -46,8 +46,8 @@ def server(
     programs: Path | None = None,
     **settings: Any,
 ) -> Iterator[Server]:
-    """Run a Postgres for as long as the context, from the newest `programs`, or from others."""
-    # The only server of a network without IPv4 has its choice of ports.
+    """Run a Postgres while the context is open, by default with the newest `programs`."""
+    # A server in a network of its own can have any port.
     port = free_port() if address == "127.0.0.1" else 5432
     place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     with _open_folder() as folder:
@@ -74,7 +74,7 @@ def _newest() -> Path:
 
 
 def _debians() -> Path:
-    """Return the programs of a Postgres that has TLS, which the wheel's has not."""
+    """Return the programs of a Postgres that has TLS, which the wheel's lacks."""
     found = [each for each in postgres_versions().values() if each.is_relative_to(DEBIAN)]
     assert found, "Debian's postgresql is not installed"
     return found[0]
@@ -89,7 +89,7 @@ def _set_locale(superuser: URL, locale: str) -> None:
 
 @contextmanager
 def session_pooler(connections: int) -> Iterator[Server]:
-    """Run a PgBouncer in session mode that has so many connections to its Postgres."""
+    """Run a PgBouncer in session mode with this many connections to its Postgres."""
     mode = {"pool_mode": "session", "default_pool_size": connections}
     with (
         _open_folder() as folder,
@@ -102,7 +102,7 @@ def session_pooler(connections: int) -> Iterator[Server]:
 
 @contextmanager
 def server_with_certificate(until: datetime) -> Iterator[Server]:
-    """Run a Postgres with a certificate of an authority of its own, by which it is verified."""
+    """Run a Postgres whose certificate is from a new authority, which clients trust."""
     authority = trustme.CA()
     issued = until - timedelta(days=90)
     certificate = authority.issue_cert("127.0.0.1", not_before=issued, not_after=until)

@@ -21,7 +21,7 @@ SETTLE = 1.5  # seconds for what it finds out afterwards
 
 
 class Client:
-    """Alice at the service's URL; `claims` are those of her token, in seconds from now."""
+    """Alice's client at the service's URL. `claims` are times in her token, in seconds from now."""
 
     def __init__(self, url: str, claims: Mapping[str, int]) -> None:
         self._url = url

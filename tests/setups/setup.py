@@ -27,7 +27,7 @@ class Setup(NamedTuple):
 
 
 def prepare(setup: Setup, url: URL) -> None:
-    """Make the tables of the set-up, and what it changes in the database."""
+    """Create the tables of the set-up, and apply its changes to the database."""
     if setup.has_tables:
         create_tables(url)
         sql(url, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")

@@ -15,7 +15,7 @@ from tests.setups.servers import (
 from tests.setups.setup import Setup
 from tests.support.serving import SECRET
 
-# The table of a build whose models are those of SQLModel's tutorial.
+# The table of a build that has the models of SQLModel's tutorial.
 CREATE_ALL = """
 CREATE TABLE tasks (
     id serial PRIMARY KEY, user_id varchar NOT NULL, title varchar(200) NOT NULL,
@@ -40,11 +40,11 @@ HOME = {"HOME": "/mnt"}
 DEVELOPMENT = {"ENVIRONMENT": "development", "DATABASE_URL": ""}
 
 SETUPS = (
-    Setup("all as it should be"),
+    Setup("everything is correct"),
     Setup("no migration was run", has_tables=False),
-    Setup("the schema of the release before", database=AT.format(REVISIONS[-2])),
+    Setup("the schema of the previous release", database=AT.format(REVISIONS[-2])),
     Setup("the schema of a later release", database=AT.format(9999)),
-    Setup("a table that `create_all` of another build made", database=CREATE_ALL, has_tables=False),
+    Setup("a table that another build's `create_all` made", database=CREATE_ALL, has_tables=False),
     Setup("a column is missing", database="ALTER TABLE tasks DROP COLUMN description"),
     Setup(
         "a column default is missing",
@@ -61,18 +61,18 @@ SETUPS = (
     Setup("an unknown host", {"DATABASE_URL": f"postgresql://app:{PASSWORD}@db.invalid/tasks"}),
     Setup("TLS that the server lacks", {"DATABASE_URL": "{url}?sslmode=require"}),
     Setup(
-        "a server certificate that is good, with `sslmode=verify-full`",
+        "a valid server certificate, with `sslmode=verify-full`",
         server=partial(server_with_certificate, TOMORROW),
     ),
     Setup(
-        "the same, and the certificate has expired",
+        "the same, but the certificate has expired",
         server=partial(server_with_certificate, YESTERDAY),
     ),
     Setup("PgBouncer in session mode", server=partial(session_pooler, 40)),
     Setup(
-        "the same with one connection, for which the others wait", server=partial(session_pooler, 1)
+        "the same with one connection, for which requests wait", server=partial(session_pooler, 1)
     ),
-    Setup("a role that may open no connection", database="ALTER ROLE app CONNECTION LIMIT 0"),
+    Setup("a role that may not connect", database="ALTER ROLE app CONNECTION LIMIT 0"),
     Setup("a role without rights", database="REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app"),
     Setup(
         "a role that may only read",
@@ -101,8 +101,11 @@ SETUPS = (
     Setup(
         "a user that pg_hba.conf lacks", {"DATABASE_URL": "postgresql://postgres:x@{place}/{name}"}
     ),
-    Setup("an IPv6 host that is not there", {"DATABASE_URL": "postgresql://app:x@[::1]:9/tasks"}),
-    Setup("a HOST of another machine", {"HOST": "192.0.2.1"}),
+    Setup(
+        "an IPv6 address where nothing listens",
+        {"DATABASE_URL": "postgresql://app:x@[::1]:9/tasks"},
+    ),
+    Setup("another machine's HOST", {"HOST": "192.0.2.1"}),
     Setup("IPv6 only, and `HOST=::`", {"HOST": "::"}, server=ipv6_only),
     Setup("IPv6 only, and the `HOST` of production", {"HOST": ""}, server=ipv6_only),
     Setup(
@@ -114,7 +117,7 @@ SETUPS = (
     Setup("a token that has expired by 20 s, as if the clock were fast", claims={"exp": -20}),
     Setup("a token that begins in 5 s: within the leeway", claims={"nbf": 5}),
     Setup("a token that begins in 20 s, as if the clock were slow", claims={"nbf": 20}),
-    Setup("a HOME that is not there", {"HOME": "/nonexistent"}),
+    Setup("a HOME that does not exist", {"HOME": "/nonexistent"}),
     Setup("a HOME that can't be written to, in production", HOME, prefix=READ_ONLY_HOME),
     Setup(
         "the same in development, with its own Postgres in another folder",
@@ -131,12 +134,12 @@ SETUPS = (
         {**HOME, **DEVELOPMENT, "DATA_DIR": "~"},
         prefix=READ_ONLY_HOME,
     ),
-    Setup("a locale that is not there", {"LC_ALL": "xx_YY.UTF-8", "LANG": "xx_YY.UTF-8"}),
-    Setup("a time zone that is not there", {"TZ": "Nowhere/City", "PGTZ": "Nowhere/City"}),
+    Setup("a locale that does not exist", {"LC_ALL": "xx_YY.UTF-8", "LANG": "xx_YY.UTF-8"}),
+    Setup("a time zone that does not exist", {"TZ": "Nowhere/City", "PGTZ": "Nowhere/City"}),
     Setup("a password that has expired", database="ALTER ROLE app VALID UNTIL '2020-01-01'"),
     Setup("another client's parameter", {"DATABASE_URL": "{url}?pgbouncer=true"}),
     Setup("Prisma's schema", {"DATABASE_URL": "{url}?schema=public"}),
-    Setup("an address of HTTP", {"DATABASE_URL": "https://db.example.com"}),
+    Setup("an HTTP address", {"DATABASE_URL": "https://db.example.com"}),
     Setup("a newline at the end", {"DATABASE_URL": "{url}\n"}),
     Setup("quotes around the URL", {"DATABASE_URL": '"{url}"'}),
     Setup("no `DATABASE_URL` in production", {"DATABASE_URL": ""}),

@@ -6,7 +6,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from postgres.prepared import Statement
 
-# Postgres plans a prepared statement for its parameters at first, and once for all of them later.
+# At first, Postgres plans a prepared statement for the parameters of each execution (custom). Later
+# it may make one plan for all parameters (generic).
 PLANS = ("custom", "generic")
 
 

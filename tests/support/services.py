@@ -181,7 +181,7 @@ def eventually(question: Callable[[], Value], seconds: float = 10) -> Value:
 
 @contextmanager
 def recorded_log() -> Iterator[io.StringIO]:
-    """Record what the service writes to stdout. The service must run already."""
+    """Record what the service writes to stdout. The service must already be running."""
     root, client_logger, stream = logging.getLogger(), logging.getLogger("httpx"), io.StringIO()
     [stdout] = [handler for handler in root.handlers if isinstance(handler, LineHandler)]
     recorder = logging.StreamHandler(stream)

@@ -1,7 +1,7 @@
 """Find the functions that a statement uses, and those that Citus refuses.
 
 Postgres itself parses the statement, as the body of an SQL function, and keeps the tree in
-`pg_proc.prosqlbody`. The rules are those of Citus 13 (docs/scaling.md).
+`pg_proc.prosqlbody`. Citus 13 has these rules (docs/scaling.md).
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Clearing completed tasks and erasing a user: only these tasks are deleted, and counted right."""
+"""Clearing completed tasks and erasing a user: only these tasks are deleted and counted."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -206,7 +206,7 @@ def test_more_tasks_than_fit_one_batch_are_deleted_and_counted(
 
 @contextmanager
 def locked_last_task(url: URL, number: int) -> Iterator[Callable[[], None]]:
-    """Create tasks of alice, lock the last one as an operator might, and yield the release."""
+    """Create tasks of alice, lock the last one, and yield a function that unlocks it."""
     sql(url, FILL, "alice", number)
     with closing(connect(url)) as operator, operator.cursor() as cursor:
         operator.autocommit = False

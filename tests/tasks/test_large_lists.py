@@ -15,7 +15,7 @@ from tasks.serialization import to_json, to_tasks
 
 
 def read(lists: LargeLists, count: int, size: float) -> list[LargeList]:
-    """Read up to `count` lists at once, as many as there is room for."""
+    """Read up to `count` lists, until there is no room for another."""
     held: list[LargeList] = []
     while len(held) < count and (large := lists.first_chunk(None)[1]):
         held.append(large)
@@ -40,7 +40,7 @@ def test_many_small_lists_are_read_whole_at_once() -> None:
     assert len(read(lists, 30, 1000)) == 30
 
 
-def test_a_sent_list_makes_room_for_others() -> None:
+def test_when_a_list_has_been_sent_there_is_room_for_another() -> None:
     lists = LargeLists()
     held = read(lists, 100, MAX_BYTES)
     del held[ALWAYS - 1 :]
@@ -48,7 +48,7 @@ def test_a_sent_list_makes_room_for_others() -> None:
 
 
 @pytest.mark.parametrize("size", [UNKNOWN, 3 * UNKNOWN, MAX_BYTES, 10 * MAX_BYTES])
-def test_after_a_large_list_only_as_many_are_read_as_fit(size: int) -> None:
+def test_after_a_large_list_only_lists_that_fit_in_memory_are_read_at_once(size: int) -> None:
     lists = LargeLists()
     read(lists, 1, size)
     assert len(read(lists, 100, size)) == max(ALWAYS, MAX_BYTES // size)

@@ -72,7 +72,7 @@ class StatementLog:
 
 @pytest.fixture
 def log(database: Connection, client: httpx.Client, alice: str) -> Iterator[StatementLog]:
-    """The log from now on. The service is connected already, so connecting adds no statements."""
+    """The log from now on. The service is already connected, so connecting adds no statements."""
     with database.cursor() as cursor:
         cursor.execute("ALTER SYSTEM SET log_statement = 'all'")
         cursor.execute("ALTER SYSTEM SET log_line_prefix = '%a|'")

@@ -170,7 +170,7 @@ def test_a_search_without_a_limit_returns_every_match(
 
 
 def test_upper_and_lower_case_of_every_letter_match(database: Connection) -> None:
-    """These are the pairs of Unicode. Up to three, from newer versions of it, may not match."""
+    """Up to three pairs of letters, from newer versions of Unicode, may not match."""
     pairs = [
         (chr(code), chr(code).casefold())
         for code in range(0x80, 0x110000)
@@ -199,7 +199,7 @@ def test_any_text_finds_a_task_that_contains_it(q: str, client: httpx.Client, al
     made = client.post(path, json={"title": title}).json()
     response = client.get(path, params={"q": q})
     if response.status_code == 400:
-        assert response.json()["detail"] == "q must not be blank."
+        assert response.json()["detail"].startswith("q must not be blank")
     else:
         assert made in response.json()["tasks"]
     client.delete(f"{path}/{made['id']}")

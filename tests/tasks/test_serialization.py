@@ -18,7 +18,7 @@ Create = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.parametrize(("written", "model"), [(Task, TaskResponse), (TaskList, TaskListResponse)])
-def test_the_fields_of_the_json_are_those_of_the_schema(
+def test_the_json_has_the_fields_of_the_schema(
     written: type[msgspec.Struct], model: type[BaseModel]
 ) -> None:
     assert written.__struct_fields__ == tuple(model.model_fields)

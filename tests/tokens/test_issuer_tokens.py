@@ -209,7 +209,7 @@ def test_the_newer_name_of_eddsa_is_accepted_only_for_eddsa_keys(
         assert_invalid(ask(pairs[algorithm].token(frontend.claims(), alg="Ed25519")))
 
 
-def test_an_algorithm_that_does_not_fit_the_key_is_refused(
+def test_an_algorithm_that_does_not_match_the_key_is_refused(
     ask: Ask, frontend: Issuer, pairs: dict[str, Pair]
 ) -> None:
     for algorithm in ALGORITHMS:

@@ -72,7 +72,7 @@ async function explained(request: () => Promise<Result>): Promise<string | undef
   return error ? error.message || UNREACHABLE : undefined
 }
 
-/** Shows the tasks of `user`. If they are shown already, sends the changes that have waited. */
+/** Shows the tasks of `user`. If they are already shown, sends the changes that have waited. */
 function enter(user: User): void {
   const before = session.value
   if (typeof before !== "object" || before.user.id !== user.id) {

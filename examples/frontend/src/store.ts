@@ -153,7 +153,7 @@ export class TaskStore {
     this.#drop(change)
   }
 
-  /** Gives a new task its id from the service, also in the changes that are still to be sent. */
+  /** Gives a new task its id from the service, in its unsent changes too. */
   #rename(from: number, to: number): void {
     this.#ids.set(from, to)
     this.#keys.set(to, from)
