@@ -199,7 +199,7 @@ def test_any_text_finds_a_task_that_contains_it(q: str, client: httpx.Client, al
     made = client.post(path, json={"title": title}).json()
     response = client.get(path, params={"q": q})
     if response.status_code == 400:
-        assert response.json()["detail"] == "q must not be blank."
+        assert response.json()["detail"].startswith("q must not be blank")
     else:
         assert made in response.json()["tasks"]
     client.delete(f"{path}/{made['id']}")
