@@ -177,9 +177,9 @@ async def middleware() -> dict[str, float]:
     browser = [*plain, (b"origin", b"https://app.example.com")]
     return await cpu_us(
         {
-            "CORS, ours (headers only named), no Origin": call(ours, plain),
+            "CORS, ours (only chooses the headers), no Origin": call(ours, plain),
             "CORS, Starlette's, no Origin": call(theirs, plain),
-            "CORS, ours (headers only named), an Origin": call(ours, browser),
+            "CORS, ours (only chooses the headers), an Origin": call(ours, browser),
             "CORS, Starlette's, an Origin": call(theirs, browser),
         },
         5000,

@@ -34,8 +34,8 @@ DEFAULT_HANDLERS = (
 )
 NO_WEBSOCKETS = (
     "The WebSocket route {path} can't be served: this service supports only HTTP/1.1 "
-    "(serving/protocol.py). Send events over HTTP instead, by a StreamingResponse or an "
-    "EventSourceResponse, or serve the route in a process of its own."
+    "(serving/protocol.py). Send events over HTTP instead, with a StreamingResponse or an "
+    "EventSourceResponse, or serve the route in a separate process."
 )
 
 

@@ -39,7 +39,7 @@ PLACEHOLDERS = {
     "ALLOWED_ORIGINS": "https://app.example.com",
 }
 
-# The keys of a service of the type web that ours uses: https://render.com/schema/render.yaml.json
+# The keys that render.yaml uses for its web service: https://render.com/schema/render.yaml.json
 RENDER_KEYS = {
     "type": "web",
     "name": str,
