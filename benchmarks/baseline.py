@@ -78,8 +78,8 @@ def main() -> None:
             warm_up(bench, instance)
         print(f"{'':8}  requests/s  CPU of the service  of Postgres")
         for operation in chosen.operations:
-            rate, service, postgres = ratios(bench, instances, operation)
-            print(f"{operation:8}  {rate:10.2f}  {service:18.2f}  {postgres:11.2f}")
+            rate, cpu, postgres_cpu = ratios(bench, instances, operation)
+            print(f"{operation:8}  {rate:10.2f}  {cpu:18.2f}  {postgres_cpu:11.2f}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from observability import tracebacks
 from observability.logs import message
-from postgres.driver import Connection
+from postgres.driver import Connection, Row
 from postgres.pool import Pool
 
 CHANGE = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")
@@ -65,7 +65,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
     class TracedConnection(Connection):
         async def execute(
             self, cursor: Any, statement: Any, parameters: Any, elapsed: float = 0.0
-        ) -> None:
+        ) -> list[Row]:
             sql = str(statement)  # the same text if it is sent as an EXECUTE, or again
             change = CHANGE.search(sql)  # may be inside a WITH
             operation = change[0] if change else sql.split(maxsplit=1)[0].upper()
@@ -82,7 +82,7 @@ def traced_connection(tracer: Tracer) -> type[Connection]:
                 set_status_on_exception=False,
             ) as span:
                 try:
-                    await super().execute(cursor, statement, parameters, elapsed)
+                    return await super().execute(cursor, statement, parameters, elapsed)
                 except BaseException as error:
                     span.set_status(StatusCode.ERROR)
                     span.set_attribute("error.type", _sqlstate(error) or tracebacks.name_of(error))

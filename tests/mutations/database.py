@@ -44,6 +44,20 @@ MUTATIONS = [
         ("test_a_write_that_may_not_finish_in_time_is_not_sent",),
     ),
     Mutation(
+        "connection-of-the-next-statement-is-closed",
+        "A client that disconnects would make another client's write fail.",
+        "if not _has_result(waiter):",
+        "if True:",
+        ("test_a_request_cancelled_as_its_rows_arrive_leaves_the_connection_open",),
+    ),
+    Mutation(
+        "rows-go-to-the-next-statement",
+        "A statement through SQLAlchemy would lose its rows after an error of another statement.",
+        "self._on_rows = None\n            raise",
+        "raise",
+        ("test_a_failed_statement_does_not_take_the_rows_of_the_next_one",),
+    ),
+    Mutation(
         "pool-is-kept-after-a-failover",
         "Each connection to the old primary would cause one more failed write.",
         "database.close_connections()",

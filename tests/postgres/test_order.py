@@ -36,8 +36,8 @@ def test_the_next_statement_is_sent_before_the_request_continues(run: Run, url: 
                 was_busy.append(connection.busy)
                 return rows
 
-            both = await asyncio.gather(first(), fetch(session, SLOWLY, n=2))
-            assert both == [[(1,)], [(2,)]]
+            one, two = await asyncio.gather(first(), fetch(session, SLOWLY, n=2))
+            assert (one, two) == ([(1,)], [(2,)])
             assert was_busy == [True]
 
     run(work())
