@@ -100,8 +100,8 @@ def test_upgrade_head_on_an_empty_database_matches_the_models(
 
 LACKS = {
     "a column and an index": (
-        "ALTER TABLE tasks DROP COLUMN description; DROP INDEX tasks_by_title",
-        r"description(.|\n)*tasks_by_title",
+        "ALTER TABLE tasks DROP COLUMN description; DROP INDEX tasks_pending_by_title",
+        r"description(.|\n)*tasks_pending_by_title",
     ),
     "a CHECK": ("ALTER TABLE tasks DROP CONSTRAINT tasks_title_length", "tasks_title_length"),
     "the rule of a CHECK": (

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.drop_index("tasks_by_title", "tasks")
+    op.drop_index("tasks_by_title", "tasks", if_exists=True)
 
 
 def downgrade() -> None:

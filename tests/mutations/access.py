@@ -78,8 +78,8 @@ OWNERSHIP = [
     Mutation(
         "list-ignores-the-owner",
         "A user could read every task.",
-        "select(*FIELDS).where(columns.user_id == USER_ID)",
-        'select(*FIELDS).where(literal_column("true"))',
+        "conditions = [columns.user_id == USER_ID]",
+        'conditions = [literal_column("true")]',
         ("test_a_user_id_may_be_any_text",),
     ),
     Mutation(

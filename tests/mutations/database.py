@@ -74,8 +74,8 @@ MUTATIONS = [
     Mutation(
         "reset-is-not-noticed",
         "A read would wait for five seconds, then fail with a 503.",
-        "if waited and self._has_something_to_read():",
-        "if False:",
+        "elif self._has_something_to_read():\n            # uvloop",
+        "elif False:\n            # uvloop",
         ("test_after_a_truncated_response_a_read_is_repeated_and_a_write_is_not",),
     ),
     Mutation(
@@ -111,7 +111,7 @@ MUTATIONS = [
         "A platform would send requests to a release whose migration was forgotten.",
         "if head not in versions and not set(versions).isdisjoint(REVISIONS):",
         "if False:",
-        ("test_a_release_on_the_previous_schema_serves_what_the_schema_supports",),
+        ("test_a_release_on_an_older_schema_serves_what_the_schema_supports",),
     ),
     Mutation(
         "newer-schema-is-unhealthy",

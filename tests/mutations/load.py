@@ -64,9 +64,9 @@ MUTATIONS = [
         "Each error would cost a slot.",
         "            return await self.call(request, solved={get_current_user: user_id})\n"
         "        finally:\n"
-        "            admission.release(user_id)",
+        "            slot.release()",
         "            response = await self.call(request, solved={get_current_user: user_id})\n"
-        "            admission.release(user_id)\n"
+        "            slot.release()\n"
         "            return response\n"
         "        finally:\n"
         "            pass",
