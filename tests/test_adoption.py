@@ -125,6 +125,15 @@ def test_upgrade_head_names_the_foreign_table_and_the_script_to_run(foreign: URL
     assert sql(foreign, tables) == before
 
 
+def test_a_table_without_time_zones_is_foreign_whatever_its_revision_is(foreign: URL) -> None:
+    sql(foreign, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    sql(foreign, "INSERT INTO alembic_version VALUES ('0001')")
+    with pytest.raises(SystemExit, match=SENTENCE):
+        alembic(foreign, "upgrade", "head")
+    adopt(foreign)
+    assert_is_migrated(foreign)
+
+
 @pytest.mark.slow
 def test_development_logs_the_same_sentence_at_startup(foreign: URL) -> None:
     reason = asyncio.run(migrate._attempt(foreign, make_settings(foreign)))
