@@ -43,7 +43,9 @@ _KINDS = {
 # too.
 _WORDS = {
     "DNS": "has no address|could not translate host name",
-    "refused parameter": "startup parameter|invalid connection option|invalid value for",
+    "refused parameter": "startup parameter|invalid connection option|invalid (integer )?value +for"
+    "|could not match",
+    "not PostgreSQL": "invalid response to SSL negotiation|expected authentication request",
     "TLS": "SSL|certificate|TLS",
     "too many connections": "no more connections allowed|too many",
     "authentication": "password|SASL|SCRAM|authentication|channel binding|no such user",

@@ -281,10 +281,13 @@ def error(text: str) -> ConnectError:
     [
         ('server at "password-db", port 5432 failed: Connection refused', "refused"),
         ("x failed: FATAL:  08P01: unsupported startup parameter: options", "refused parameter"),
+        ('x failed: invalid integer value "1s" for connection option "a"', "refused parameter"),
+        ("could not match 1 host names to 2 hostaddr values", "refused parameter"),
         ("x failed: FATAL:  08P01: no more connections allowed", "too many connections"),
         ("x failed: server closed the connection unexpectedly", "closed"),
         ("x failed: FATAL:  53200: out of memory", "out of resources"),
         ("x failed: Network is unreachable", "unreachable"),
+        ("x failed: received invalid response to SSL negotiation: H", "not PostgreSQL"),
         ("x failed: something new", "connection"),
     ],
 )
