@@ -35,6 +35,7 @@ _KINDS = {
     "disk full": ("53100",),
     "out of resources": ("53",),
     "system error": ("58",),
+    "timeout": ("57014", "55P03"),
     "starting or stopping": ("57",),
     "not accepting connections": ("55000",),
 }

@@ -16,7 +16,7 @@ import condition
 from database import Database
 from errors import DatabaseNotMigrated
 from migrations.access import Obstacle
-from migrations.state import REVISIONS, judgement
+from migrations.state import REVISIONS, find_obstacle, judgement
 from models import Task
 from postgres.driver import Connection
 from tests.support.migrations import MIGRATIONS, migrate
@@ -253,8 +253,6 @@ def test_nothing_is_executed_on_a_table_whose_times_have_no_zone(
 def test_a_failed_statement_is_not_judged_by_a_check_that_began_before(
     empty: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find_obstacle = condition.find_obstacle
-
     async def slowly(connection: Connection) -> Obstacle | None:
         found = await find_obstacle(connection)
         await asyncio.sleep(0.3)

@@ -286,6 +286,8 @@ def error(text: str) -> ConnectError:
         ("x failed: FATAL:  08P01: no more connections allowed", "too many connections"),
         ("x failed: server closed the connection unexpectedly", "closed"),
         ("x failed: FATAL:  53200: out of memory", "out of resources"),
+        ("x failed: ERROR:  57014: canceling statement due to statement timeout", "timeout"),
+        ("x failed: FATAL:  57P03: the database system is starting up", "starting or stopping"),
         ("x failed: Network is unreachable", "unreachable"),
         ("x failed: received invalid response to SSL negotiation: H", "not PostgreSQL"),
         ("x failed: something new", "connection"),
