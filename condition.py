@@ -53,6 +53,8 @@ class Condition:
         self._connecting = Trouble("The database accepts connections again")
         self._responding = Trouble("The database responds again")
         self._schema = Trouble("The database is migrated")
+        # Whether no statement may be executed, because its result could not be used.
+        self.is_foreign = False
         self._setup = Trouble("The database's set-up is in order")
         self._statements = PassingTrouble("No statement failed for this reason for a minute", QUIET)
         self._checking: asyncio.Task[None] | None = None
@@ -93,12 +95,15 @@ class Condition:
         self._judge(obstacle)
 
     def _judge(self, obstacle: Obstacle | None) -> None:
+        self.is_foreign = obstacle is not None and obstacle.is_total
         if obstacle is not None and obstacle.kind == NOT_MIGRATED:
-            self._schema.begin(*obstacle)
+            self._schema.begin(obstacle.kind, obstacle.clause)
+            if self.is_foreign:
+                self.watch()
             raise DatabaseNotMigrated("the health check")
         self._schema.end()
         if obstacle is not None:
-            self._setup.begin(*obstacle)
+            self._setup.begin(obstacle.kind, obstacle.clause)
             self._probe.close()  # so that the next check uses the role's new settings
             raise DatabaseUnusable("the health check")
         if self._setup.kind is not None:
@@ -141,6 +146,9 @@ class Condition:
     async def _is_obstructed(self) -> bool:
         """Return whether the database lacks something. Check it unless that is already known."""
         if self._schema.kind is None and self._setup.kind in (None, READ_ONLY):
+            if self._checking is not None and not self._checking.done():
+                # This check may have read the schema before the statement failed.
+                await asyncio.wait([self._checking])
             with suppress(DatabaseNotMigrated, DatabaseUnusable):
                 await self.check()
         return self._schema.kind is not None or self._setup.kind not in (None, READ_ONLY)

@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parent
 # checked, or the service would use another secret.
 NEVER_BLANK = ("jwt_issuer", "jwt_audience", "better_auth_secret")
 
+QUOTED = re.compile(r"""(["'`]).*\1|“.*”""", re.DOTALL)
+# Soft hyphen, zero-width characters, marks of direction, and the byte order mark.
+INVISIBLE = {*"\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e\ufeff"}
+
 
 class Settings(BaseSettings):
     """Every setting of the service; `.env.example` explains them one by one."""
@@ -158,7 +162,10 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _resolve_data_dir(cls, value: Path) -> Path:
-        return ROOT / value.expanduser()
+        try:
+            return ROOT / value.expanduser()
+        except RuntimeError:
+            raise ValueError("begins with ~, but there is no such home directory") from None
 
     @field_validator("better_auth_url", "jwks_url", "contact_url")
     @classmethod
@@ -171,9 +178,23 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_quotes(cls, value: object, info: ValidationInfo) -> object:
         """Refuse quotes, which a shell and `.env` remove but `docker run --env-file` does not."""
-        is_quoted = isinstance(value, str) and re.fullmatch(r"""(["'`]).*\1""", value, re.DOTALL)
+        is_quoted = isinstance(value, str) and QUOTED.fullmatch(value)
         if is_quoted and info.field_name != "better_auth_secret":  # secret_rules.py
             raise ValueError("is in quotes, which would be a part of it: remove them")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_invisible_characters(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse characters that are not visible in an editor, which copied text may contain.
+
+        The name of a folder may contain them: some languages and emoji need them.
+        """
+        if isinstance(value, str) and info.field_name != "data_dir" and INVISIBLE & {*value}:
+            raise ValueError(
+                "has an invisible character, such as a zero-width space or a byte order mark: "
+                "delete the value and type it"
+            )
         return value
 
     @model_validator(mode="after")
@@ -291,3 +312,5 @@ def get_settings() -> Settings:
         raise SystemExit(_sentence(error)) from None
     except UnicodeDecodeError:
         raise SystemExit("Configuration error: .env is not UTF-8 text.") from None
+    except OSError as error:
+        raise SystemExit(f"Configuration error: .env can't be read: {error.strerror}.") from None

@@ -129,6 +129,8 @@ class Session(AsyncSession):
         fresh: bool = False,
     ) -> list[Row]:
         database, timing = self.database, self.timing
+        if database.condition.is_foreign:
+            raise DatabaseNotMigrated("the table tasks is another program's")
         requested_at = perf_counter()
         try:
             connection = None if fresh else database.pool.checkout()

@@ -7,7 +7,7 @@ from json import JSONDecodeError
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from psycopg2.errors import UntranslatableCharacter
+from psycopg2.errors import StringDataRightTruncation, UntranslatableCharacter
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.routing import BaseRoute, Match, Mount, Router
@@ -31,6 +31,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 _UNREADABLE = "There was an error parsing the body"
 # For a database that is not in UTF-8. The log names its encoding when the service connects to it.
 NO_SUCH_CHARACTER = Fault("request", "has characters that the encoding of the database lacks")
+# The encoding SQL_ASCII counts bytes instead of characters.
+TOO_LONG = Fault("request", "has a text that is too long for the encoding of the database")
 
 
 def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
@@ -49,6 +51,8 @@ def api_error(error: BaseException, app: FastAPI, scope: Scope) -> APIError:
         return DatabaseUnavailable(type(error).__name__)
     if isinstance(error, UntranslatableCharacter):
         return InvalidInput(NO_SUCH_CHARACTER)
+    if isinstance(error, StringDataRightTruncation):
+        return InvalidInput(TOO_LONG)
     return InternalError(type(error).__name__)
 
 

@@ -103,6 +103,10 @@ def read(kind: type[Wanted]) -> Wanted:
         return kind()
     except ValidationError as error:
         raise SystemExit(_sentence(error)) from None
+    except UnicodeDecodeError:
+        raise SystemExit("Configuration error: .env is not UTF-8 text.") from None
+    except OSError as error:
+        raise SystemExit(f"Configuration error: .env can't be read: {error.strerror}.") from None
 
 
 def _sentence(error: ValidationError) -> str:

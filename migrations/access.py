@@ -13,10 +13,14 @@ import models  # noqa: F401  (fills the metadata)
 
 
 class Obstacle(NamedTuple):
-    """The reason why tables can't be used: its kind, and a clause for the log."""
+    """The reason why tables can't be used: its kind, and a clause for the log.
+
+    If `is_total`, a statement may seem to succeed, but its result can't be used.
+    """
 
     kind: str
     clause: str
+    is_total: bool = False
 
 
 READ_ONLY = "read-only"

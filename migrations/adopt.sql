@@ -5,11 +5,21 @@
 -- Times without a time zone are read as UTC. If the old service wrote local times, add, for example,
 --   --set zone=America/New_York
 
+\set ON_ERROR_STOP 1
 -- Override defaults of the role that would change what the statements see, or interrupt them.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SET LOCAL statement_timeout = 0;
 SET LOCAL lock_timeout = '5s';
 SET LOCAL row_security = off; -- so that a policy that hides tasks causes an error
+-- A local setting is lost at once if there is no transaction.
+SET LOCAL tasks.is_one_transaction = 'on';
+DO $$
+BEGIN
+    IF current_setting('tasks.is_one_transaction', true) IS DISTINCT FROM 'on' THEN
+        RAISE EXCEPTION 'Run this script with --single-transaction, as its first lines say. Nothing was changed.';
+    END IF;
+END
+$$;
 SELECT pg_advisory_xact_lock(7426031955) \g /dev/null
 \if :{?zone}
 \else

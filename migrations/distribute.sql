@@ -4,6 +4,7 @@
 --   psql "$MIGRATION_DATABASE_URL" --set ON_ERROR_STOP=1 --file migrations/distribute.sql
 -- Each statement is a transaction of its own. If one fails, go on from that statement.
 
+\set ON_ERROR_STOP 1
 -- The nodes need the function that every change calls.
 SELECT create_distributed_function('tasks_next_update(timestamptz)');
 

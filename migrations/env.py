@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from alembic import command, context
 from alembic.util.exc import CommandError
+from psycopg2 import extensions, extras
 from sqlalchemy import URL, create_engine, pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
@@ -57,6 +58,10 @@ def migrate(url: URL) -> None:
         before, after = _migrate(url)
     except DBAPIError as error:
         sys.exit(report.failure(error))
+    except KeyboardInterrupt:
+        sys.exit(report.INTERRUPTED)
+    finally:
+        extensions.set_wait_callback(None)
     if has_destination():
         context.config.print_stdout(report.success(before, after))
 
@@ -82,6 +87,7 @@ def _migrate(url: URL) -> tuple[tuple[str, ...], tuple[str, ...]]:
         isolation_level="READ COMMITTED",
     )
     with engine.connect() as connection:
+        extensions.set_wait_callback(extras.wait_select)  # so that Ctrl+C cancels a statement
         context.configure(
             connection=connection,
             target_metadata=SQLModel.metadata,

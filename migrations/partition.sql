@@ -2,7 +2,9 @@
 --   psql "$MIGRATION_DATABASE_URL" --set ON_ERROR_STOP=1 --single-transaction --file migrations/partition.sql
 -- Meanwhile, reads continue until the last step, and writes wait. If the script fails, it changes nothing.
 
+\set ON_ERROR_STOP 1
 SET LOCAL lock_timeout = '5s';
+-- This fails without --single-transaction.
 LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
 
 -- Use a sequence, because partitioned tables can have identity columns only from PostgreSQL 17 on.

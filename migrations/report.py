@@ -11,6 +11,8 @@ from postgres.connect_error import sentence
 
 LOCKED = "; another session held a lock on it for too long, so try again when that one is done"
 
+INTERRUPTED = "The migration was interrupted, and its transaction was rolled back."
+
 
 def success(before: Iterable[str], after: Iterable[str]) -> str:
     """Return what was done to a database that was at the revisions `before`."""

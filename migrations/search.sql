@@ -5,6 +5,7 @@
 -- Writes wait while the index is created. On a large table that is not partitioned, use CREATE INDEX
 -- CONCURRENTLY instead. DROP INDEX tasks_search removes it.
 
+\set ON_ERROR_STOP 1
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS btree_gin;
 

@@ -9,7 +9,7 @@ from observability.logs import logger
 from postgres.driver import Connection
 
 ENCODING = (
-    "The database's encoding is %s, which lacks many characters. Move the tasks to a "
+    "The database's encoding is %s, in which some texts can't be stored. Move the tasks to a "
     "database that was created with ENCODING 'UTF8'."
 )
 NO_TLS = (

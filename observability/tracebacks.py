@@ -67,8 +67,22 @@ def _empty_copy(error: BaseException, copies: dict[int, BaseException]) -> BaseE
 def _text(error: BaseException) -> str:
     if not isinstance(error, _SENSITIVE_ERRORS):
         return _line(_str(error))
-    state: Any = getattr(getattr(error, "orig", error), "pgcode", None)
-    return f"(text withheld, SQLSTATE {state})" if state else "(text withheld)"
+    cause: Any = getattr(error, "orig", error)
+    state = getattr(cause, "pgcode", None)
+    return _line(
+        f"(text withheld, SQLSTATE {state}{_place(cause)})" if state else "(text withheld)"
+    )
+
+
+def _place(error: Any) -> str:
+    """Return what a database error is about: names of the schema, which no client chose."""
+    diagnostics = error.diag
+    names = {
+        "constraint": diagnostics.constraint_name,
+        "column": diagnostics.column_name,
+        "table": diagnostics.table_name,
+    }
+    return "".join(f", {kind} {name}" for kind, name in names.items() if name)
 
 
 def _line(text: str) -> str:

@@ -35,6 +35,7 @@ _KINDS = {
     "disk full": ("53100",),
     "out of resources": ("53",),
     "system error": ("58",),
+    "timeout": ("57014", "55P03"),
     "starting or stopping": ("57",),
     "not accepting connections": ("55000",),
 }
@@ -43,11 +44,17 @@ _KINDS = {
 # too.
 _WORDS = {
     "DNS": "has no address|could not translate host name",
-    "refused parameter": "startup parameter|invalid connection option|invalid value for",
+    "refused parameter": "startup parameter|invalid connection option|invalid (integer )?value +for"
+    "|could not match",
+    "not PostgreSQL": "invalid response to SSL negotiation|expected authentication request",
     "TLS": "SSL|certificate|TLS",
     "too many connections": "no more connections allowed|too many",
-    "authentication": "password|SASL|SCRAM|authentication|channel binding|no such user",
-    "no such database": "no such database",
+    "authentication": "password|SASL|SCRAM|authentication|channel binding|no such user"
+    "|role +(does not exist|is not permitted)|pg_hba.conf",
+    "no such database": "no such database|database +does not exist",
+    "permission": "permission denied for database",
+    "not accepting connections": "not currently accepting connections",
+    "starting or stopping": "the database system is ",
     "timeout": "timed? ?out|timeout",
     "refused": "Connection refused|No such file or directory",
     "unreachable": "unreachable|No route to host",

@@ -1,7 +1,7 @@
 """Parse and check the URL of a Postgres database."""
 
+import os
 import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -91,14 +91,20 @@ def _check_values(parameters: dict[str, Any]) -> None:
         if "/dev/null" not in str(error):  # libpq did not try to connect
             raise ValueError(_complaint(str(error), parameters)) from None
     certificate = str(parameters.get("sslrootcert", "system"))
-    if certificate != "system" and not Path(certificate).is_file():
-        raise ValueError("names a file in sslrootcert that does not exist")
+    if certificate != "system" and not os.path.isfile(certificate):  # noqa: PTH113  (never raises)
+        raise ValueError("names a file in sslrootcert that does not exist, or is in a private folder")
+    if certificate != "system" and not os.access(certificate, os.R_OK):
+        raise ValueError("names a file in sslrootcert that this user may not read")
 
 
 def _complaint(message: str, parameters: dict[str, Any]) -> str:
     if "service" in parameters and "service" in message:
         return "names a service that no readable service file has, or whose entry is wrong"
-    invalid = re.match(r'invalid "?([a-z_]+)"? ', message)
+    words = set(re.findall("[a-z_]+", re.sub('"[^"]*"', "", message)))
+    if named := [name for name in parameters if name in words]:
+        together = " together" if len(named) > 1 else ""
+        return f"has a {' and '.join(named)} that Postgres's client does not accept{together}"
+    invalid = re.match(r'invalid "?([a-z_]+)"? ', message)  # perhaps from the environment
     name = invalid[1] if invalid else "value"
     return f"has a {name} that Postgres's client does not accept"
 

@@ -19,7 +19,7 @@ from config import ROOT, get_settings
 from development import migrate
 from tests.support.postgres_servers import postgres_versions, temporary_postgres
 from tests.support.processes import environment
-from tests.support.psql import run_script
+from tests.support.psql import run_script, run_script_without_options
 from tests.support.schema import DESCRIPTION
 from tests.support.services import database_of_its_own, service, sql
 from tests.support.serving import make_settings
@@ -123,6 +123,29 @@ def test_upgrade_head_names_the_foreign_table_and_the_script_to_run(foreign: URL
     ):
         assert part in str(refused.value)
     assert sql(foreign, tables) == before
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("adopt.sql", "Run this script with --single-transaction"), ("partition.sql", "LOCK TABLE")],
+)
+def test_a_script_without_its_options_stops_before_it_changes_anything(
+    foreign: URL, script: str, said: str
+) -> None:
+    tables = "SELECT oid, relname FROM pg_class WHERE relkind IN ('r', 'S') ORDER BY oid"
+    before = sql(foreign, tables)
+    done = run_script_without_options(foreign, script)
+    assert (done.returncode, said in done.stderr) == (3, True)
+    assert sql(foreign, tables) == before
+
+
+def test_a_table_without_time_zones_is_foreign_whatever_its_revision_is(foreign: URL) -> None:
+    sql(foreign, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    sql(foreign, "INSERT INTO alembic_version VALUES ('0001')")
+    with pytest.raises(SystemExit, match=SENTENCE):
+        alembic(foreign, "upgrade", "head")
+    adopt(foreign)
+    assert_is_migrated(foreign)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -295,6 +296,26 @@ def test_two_concurrent_migrations_do_no_harm(isolation: str, empty_18: URL) -> 
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said.decode()
     assert sql(empty_18, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_ctrl_c_ends_a_waiting_migration_with_one_sentence(empty_18: URL) -> None:
+    with closing(connect(empty_18)) as obstacle, obstacle.cursor() as cursor:
+        obstacle.autocommit = False
+        cursor.execute("CREATE TABLE alembic_version ()")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=sources(),
+            env=environment(database_url=empty_18.render_as_string(False)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        until(lambda: len(backends_that_wait(empty_18)) == 1, "it to wait")
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=4)  # less than the limit on the wait for the lock
+    failed = "The migration failed: canceling statement due to user request.\n"
+    assert (process.returncode, said) == (1, failed)
+    assert sql(empty_18, NOTHING) == []
 
 
 def test_migration_database_url_takes_precedence_over_database_url(

@@ -15,12 +15,15 @@ from sqlmodel import select
 import condition
 from database import Database
 from errors import DatabaseNotMigrated
-from migrations.state import REVISIONS, judgement
+from migrations.access import Obstacle
+from migrations.state import REVISIONS, find_obstacle, judgement
 from models import Task
+from postgres.driver import Connection
 from tests.support.migrations import MIGRATIONS, migrate
 from tests.support.services import (
     database_of_its_own,
     eventually,
+    recorded_log,
     recorded_messages,
     service,
     sql,
@@ -195,6 +198,8 @@ def test_requests_detect_a_column_lost_at_run_time_and_its_return(
 LOSSES = {
     "default of tasks.id": "ALTER TABLE tasks ALTER id DROP IDENTITY",
     "default of tasks.created_at": "ALTER TABLE tasks ALTER created_at DROP DEFAULT",
+    "default of tasks.mood": "ALTER TABLE tasks ADD mood text NOT NULL DEFAULT '';"
+    " ALTER TABLE tasks ALTER mood DROP DEFAULT",
     "function tasks_next_update(timestamptz)": "DROP FUNCTION tasks_next_update",
 }
 
@@ -212,6 +217,75 @@ def test_the_log_names_a_lost_default_or_function(lost: str, empty: URL) -> None
         assert {created.status_code, toggled.status_code} & {200, 201}
         assert client.get("/health").json()["database"] == "not migrated"
         assert len([message for message in messages if f"has no {lost}:" in message]) == 1
+
+
+def test_a_new_column_needs_no_default_if_a_trigger_fills_it_in(empty: URL) -> None:
+    migrate(empty)
+    sql(empty, LOSSES["default of tasks.mood"])
+    sql(
+        empty,
+        "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN NEW.mood := 'good'; RETURN NEW; END $$;"
+        " CREATE TRIGGER fill BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION fill()",
+    )
+    with service(empty) as client:
+        assert (failed(client), health(client)) == (set(), HEALTHY)
+
+
+def test_nothing_is_executed_on_a_table_whose_times_have_no_zone(
+    empty: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(condition, "WATCH_INTERVAL", 0.1)
+    migrate(empty)
+    sql(empty, "ALTER TABLE tasks ALTER created_at TYPE timestamp, ALTER updated_at TYPE timestamp")
+    with recorded_messages() as messages, service(empty) as client:
+        eventually(lambda: any("another program" in message for message in messages))
+        assert failed(client) == set(operations(client))
+        assert health(client) == UNHEALTHY
+        assert sql(empty, "SELECT count(*) FROM tasks") == [(0,)]
+        assert len([message for message in messages if "how to adopt it" in message]) == 1
+        sql(empty, "DROP TABLE tasks, idempotency_keys, alembic_version")
+        sql(empty, "DROP FUNCTION tasks_next_update")
+        migrate(empty)
+        eventually(lambda: "The database is migrated" in messages)
+        assert (failed(client), health(client)) == (set(), HEALTHY)
+
+
+def test_a_failed_statement_is_not_judged_by_a_check_that_began_before(
+    empty: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(connection: Connection) -> Obstacle | None:
+        found = await find_obstacle(connection)
+        await asyncio.sleep(0.3)
+        return found
+
+    async def work(database: Database) -> None:
+        monkeypatch.setattr(condition, "find_obstacle", slowly)
+        database.condition.watch()
+        await asyncio.sleep(0.2)
+        sql(empty, "ALTER TABLE tasks DROP COLUMN description")
+        with pytest.raises(DatabaseNotMigrated):
+            await database.session().fetch("SELECT description FROM tasks", {}, retry=True)
+
+    migrate(empty)
+    on(empty, work)
+
+
+ADDED = {
+    "constraint no_milk, table tasks": "CHECK (title <> 'Milk')",
+    "constraint known, table tasks": 'FOREIGN KEY (user_id) REFERENCES "user"',
+}
+
+
+@pytest.mark.parametrize("named", ADDED)
+def test_the_log_names_a_constraint_that_another_program_added(named: str, empty: URL) -> None:
+    migrate(empty)
+    sql(empty, 'CREATE TABLE "user" (id text PRIMARY KEY)')
+    sql(empty, f"ALTER TABLE tasks ADD CONSTRAINT {named.split()[1][:-1]} {ADDED[named]}")
+    with service(empty) as client, recorded_log() as log:
+        assert client.post(TASKS, json={"title": "Milk"}).status_code == 500
+    assert f", {named})" in log.getvalue()
+    assert "Milk" not in log.getvalue()
 
 
 def test_the_documented_repair_restores_a_lost_function(empty: URL) -> None:
@@ -296,6 +370,9 @@ def test_the_service_knows_the_revisions_that_alembic_knows() -> None:
         ([], ["tasks"], "it has no tasks"),
         ([HEAD], ["tasks"], f"it is at {HEAD} but has no tasks"),
         ([NEXT], ["tasks.title"], f"a newer release migrated it to {NEXT}"),
+        (["a1b2c3d4e5f6"], ["tasks.title"], "it has no tasks.title; run"),
+        ([REVISIONS[0]], ["time zone in tasks.created_at"], "another program made the table tasks"),
+        ([HEAD], ["time zone in idempotency_keys.created_at"], f"it is at {HEAD} but has no time"),
     ],
 )
 def test_the_message_names_the_fault_and_the_remedy(

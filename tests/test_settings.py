@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 import main
-from config import NEVER_BLANK, ROOT, Settings, get_settings
+from config import INVISIBLE, NEVER_BLANK, ROOT, Settings, get_settings
 from database import Database
 from development.signing_secret import signing_secret
 from errors import DatabaseUnavailable
@@ -21,6 +21,7 @@ from mcp_server.settings import HttpSettings, StdioSettings
 from postgres import driver
 from postgres.url import postgres_url
 from tests.support.environment import ENV_FILE
+from tests.support.processes import unprivileged
 from tests.support.settings import PRODUCTION, SECRET, URL, read
 
 NEON = (
@@ -249,9 +250,47 @@ def sentence_about(environment: pytest.MonkeyPatch, name: str, text: str) -> str
     return None
 
 
+@pytest.mark.parametrize("character", sorted(INVISIBLE))
+def test_an_invisible_character_is_reported(
+    environment: pytest.MonkeyPatch, character: str
+) -> None:
+    for name in {name.upper() for name in Settings.model_fields} - NEVER_WRONG:
+        for text in (f"{character}{SECRET}", f"{SECRET}{character}", f"80{character}00"):
+            sentence = sentence_about(environment, name, text)
+            assert sentence is not None
+            assert sentence.startswith(f"Configuration error: {name} has an invisible character")
+    assert sentence_about(environment, "DATA_DIR", f"a{character}b") is None
+
+
+READ_SETTINGS = """
+import sys
+import config
+from mcp_server import settings
+config.Settings.model_config["env_file"] = sys.argv[1]
+settings.StdioSettings.model_config["env_file"] = sys.argv[1]
+for read in config.get_settings, lambda: settings.read(settings.StdioSettings):
+    try:
+        read()
+    except SystemExit as end:
+        print(end)
+"""
+
+
+def test_an_env_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.touch(0)
+    done = unprivileged(READ_SETTINGS, file)
+    assert done == ["Configuration error: .env can't be read: Permission denied."] * 2
+    file.chmod(0o644)
+    file.write_text("PORT=1", "utf-16")
+    assert unprivileged(READ_SETTINGS, file) == ["Configuration error: .env is not UTF-8 text."] * 2
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
+        ("DATA_DIR", "~nobody-here/x", "begins with ~, but there is no such home directory"),
+        ("HOST", "“::”", "is in quotes, which would be a part of it: remove them"),
         ("PORT", "80a", "must be a whole number from 0 to 65535"),
         ("PORT", "70000", "must be a whole number from 0 to 65535"),
         ("DEV_DB_PORT", "0", "must be a whole number from 1 to 65535"),
@@ -308,11 +347,11 @@ def test_a_blank_value_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
         ),
         (
             "sslmode=require&sslrootcert=system",  # libpq accepts this only with verify-full
-            "has a value that Postgres's client does not accept",
+            "has a sslmode and sslrootcert that Postgres's client does not accept together",
         ),
         (
             "sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
-            "names a file in sslrootcert that does not exist",
+            "names a file in sslrootcert that does not exist, or is in a private folder",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 
 from database import Database
 from errors import DatabaseNotMigrated
-from errors.handlers import NO_SUCH_CHARACTER
+from errors.handlers import NO_SUCH_CHARACTER, TOO_LONG
 from observability.connection_warnings import ENCODING, ConnectionWarnings
 from postgres import driver
 from postgres.dialect import libpq_parameters
@@ -67,6 +67,23 @@ def test_text_is_utf_8_whatever_encoding_is_configured(
     finally:
         sql(url, f"ALTER ROLE postgres IN DATABASE {url.database} RESET client_encoding")
         sql(url, f"ALTER DATABASE {url.database} RESET client_encoding")
+
+
+def test_text_with_too_many_bytes_for_sql_ascii_is_refused(postgres: URL) -> None:
+    with database_in(postgres, "SQL_ASCII") as url:
+        create_tables(url)
+        with service(url) as client:
+            task = client.post(TASKS, json={"title": "日" * 66})
+            assert (task.status_code, task.json()["title"]) == (201, "日" * 66)
+            for body in {"title": "日" * 67}, {"title": "é", "description": "é" * 501}:
+                for response in (
+                    client.post(TASKS, json=body),
+                    client.put(task.headers["location"], json=body),
+                ):
+                    assert (response.status_code, response.json()) == (
+                        400,
+                        invalid_input(("request", TOO_LONG.sentence)),
+                    )
 
 
 def test_text_that_the_databases_encoding_cannot_store_is_refused(postgres: URL) -> None:

@@ -281,10 +281,25 @@ def error(text: str) -> ConnectError:
     [
         ('server at "password-db", port 5432 failed: Connection refused', "refused"),
         ("x failed: FATAL:  08P01: unsupported startup parameter: options", "refused parameter"),
+        ('x failed: invalid integer value "1s" for connection option "a"', "refused parameter"),
+        ("could not match 1 host names to 2 hostaddr values", "refused parameter"),
         ("x failed: FATAL:  08P01: no more connections allowed", "too many connections"),
+        # PgBouncer passes on the server's messages, with a SQLSTATE of its own.
+        ('x failed: FATAL:  08P01: database "d" does not exist', "no such database"),
+        ('x failed: FATAL:  08P01: role "r" does not exist', "authentication"),
+        ('x failed: FATAL:  08P01: role "r" is not permitted to log in', "authentication"),
+        ('x failed: FATAL:  08P01: permission denied for database "d"', "permission"),
+        ("x failed: FATAL:  08P01: the database system is shutting down", "starting or stopping"),
+        (
+            'x failed: FATAL:  08P01: database "d" is not currently accepting connections',
+            "not accepting connections",
+        ),
         ("x failed: server closed the connection unexpectedly", "closed"),
         ("x failed: FATAL:  53200: out of memory", "out of resources"),
+        ("x failed: ERROR:  57014: canceling statement due to statement timeout", "timeout"),
+        ("x failed: FATAL:  57P03: the database system is starting up", "starting or stopping"),
         ("x failed: Network is unreachable", "unreachable"),
+        ("x failed: received invalid response to SSL negotiation: H", "not PostgreSQL"),
         ("x failed: something new", "connection"),
     ],
 )

