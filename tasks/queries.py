@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement, literal_column
 from sqlmodel import DateTime, cast, func, select
 
-from database import prepare
+from database import compile_sql, prepare
 from models import FILTERS, tasks
 from postgres.prepared import Statement
 from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
@@ -222,9 +222,9 @@ def list_tasks(
 
     `key` and `id` are the sort key and the id of the last task of the previous page. They are
     compared as a row, because an index supports that at every depth. With `search`, the page has
-    only tasks that match the pattern `q`. Execute such a statement without preparing it: a generic
-    plan may use a trigram index for a pattern that is too short for one, and would then read all of
-    the index, with the tasks of all users.
+    only tasks that match the pattern `q`. Such a statement is not prepared: a generic plan may use
+    a trigram index for a pattern that is too short for one, and would then read all of the index,
+    with the tasks of all users.
     """
     statement = select(*FIELDS).where(columns.user_id == USER_ID)
     if status != "all":
@@ -242,4 +242,5 @@ def list_tasks(
     # Hide the limit from the planner. If Postgres expected a page to have most of a user's tasks,
     # it would read all of them in any order and sort them, based on a wrong estimate.
     limit = select(bindparam("limit", type_=BigInteger)).scalar_subquery()
-    return prepare(statement.order_by(*ordering).limit(limit))
+    ordered = statement.order_by(*ordering).limit(limit)
+    return Statement(compile_sql(ordered)) if search else prepare(ordered)

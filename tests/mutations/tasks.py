@@ -133,6 +133,13 @@ KEYS = [
 
 DELETIONS = [
     Mutation(
+        "deletions-lock-in-any-order",
+        "Two deletions of one user could wait for each other until Postgres ends one.",
+        "LIMIT {BATCH}\n    FOR UPDATE\n), deleted",
+        "LIMIT {BATCH}\n), deleted",
+        ("test_deletions_with_different_plans_lock_tasks_in_the_same_order",),
+    ),
+    Mutation(
         "reopened-task-is-cleared",
         "A task that is reopened while completed tasks are being cleared would be lost.",
         "DELETE FROM tasks WHERE {own} AND (created_at, id)",

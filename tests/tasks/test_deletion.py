@@ -285,3 +285,61 @@ def test_concurrent_deletions_count_each_task_once(url: URL) -> None:
         responses = [one.result() for one in each]
         assert {response.status_code for response in responses} == {200}
         assert sum(response.json()["deleted"] for response in responses) == BATCH + 500
+
+
+REVERSED = """
+INSERT INTO tasks (user_id, title, completed, created_at)
+SELECT 'alice', 'x', n IN (1, 1500, 3000), timestamptz '2026-01-01Z' - n * interval '1 minute'
+FROM generate_series(1, 3000) AS n
+"""
+
+
+def test_deletions_with_different_plans_lock_tasks_in_the_same_order(url: URL) -> None:
+    """One deletion reads an index, and the other the table, where the tasks are in reverse order.
+
+    Both wait for the task in the middle. If each had locked the task that is the last one of the
+    other by then, it would be a deadlock.
+    """
+    sql(url, "INSERT INTO tasks (user_id, title) SELECT n, 'x' FROM generate_series(1, 30000) AS n")
+    sql(url, REVERSED)
+    sql(url, "ANALYZE tasks")
+    with (
+        service(url) as client,
+        ThreadPoolExecutor(2) as threads,
+        closing(connect(url)) as operator,
+        operator.cursor() as cursor,
+    ):
+        operator.autocommit = False
+        cursor.execute("SELECT FROM tasks WHERE user_id = 'alice' AND id = 31500 FOR UPDATE")
+        assert cursor.rowcount == 1
+        clearing = threads.submit(client.delete, TASKS, params={"status": "completed"})
+        eventually(lambda: len(backends_that_wait(url)) == 1)
+        erasing = threads.submit(client.delete, TASKS, params={"status": "all"})
+        eventually(lambda: len(backends_that_wait(url)) == 2)
+        operator.rollback()
+        assert clearing.result().json() == {"deleted": 3}
+        assert erasing.result().json() == {"deleted": 2997}
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    assert sql(url, deadlocks) == [(0,)]
+
+
+@pytest.mark.parametrize("status", ["completed", "all"])
+def test_tasks_that_change_meanwhile_are_deleted_at_any_isolation_level(
+    status: str, url: URL
+) -> None:
+    sql(url, f"ALTER DATABASE {url.database} SET default_transaction_isolation = serializable")
+    sql(url, FILL, "alice", 2)
+    with (
+        service(url) as client,
+        ThreadPoolExecutor(1) as thread,
+        closing(connect(url)) as other,
+        other.cursor() as cursor,
+    ):
+        other.autocommit = False
+        cursor.execute("UPDATE tasks SET title = 'y'")
+        deletion = thread.submit(client.delete, TASKS, params={"status": status})
+        eventually(lambda: backends_that_wait(url))
+        other.commit()
+        response = deletion.result()
+        deleted = 2 if status == "all" else 1
+        assert (response.status_code, response.json()) == (200, {"deleted": deleted})
