@@ -1,14 +1,17 @@
 """Delete the completed tasks of a user, or everything that the database stores for a user."""
 
+import asyncio
 from typing import NamedTuple
 
 import msgspec
+import psycopg2
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from database import Session
 from errors import APIError, InvalidInput
 from errors.faults import Fault
+from errors.handlers import api_error
 from postgres.prepared import Statement
 from schemas import Cleared
 from tasks.pagination import Slots
@@ -131,10 +134,11 @@ class LargeDeletion(Response):
         try:
             while await self._delete_batch():
                 pass
-        except APIError as error:
-            raise _interrupted(error, self._deleted) from error
-        response = Response(to_json(Deletion(self._deleted)), media_type=self.media_type)
-        await response(scope, receive, send)
+        except (APIError, psycopg2.Error, asyncio.CancelledError) as error:
+            response = api_error(error, scope["app"], scope)
+            raise _interrupted(response, self._deleted) from error
+        body = to_json(Deletion(self._deleted))
+        await Response(body, media_type=self.media_type)(scope, receive, send)
 
     async def _delete_batch(self) -> bool:
         await self._slots.acquire(self._user_id, has_begun=True)
@@ -149,7 +153,8 @@ class LargeDeletion(Response):
 def _interrupted(error: APIError, deleted: int) -> APIError:
     """Return `error` with the number of tasks that were deleted before it.
 
-    The batch that failed may have been deleted too.
+    The batch that failed may have been deleted too. A shutdown is an error as well: it cancels the
+    request.
     """
     error.detail = (
         f"{error.detail} At least {deleted} tasks were deleted; send the request again to delete"

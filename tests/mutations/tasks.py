@@ -156,7 +156,7 @@ DELETIONS = [
     Mutation(
         "deletion-does-not-say-what-it-did",
         "A client would believe that nothing was deleted.",
-        "raise _interrupted(error, self._deleted) from error",
+        "raise _interrupted(response, self._deleted) from error",
         "raise",
         ("test_the_error_says_how_many_tasks_were_deleted_before_a_failure",),
     ),
