@@ -1,16 +1,19 @@
 """Deletions of many tasks, deletions that fail, and simultaneous deletions."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import get_args
 
 import httpx
 import pytest
 from sqlalchemy.engine import URL
 
 from routing import admission
-from tasks.deletion import BATCH
+from schemas import Cleared
+from tasks.deletion import BATCH, STATEMENTS
 from tests.support.services import (
     DATABASE_UNAVAILABLE,
     INTERNAL_ERROR,
@@ -177,6 +180,22 @@ def test_deletions_with_different_plans_lock_tasks_in_the_same_order(url: URL) -
         assert erasing.result().json() == {"deleted": 2997}
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert sql(url, deadlocks) == [(0,)]
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+@pytest.mark.parametrize("status", get_args(Cleared))
+def test_a_batch_is_chosen_in_the_order_of_an_index(
+    status: Cleared, is_analyzed: bool, url: URL
+) -> None:
+    """Otherwise, each batch would sort all of the user's tasks, even without statistics."""
+    sql(url, FILL, "alice", 30_000)
+    if is_analyzed:
+        sql(url, "ANALYZE tasks")
+    statement = STATEMENTS[status].sql.replace("%(user_id)s", "'alice'")
+    plan = "\n".join(line for (line,) in sql(url, f"EXPLAIN {statement}"))
+    chosen = plan[plan.index("CTE chosen") : plan.index("CTE deleted")]
+    assert re.search(r"Index Scan using tasks_(completed_)?by_created", chosen), plan
+    assert "Sort" not in chosen, plan
 
 
 @pytest.mark.parametrize("status", ["completed", "all"])
