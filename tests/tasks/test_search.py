@@ -73,6 +73,8 @@ def test_no_character_has_a_special_meaning(
         ("q=", "q must not be blank."),
         ("q=%20%09%0A", "q must not be blank."),
         ("q=%C2%A0%E2%80%83", "q must not be blank."),
+        ("q=%1C%85", "q must be percent-encoded UTF-8."),
+        ("q=%1C%1F", "q must not be blank or contain a NUL character."),
         ("q=a%00b", "q must not be blank or contain a NUL character."),
         ("q=" + "x" * 201, "q must have at most 200 characters."),
         ("q=a&q=b", "q must be sent only once."),
@@ -199,7 +201,7 @@ def test_any_text_finds_a_task_that_contains_it(q: str, client: httpx.Client, al
     made = client.post(path, json={"title": title}).json()
     response = client.get(path, params={"q": q})
     if response.status_code == 400:
-        assert response.json()["detail"] == "q must not be blank."
+        assert response.json()["detail"].startswith("q must not be blank")
     else:
         assert made in response.json()["tasks"]
     client.delete(f"{path}/{made['id']}")
