@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from report import machine, number, table
+from report import machine, number, table, targets
 from search_data import LENGTHS, LONG, SHORT, WITH, WITHOUT
 from svg import Chart
-from targets import Results
+from targets import SEARCH_TARGETS, Results
 
 DRAWN = ("no match", "rare match", "page of 50 by one letter")
 
@@ -129,6 +129,7 @@ def write(results: Results, output: Path) -> None:
     parts = [
         INTRODUCTION.format(**results) + quick,
         machine({"machine": results["machine"] | {"load after": results["load after"]}}),
+        targets(results, SEARCH_TARGETS),
         reads(results),
         index(results),
         writes(results),

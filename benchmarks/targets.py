@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratios import ratio
+from search_data import LONG, SHORT, WITH, WITHOUT
 
 Results = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ TARGETS = [
     Target("list of 100, relative to the conventional build", rate("list", "conventional"), 5.5),
     *(
         Target(f"{operation}, relative to Fastify + pg", rate(operation, "fastify"), 1.2)
-        for operation in ("get", "list", "create", "update", "toggle", "mix")
+        for operation in ("get", "list", "search", "stats", "create", "update", "toggle", "mix")
     ),
     *(
         Target(f"{operation}, relative to {title}", rate(operation, name), 1)
@@ -111,11 +112,11 @@ TARGETS = [
             postgres_cpu(operation, "go"),
             most=1.3,
         )
-        for operation in ("get", "list", "create", "toggle")
+        for operation in ("get", "list", "search", "stats", "create", "toggle")
     ),
     *(
         Target(f"{operation}, relative to the floor", rate(operation, "floor"), 0.7)
-        for operation in ("get", "create", "update", "toggle")
+        for operation in ("get", "search", "stats", "create", "update", "toggle")
     ),
     Target("1,000 users every 2 s, p95", open_loop("p95_ms"), most=50, unit="ms"),
     Target("1,000 users every 2 s, errors", open_loop_errors, most=0),
@@ -151,3 +152,51 @@ NETWORK_TARGETS = [
     Target("1,000 users every 2 s at 30 ms, p95", at_30_ms("p95_ms"), most=200, unit="ms"),
     Target("1,000 users every 2 s at 30 ms, errors", errors_at_30_ms, most=0),
 ]
+
+
+def search_run(results: Results, kind: str, case: str, size: int, name: str) -> Mapping[str, Any]:
+    """Return the figures of a case. Raises KeyError if the run did not have it."""
+    for run in results["reads"]:
+        if (run["kind"], run["case"], run["size"]) == (kind, case, size):
+            found: Mapping[str, Any] = run[name]
+            return found
+    raise KeyError(case)
+
+
+def search_ms(kind: str, case: str) -> Callable[[Results], float]:
+    """Return a function for the time for a user of 100,000 tasks, without the index."""
+    return lambda results: float(search_run(results, kind, case, MOST, WITHOUT)["ms"])
+
+
+def search_growth(case: str, name: str) -> Callable[[Results], float]:
+    """Return a function for the time for a user of 100,000 tasks, divided by one of 100."""
+
+    def figure(results: Results) -> float:
+        most, least = (search_run(results, SHORT, case, size, name)["ms"] for size in (MOST, 100))
+        return float(most / least)
+
+    return figure
+
+
+def rows_of_user(case: str) -> Callable[[Results], float]:
+    """Return a function for the rows that Postgres reads, divided by the tasks of the user."""
+    return lambda results: float(search_run(results, SHORT, case, MOST, WITHOUT)["rows"] / MOST)
+
+
+MOST = 100_000  # tasks of one user
+PAGE_OF_MATCHES = "page of 50 by one letter"
+
+# The targets of benchmarks/search.py. A statement may take 5 s. Rows are rounded if Postgres reads
+# in parallel.
+SEARCH_TARGETS = [
+    Target("rows read by a search without a match, to the user's 100,000 tasks",
+           rows_of_user("no match"), 0.99, 1.01),
+    Target("rows read by stats, to the user's 100,000 tasks", rows_of_user("stats"), 0.99, 1.01),
+    Target("page of 50 matches: user of 100,000 tasks to 100",
+           search_growth(PAGE_OF_MATCHES, WITHOUT), most=2),
+    Target("search without a match, with the index: user of 100,000 tasks to 100",
+           search_growth("no match", WITH), most=2),
+    Target("search without a match in 100,000 tasks with long descriptions",
+           search_ms(LONG, "no match"), most=2500, unit="ms"),
+    Target("stats of 100,000 tasks", search_ms(SHORT, "stats"), most=50, unit="ms"),
+]  # fmt: skip

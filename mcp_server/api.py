@@ -81,7 +81,8 @@ class TasksApi:
                 break
             await asyncio.sleep(pause)
         if isinstance(response, httpx2.TransportError):
-            raise ToolError(UNREACHABLE if _was_not_sent(response) else NO_RESPONSE) from response
+            had_no_effect = request.method == "GET" or _was_not_sent(response)
+            raise ToolError(UNREACHABLE if had_no_effect else NO_RESPONSE) from response
         if attempt > 1 and request.method == "DELETE" and response.status_code == 404:
             return None  # an earlier attempt deleted the task, and its response was lost
         try:

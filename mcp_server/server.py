@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from mcp.server.mcpserver import Context, MCPServer
 
 from mcp_server.api import TasksApi, http_client
+from mcp_server.arguments import StrictServer
 from mcp_server.settings import StdioSettings
 from mcp_server.token import caller_of
 from mcp_server.tools import add_tools
@@ -31,7 +32,7 @@ def make_server(lifespan: Callable[[Any], AbstractAsyncContextManager[State]]) -
     """Return a server with every tool."""
     # httpx2 logs each URL, which contains the user's id and the text of a search.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    server = MCPServer(
+    server = StrictServer(
         "tasks",
         title="Tasks",
         version=VERSION,

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
-from psycopg2.errors import SerializationFailure
+from psycopg2.errors import DeadlockDetected, SerializationFailure
 from sqlalchemy.util import await_only
 
 from postgres.cancellation import abandon_requests, cancel
@@ -131,11 +131,13 @@ class Connection(extensions.connection):
         except SerializationFailure:  # which READ COMMITTED avoids; nothing was changed
             self.statements.prefix = READ_COMMITTED
             return await self._run(cursor, self.statements.plain(statement), parameters or {})
+        except DeadlockDetected:  # Postgres undid this statement, so that the others can finish
+            return await self._execute_statement(cursor, statement, parameters or {})
 
     async def _execute_statement(
         self, cursor: extensions.cursor, statement: Statement, parameters: Any
     ) -> list[Row]:
-        if self.statements.enabled:
+        if self.statements.enabled and statement.is_prepared:
             return await self._execute_prepared(cursor, statement, parameters)
         return await self._run(cursor, self.statements.plain(statement), parameters)
 

@@ -62,17 +62,23 @@ class Statement:
     an empty one, because without parameters psycopg2 leaves `%%` as it is.
     """
 
-    __slots__ = ("execute", "name", "prepare", "replace", "sql")
+    __slots__ = ("execute", "is_prepared", "name", "prepare", "replace", "sql")
 
-    def __init__(self, sql: str, types: Mapping[str, str]) -> None:
-        """Build a statement from `sql`, whose parameters `%(name)s` have these `types`."""
+    def __init__(self, sql: str, types: Mapping[str, str] | None = None) -> None:
+        """Build a statement from `sql`, whose parameters `%(name)s` have these `types`.
+
+        Without `types`, it is never prepared, so Postgres plans it each time.
+        """
+        self.sql = sql
+        self.is_prepared = types is not None
+        if types is None:
+            return
         numbers = _Placeholders()
         body = f"AS {sql % numbers}"
         arguments = ""
         if numbers:
             body = f"({', '.join(types[name] for name in numbers)}) {body}"
             arguments = f" ({', '.join(f'%({name})s' for name in numbers)})"
-        self.sql = sql
         self.name = f"task_api_{sha256(body.encode()).hexdigest()[:24]}"
         self.execute = f"EXECUTE {self.name}{arguments}"
         self.prepare = f"PREPARE {self.name} {body.replace('%', '%%')}; {self.execute}"

@@ -92,7 +92,9 @@ def _check_values(parameters: dict[str, Any]) -> None:
             raise ValueError(_complaint(str(error), parameters)) from None
     certificate = str(parameters.get("sslrootcert", "system"))
     if certificate != "system" and not os.path.isfile(certificate):  # noqa: PTH113  (never raises)
-        raise ValueError("names a file in sslrootcert that does not exist, or is in a private folder")
+        raise ValueError(
+            "names a file in sslrootcert that does not exist, or is in a private folder"
+        )
     if certificate != "system" and not os.access(certificate, os.R_OK):
         raise ValueError("names a file in sslrootcert that this user may not read")
 

@@ -14,17 +14,20 @@ import psycopg2
 from database import Database
 from errors import APIError
 from observability.logs import logger
+from postgres.prepared import Statement
 
 INTERVAL = 60.0  # seconds, at least, from one deletion to the next
 PART = 1000  # keys to delete in one statement, which must take much less than its 5 seconds
 
 # The time of the newest among the PART oldest expired keys, or NULL if there are none.
-OLDEST = f"""\
+OLDEST = Statement(
+    f"""\
 SELECT max(created_at) FROM (
     SELECT created_at FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
     ORDER BY created_at LIMIT {PART}
 ) AS oldest"""  # noqa: S608
-DELETE = "DELETE FROM idempotency_keys WHERE created_at <= %(last)s::timestamptz"
+)
+DELETE = Statement("DELETE FROM idempotency_keys WHERE created_at <= %(last)s::timestamptz")
 
 
 class ExpiredKeys:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import errors
 from database import Session, compile_sql
 from postgres.dialect import DIALECT
+from postgres.prepared import Statement
 from schemas import TaskCreate
 from tasks.queries import FIELDS, GET, NEW
 from tasks.serialization import Task, to_task
@@ -33,7 +34,8 @@ _AS_NEW_IF_EXPIRED = ", ".join(
 # statement would return two rows.
 #
 # The statement is written in SQL, because SQLAlchemy has no OVERRIDING SYSTEM VALUE.
-CREATE_ONCE = f"""\
+CREATE_ONCE = Statement(
+    f"""\
 WITH next AS (
     SELECT nextval(pg_get_serial_sequence('tasks', 'id')) AS id
 ), claim AS (
@@ -52,8 +54,8 @@ FROM claim LEFT JOIN LATERAL (
     UNION ALL
     SELECT true, {_FIELDS} FROM tasks WHERE id = claim.task_id AND user_id = %(user_id)s
         AND NOT EXISTS (SELECT FROM task)
-) AS answered ON true
-"""  # noqa: S608
+) AS answered ON true"""  # noqa: S608
+)
 
 
 def fingerprint(task: TaskCreate) -> bytes:

@@ -92,9 +92,7 @@ async def read_page(
         parameters["q"] = queries.pattern(query.q)
     if after is not None:
         parameters |= after._asdict()
-    # A search is not prepared, so that Postgres plans it for its own pattern (queries.list_tasks).
-    message = statement if query.q is None else statement.sql
-    tasks = to_tasks(await session.fetch(message, parameters, retry=True))
+    tasks = to_tasks(await session.fetch(statement, parameters, retry=True))
     if len(tasks) <= limit:
         return Page(tasks, None)
     del tasks[limit:]

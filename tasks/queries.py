@@ -39,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement, literal_column
 from sqlmodel import DateTime, cast, func, select
 
-from database import prepare
+from database import compile_sql, prepare
 from models import FILTERS, tasks
 from postgres.prepared import Statement
 from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
@@ -235,9 +235,9 @@ def list_tasks(
 
     `key` and `id` are the sort key and the id of the last task of the previous page. They are
     compared as a row, because an index supports that at every depth. With `search`, the page has
-    only tasks that match the pattern `q`. Execute such a statement without preparing it: a generic
-    plan may use a trigram index for a pattern that is too short for one, and would then read all of
-    the index, with the tasks of all users.
+    only tasks that match the pattern `q`. Such a statement is not prepared: a generic plan may use
+    a trigram index for a pattern that is too short for one, and would then read all of the index,
+    with the tasks of all users.
     """
     key, position = KEYS[sort]
     conditions = [columns.user_id == USER_ID]
@@ -248,9 +248,11 @@ def list_tasks(
         conditions.append(CONTAINS_Q)
     if status != "all":
         conditions += (FILTERS[status], or_(FILTERS[status], ALWAYS))
-    elif sort == "title":
-        return prepare(_merged(conditions, key, order))
-    return prepare(_page(FIELDS, conditions, key, order))
+    if (status, sort) == ("all", "title"):
+        page = _merged(conditions, key, order)
+    else:
+        page = _page(FIELDS, conditions, key, order)
+    return Statement(compile_sql(page)) if search else prepare(page)
 
 
 def _page(

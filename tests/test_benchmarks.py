@@ -109,3 +109,18 @@ def test_the_report_of_a_search_has_a_row_for_each_case(tmp_path: Path) -> None:
     assert "| toggle | 80 | 100 | 250 | 2.5 |" in text
     assert "The user has 1,000 tasks." in text.replace("\n", " ")
     assert "without the index" in (tmp_path / "search.svg").read_text()
+
+
+def test_a_search_that_reads_other_users_tasks_misses_its_target() -> None:
+    import report
+    from targets import SEARCH_TARGETS
+
+    def verdicts(rows: int) -> list[str]:
+        figures = {"ms": 2.0, "rows": rows, "used": False}
+        run = {"kind": "short", "case": "no match", "size": 100_000, "search_without": figures}
+        table = report.targets({"reads": [run]}, SEARCH_TARGETS)
+        return [line.split("|")[-2].strip() for line in table.splitlines()[4:]]
+
+    not_run = ["not run"] * (len(SEARCH_TARGETS) - 1)
+    assert verdicts(100_000) == ["met", *not_run]
+    assert verdicts(1_100_000) == ["**missed**", *not_run]

@@ -199,8 +199,8 @@ def test_a_page_is_read_from_an_index_of_one_partition_in_order(cursor: Cursor, 
 
 
 def test_a_batch_is_deleted_from_one_partition(cursor: Cursor) -> None:
-    for text, user_id in product(STATEMENTS.values(), ("user_0", "user_7")):
-        statement = Statement(text, defaultdict(lambda: "unknown"))
+    for deletion, user_id in product(STATEMENTS.values(), ("user_0", "user_7")):
+        statement = Statement(deletion.sql, defaultdict(lambda: "unknown"))
         plan = plan_of(cursor, statement, {"user_id": user_id}, "custom")
         assert len(set(re.findall(r" on (tasks_\d+)", plan))) == 1, plan
         # The DELETE itself may scan the partition, if the batch is a large part of it.

@@ -89,12 +89,16 @@ def test_deleting_a_task_that_does_not_exist_fails(before: Gateway, alice: str) 
 def test_a_request_marked_once_is_not_sent_again_after_a_lost_response(
     before: Gateway, alice: str
 ) -> None:
+    async def clear() -> Any:
+        query = {"status": "completed"}
+        return await request(before.url, alice, "DELETE", query=query, once=True)
+
     before.losses = 1
     with pytest.raises(Exception, match="did not respond; check whether the change was made"):
-        run(lambda: request(before.url, alice, "GET", once=True))
+        run(clear)
     before.refusals = [(429, "0"), (503, "0")]
     with pytest.raises(Exception, match="The gateway is busy"):
-        run(lambda: request(before.url, alice, "GET", once=True))
+        run(clear)
     assert len(before.requests) == 1 + 2
 
 
@@ -102,6 +106,14 @@ def test_an_unreachable_api_is_reported(alice: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(api, "PAUSE", 0.05)
     with pytest.raises(Exception, match="can't be reached"):
         run(lambda: request("http://127.0.0.1:9", alice, "GET"))
+
+
+def test_a_read_whose_response_is_lost_does_not_speak_of_a_change(
+    before: Gateway, alice: str
+) -> None:
+    before.losses = api.ATTEMPTS
+    with pytest.raises(Exception, match="can't be reached at the moment; try again later"):
+        run(lambda: request(before.url, alice, "GET"))
 
 
 def test_a_user_id_is_encoded_as_one_part_of_the_path(before: Gateway) -> None:

@@ -95,22 +95,52 @@ def test_the_assistant_is_told_the_detail_of_an_error(
     run(session)
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments"),
-    [
-        ("add_task", {"title": "x" * 201}),
-        ("add_task", {"title": "x", "description": "x" * 1001}),
-        ("list_tasks", {"limit": 201}),
-        ("list_tasks", {"status": "open"}),
-        ("get_task", {"task_id": 0}),
-        ("list_tasks", {"search": ""}),
-    ],
-)
-def test_arguments_outside_their_limits_are_refused(
-    mcp_url: str, alice: str, tool: str, arguments: dict[str, Any]
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("add_task", {}, "title is required."),
+    ("add_task", {"title": 5}, "title must be a string."),
+    ("add_task", {"title": "x" * 201}, "title must have at most 200 characters."),
+    (
+        "add_task",
+        {"title": "x", "description": "x" * 1001},
+        "description must have at most 1000 characters.",
+    ),
+    ("add_task", {"title": "x", "completed": "perhaps"}, "completed must be true or false."),
+    ("list_tasks", {"limit": 201}, "limit must be at most 200."),
+    ("list_tasks", {"status": "open"}, "status must be 'all', 'pending' or 'completed'."),
+    ("list_tasks", {"search": ""}, "search must not be empty."),
+    ("get_task", {"task_id": 0}, "task_id must be at least 1."),
+    ("get_task", {"task_id": "1/../2"}, "task_id must be a whole number."),
+    ("get_task", {"task_id": 1.5}, "task_id must be a whole number."),
+    (
+        "add_task",
+        {"title": "", "description": 1},
+        "title must not be empty. description must be a string.",
+    ),
+    (
+        "update_task",
+        {"task_id": 1, "completed": True},
+        "Unknown argument: completed; the arguments are task_id, title, description,"
+        " clear_description.",
+    ),
+    ("task_stats", {"status": "all"}, "Unknown argument: status; there are no arguments."),
+    ("task_stats", {"a\nb": 1}, "Unknown argument; there are no arguments."),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "text"), WRONG)
+def test_wrong_arguments_are_refused_in_a_sentence(
+    tool: str, arguments: dict[str, Any], text: str, mcp_url: str, alice: str
 ) -> None:
     async def session() -> str:
         async with over_http(mcp_url, token_of(alice)) as client:
             return await error_of(client, tool, **arguments)
 
-    assert list(arguments)[-1] in run(session)
+    assert run(session) == text
+
+
+def test_the_schemas_allow_no_other_arguments(mcp_url: str, alice: str) -> None:
+    async def session() -> list[Any]:
+        async with over_http(mcp_url, token_of(alice)) as client:
+            return [tool.input_schema for tool in (await client.list_tools()).tools]
+
+    assert {schema["additionalProperties"] for schema in run(session)} == {False}

@@ -288,6 +288,13 @@ MUTATIONS = [
         ("test_the_setting_turns_prepared_statements_on_and_off[False]",),
     ),
     Mutation(
+        "a-deadlock-is-an-error",
+        "A client would get a 503 for a statement that only has to be sent again.",
+        "        except DeadlockDetected:  # Postgres undid",
+        "        except ZeroDivisionError:  # Postgres undid",
+        ("test_a_statement_that_ends_a_deadlock_is_sent_again_and_takes_effect_once",),
+    ),
+    Mutation(
         "strict-isolation-is-kept",
         "With a role whose default is repeatable read, concurrent toggles would get a 503.",
         "        except SerializationFailure:  # which",

@@ -133,6 +133,13 @@ KEYS = [
 
 DELETIONS = [
     Mutation(
+        "deletions-lock-in-any-order",
+        "Two deletions of one user could wait for each other until Postgres ends one.",
+        "LIMIT (SELECT {BATCH}) FOR UPDATE\n), deleted",
+        "LIMIT (SELECT {BATCH})\n), deleted",
+        ("test_deletions_with_different_plans_lock_tasks_in_the_same_order",),
+    ),
+    Mutation(
         "reopened-task-is-cleared",
         "A task that is reopened while completed tasks are being cleared would be lost.",
         "DELETE FROM tasks WHERE {own} AND (created_at, id)",
@@ -149,7 +156,7 @@ DELETIONS = [
     Mutation(
         "deletion-does-not-say-what-it-did",
         "A client would believe that nothing was deleted.",
-        "raise _interrupted(error, self._deleted) from error",
+        "raise _interrupted(response, self._deleted) from error",
         "raise",
         ("test_the_error_says_how_many_tasks_were_deleted_before_a_failure",),
     ),

@@ -58,11 +58,12 @@ def test_a_toggle_waits_for_a_concurrent_change_and_is_not_lost(
     run(strict, scenario, prepared_statements=prepared_statements)
 
 
-def test_a_statement_that_is_sent_again_takes_effect_once(strict: URL) -> None:
+@pytest.mark.parametrize("is_prepared", [True, False])
+def test_a_statement_that_is_sent_again_takes_effect_once(is_prepared: bool, strict: URL) -> None:
     """The first message fails, and Postgres undoes its changes."""
 
     async def scenario(scene: Recorded) -> None:
-        statement = Statement("SELECT fails_once()", {})
+        statement = Statement("SELECT fails_once()", {} if is_prepared else None)
         assert await scene.fetch(statement) == [("read committed",)]
         assert scene.messages[-1] == f"{READ_COMMITTED}{statement.sql}"
         assert await scene.fetch(statement) == [("read committed",)]

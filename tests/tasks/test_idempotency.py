@@ -298,7 +298,7 @@ def test_a_retry_waits_for_the_first_request_and_completes_its_work(
     values = {"user_id": alice, "key": key, "fingerprint": fingerprint(task), **task.model_dump()}
     database.autocommit = False
     with database.cursor() as cursor, ThreadPoolExecutor() as threads:
-        cursor.execute(CREATE_ONCE, values)
+        cursor.execute(CREATE_ONCE.sql, values)
         [(task_id, same, replayed, *row)] = cursor.fetchall()
         assert (replayed, same) == (False, True)
         retry = threads.submit(post)

@@ -110,6 +110,15 @@ def test_a_search_reads_only_tasks_of_the_user(
         assert re.findall(r"Index Cond: \(+(\w+) = ", plan).count("user_id") == plan.count(
             "Index Cond"
         ), plan
+        # A bitmap scan counts each row twice: in the index and in the table.
+        assert rows_read(plan) <= 2 * USERS.get(user_id, 10), plan
+
+
+def rows_read(plan: str) -> float:
+    """Return how many rows the scans of a plan read, including those that they dropped."""
+    scans = re.findall(r"Scan .*actual rows=([\d.]+) loops=(\d+)", plan)
+    removed = map(int, re.findall(r"Rows Removed by (?:Filter|Index Recheck): (\d+)", plan))
+    return sum(float(rows) * int(loops) for rows, loops in scans) + sum(removed)
 
 
 @pytest.mark.parametrize("kind", PLANS)

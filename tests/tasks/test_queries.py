@@ -40,7 +40,7 @@ PREPARED = {
     )
 }
 # From tasks/expired_keys.py. No key has expired, so no statement that deletes keys is executed.
-BESIDE_REQUESTS = {expired_keys.OLDEST}
+BESIDE_REQUESTS = {expired_keys.OLDEST.sql}
 
 
 def name_of(line: str) -> str:

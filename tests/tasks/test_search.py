@@ -73,6 +73,8 @@ def test_no_character_has_a_special_meaning(
         ("q=", "q must not be blank."),
         ("q=%20%09%0A", "q must not be blank."),
         ("q=%C2%A0%E2%80%83", "q must not be blank."),
+        ("q=%1C%85", "q must be percent-encoded UTF-8."),
+        ("q=%1C%1F", "q must not be blank or contain a NUL character."),
         ("q=a%00b", "q must not be blank or contain a NUL character."),
         ("q=" + "x" * 201, "q must have at most 200 characters."),
         ("q=a&q=b", "q must be sent only once."),
