@@ -195,5 +195,5 @@ def test_a_certificate_that_cannot_be_read_is_reported(tmp_path: Path, closed: s
         [said] = unprivileged(PRINT_PARAMETERS, f"sslmode=verify-full&sslrootcert={file}")
     finally:
         (tmp_path / closed).chmod(0o700)
-    private = "is not there, or in a private folder"
+    private = "does not exist, or is in a private folder"
     assert said.endswith(private if closed == "." else "this user may not read")
