@@ -42,6 +42,10 @@ OnRows = Callable[[list[Row]], None]
 
 TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 
+# Seconds in which the others get the locks of a statement that Postgres has undone. Otherwise the
+# statement could take the same locks again first.
+DEADLOCK_PAUSE = 0.1
+
 
 class Connection(extensions.connection):
     """A connection that waits on the running event loop instead of blocking it.
@@ -132,6 +136,7 @@ class Connection(extensions.connection):
             self.statements.prefix = READ_COMMITTED
             return await self._run(cursor, self.statements.plain(statement), parameters or {})
         except DeadlockDetected:  # Postgres undid this statement, so that the others can finish
+            await asyncio.sleep(DEADLOCK_PAUSE)
             return await self._execute_statement(cursor, statement, parameters or {})
 
     async def _execute_statement(
