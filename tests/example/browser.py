@@ -27,7 +27,7 @@ class Person:
         self.name = name
         self.email = f"{name}@example.com"
         self.context = browser.new_context(viewport={"width": 768, "height": 900})
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(60_000)
         self.complaints: list[str] = []
         self.page = self.opens()
 
