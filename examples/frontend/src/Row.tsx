@@ -57,7 +57,8 @@ export const Row = memo(function Row({ store, task, mine }: Props) {
       </label>
       <button className="text" onClick={() => setBase(task)}>
         <span className="hidden">Edit </span>
-        <Words text={task} />
+        <span className="title">{task.title}</span>
+        {task.description && <span className="description">{task.description}</span>}
       </button>
       <button
         className="delete"
@@ -69,15 +70,6 @@ export const Row = memo(function Row({ store, task, mine }: Props) {
     </li>
   )
 })
-
-function Words({ text }: { text: Text }) {
-  return (
-    <>
-      <span className="title">{text.title}</span>
-      {text.description && <span className="description">{text.description}</span>}
-    </>
-  )
-}
 
 interface ConflictProps {
   id: string
@@ -98,7 +90,8 @@ function Conflict({ id, versions, choose }: ConflictProps) {
         {Object.entries(versions).map(([name, text]) => (
           <button key={name} className="version" onClick={() => choose(text)}>
             <span className="name">{name}</span>
-            <Words text={text} />
+            <span className="title">{text.title}</span>
+            {text.description && <span className="description">{text.description}</span>}
           </button>
         ))}
       </div>

@@ -30,7 +30,7 @@ export function Shortcuts() {
   }, [])
   return (
     <>
-      <button className="link" popoverTarget="shortcuts">
+      <button className="quiet" popoverTarget="shortcuts">
         Keyboard shortcuts <kbd>?</kbd>
       </button>
       <div id="shortcuts" popover="auto" role="dialog" aria-labelledby="shortcuts-title">

@@ -60,8 +60,9 @@ function isSame(a: PartProps, b: PartProps): boolean {
 function End({ store }: { store: TaskStore }) {
   // The observer begins again after each change, because the end may still be near.
   function observe(end: HTMLParagraphElement) {
-    const load = ([entry]: IntersectionObserverEntry[]) =>
-      entry?.isIntersecting && void store.list.loadMore()
+    // A busy browser reports several steps at once.
+    const load = (steps: IntersectionObserverEntry[]) =>
+      steps.at(-1)!.isIntersecting && void store.list.loadMore()
     const observer = new IntersectionObserver(load, { rootMargin: "1000px" })
     observer.observe(end)
     return () => observer.disconnect()

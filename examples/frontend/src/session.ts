@@ -94,13 +94,15 @@ function showAddress(): void {
   void session.value?.store.list.load(viewOfAddress())
 }
 
+/** Loads what has changed. This also finds out whether requests still have to wait. */
 function onReturn(): void {
-  if (document.visibilityState !== "visible" || !session.value || trouble.value) return
+  if (document.hidden || !session.value || trouble.value === "expired") return
   void check()
   void session.value.store.list.refresh()
 }
 
 window.addEventListener("popstate", showAddress)
+window.addEventListener("online", onReturn)
 window.addEventListener("focus", onReturn)
 document.addEventListener("visibilitychange", onReturn)
 window.addEventListener("storage", ({ key }) => key === SIGNED_OUT && leave())
