@@ -12,6 +12,9 @@ AXE = FRONTEND / "node_modules/axe-core/axe.min.js"
 # Each state of the page is checked at these window widths and colour schemes.
 WIDTHS = (360, 768, 1280)
 FORMS = [(width, scheme) for width in WIDTHS for scheme in ("light", "dark")]
+TOO_WIDE = """[...document.querySelectorAll("dialog, [popover], #tasks li")]
+  .filter((element) => element.scrollWidth > element.clientWidth)
+  .map((element) => element.outerHTML.slice(0, 200))"""
 RECORDED = {(360, "dark"), (768, "light")}
 
 
@@ -121,6 +124,7 @@ class Person:
             found = violations(self.page)
             assert found == [], f"{state}, {width}, {scheme}: {found}"
             assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+            assert self.page.evaluate(TOO_WIDE) == [], f"{state}, {width}"
             if (width, scheme) in RECORDED or (width, scheme, state) == (1280, "dark", "full"):
                 screenshot(self.page, f"example-{state}-{width}-{scheme}")
         self.page.set_viewport_size(size)

@@ -65,7 +65,16 @@ class Stack:
     def start_auth(self, **environment: str) -> None:
         self._serve(self._auth, AUTH, "--import", "tsx", "server.ts", **environment)
 
-    def restart_auth(self, **environment: str) -> None:
+    @contextmanager
+    def auth_in_production(self) -> Iterator[None]:
+        """Let Better Auth limit the requests, as it does in production."""
+        self._restart_auth(NODE_ENV="production")
+        try:
+            yield
+        finally:
+            self._restart_auth()
+
+    def _restart_auth(self, **environment: str) -> None:
         self._auth.close()
         self.start_auth(**environment)
         until(lambda: self._responds("/api/auth/ok"), "the auth server")
@@ -85,9 +94,16 @@ class Stack:
         assert self.service.stops() == 0
         self._service.close()
 
-    def restart_service(self, **settings: object) -> None:
+    @contextmanager
+    def small_service(self) -> Iterator[None]:
+        """Let the service use one connection, and keep few requests waiting."""
         self.stop_service()
-        self.start_service(**settings)
+        self.start_service(db_pool_size=1, db_max_overflow=0, max_waiting=12)
+        try:
+            yield
+        finally:
+            self.stop_service()
+            self.start_service()
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with (

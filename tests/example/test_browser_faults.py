@@ -1,4 +1,7 @@
-"""The example's page while its parts fail: it says so, and no change is lost or made twice."""
+"""The example's page while its parts fail: it says so, and no change is lost or made twice.
+
+The faults are real, except for the browser's offline mode and the page's clock.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -138,8 +141,7 @@ def test_a_change_is_sent_again_after_a_429(alice: Person, bob: Person, running:
     """The service refuses a user whose other devices send too much while other users wait."""
     alice.adds("Buy milk")
     alice.is_saved()
-    running.restart_service(db_pool_size=1, db_max_overflow=0, max_waiting=12)
-    with slow_statements(running), flood(bob, 2), flood(alice, 20):
+    with running.small_service(), slow_statements(running), flood(bob, 2), flood(alice, 20):
         with alice.page.expect_response(lambda response: response.status == 429) as refused:
             for _ in range(9):  # one of them may find a place
                 alice.box("Buy milk").click()
@@ -150,25 +152,23 @@ def test_a_change_is_sent_again_after_a_429(alice: Person, bob: Person, running:
     alice.page.get_by_text("That was a lot at once").wait_for(state="detached")
     alice.is_saved()
     assert running.sql("SELECT 1 FROM tasks WHERE title = 'Buy milk' AND completed")
-    running.restart_service()
     did("the service refuses alice's change with 429 and Retry-After, and the page sends it again")
 
 
 def test_too_many_attempts_to_sign_in_are_explained(alice: Person, running: Stack) -> None:
     """In production, Better Auth limits the attempts."""
     alice.chooses("Sign out")
-    running.restart_auth(NODE_ENV="production")
-    for _ in range(3):
-        alice.fills_in("Sign in", password="wrong password")
-        alice.reads("Invalid email or password")
-        alice.page.get_by_role("button", name="Sign in", disabled=False).wait_for()
-    alice.fills_in("Sign in")
-    alice.reads("Too many attempts")
-    alice.is_looked_at("too-many-attempts")
-    alice.page.wait_for_timeout(10_000)  # Better Auth's limit is for 10 seconds
-    alice.fills_in("Sign in")
-    alice.reads("No tasks yet")
-    running.restart_auth()
+    alice.page.get_by_role("button", name="Sign in").wait_for()
+    with running.auth_in_production():
+        for status in (401, 401, 401, 429):
+            with alice.page.expect_response("**/sign-in/email") as response:
+                alice.fills_in("Sign in", password="wrong password")
+            assert response.value.status == status
+        alice.reads("Too many attempts")
+        alice.is_looked_at("too-many-attempts")
+        alice.page.wait_for_timeout(10_000)  # Better Auth's limit is for 10 seconds
+        alice.fills_in("Sign in")
+        alice.reads("No tasks yet")
     did("Better Auth refuses the fourth attempt to sign in with 429; later alice signs in")
 
 
