@@ -16,7 +16,7 @@ def test_two_users_work_on_their_own_tasks(alice: Person, bob: Person, running: 
     alice.box("Buy milk").check()
     alice.edits("Call the dentist", "Call the doctor", "Before nine.\nAsk for the results.")
     bob.box("Fix the bicycle light").check()
-    bob.reads("All 1 done")
+    bob.reads("1 of 1 done")
     alice.reads("1 of 3 done")
     assert alice.shows() == ["Water the plants", "Buy milk", "Call the doctor"]
     assert bob.shows() == ["Fix the bicycle light"]

@@ -54,12 +54,7 @@ def cpu_times(devtools: Any) -> dict[str, float]:
 
 
 def test_ten_thousand_tasks_load_and_respond(alice: Person, running: Stack) -> None:
-    running.sql(
-        'INSERT INTO tasks (user_id, title) SELECT u.id, number::text FROM "user" AS u,'
-        " generate_series(1, %s) AS number WHERE email = %s",
-        MANY,
-        alice.email,
-    )
+    running.add_many(alice.email, MANY)
     alice.page.reload()
     alice.reads(f"0 of {MANY} done")
     frames = {"loading all": alice.page.evaluate(SCROLL, MANY)}

@@ -1,8 +1,8 @@
-import { type ReactNode, useEffect, useId, useRef } from "react"
+import { type ReactNode, useId, useLayoutEffect, useRef } from "react"
 
 interface Props {
   title: string
-  /** Without it, Escape does not close the dialog. */
+  /** Without it, the user can't close the dialog. */
   onClose?: () => void
   children: ReactNode
 }
@@ -12,27 +12,21 @@ export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const heading = useId()
 
-  useEffect(() => {
-    const before = document.activeElement
-    const element = dialog.current!
-    element.showModal()
+  function open() {
+    dialog.current!.showModal()
     // The e-mail field before it is already filled in.
-    element.querySelector<HTMLElement>("[type=password]")?.focus()
-    return () => {
-      element.close()
-      if (before instanceof HTMLElement) before.focus()
-    }
+    dialog.current!.querySelector<HTMLElement>("[type=password]")?.focus()
+  }
+
+  useLayoutEffect(() => {
+    const element = dialog.current!
+    open()
+    return () => element.close()
   }, [])
 
+  // Escape closes the dialog. No browser lets a page prevent that every time.
   return (
-    <dialog
-      ref={dialog}
-      aria-labelledby={heading}
-      onCancel={(event) => {
-        event.preventDefault()
-        onClose?.()
-      }}
-    >
+    <dialog ref={dialog} aria-labelledby={heading} onClose={onClose ?? open}>
       <h2 id={heading}>{title}</h2>
       {children}
     </dialog>

@@ -1,15 +1,23 @@
-import { type FormEvent, type KeyboardEvent, useRef } from "react"
-import type { Text } from "./save-text"
+import { type FormEvent, type KeyboardEvent, useEffect } from "react"
+import type { TaskStore } from "./store"
+import type { Task } from "./tasks"
+
+/** The limits of the service, in characters. */
+export const LONGEST_TITLE = 200
+const LONGEST_DESCRIPTION = 1000
 
 interface Props {
-  text: Text
-  onSave: (text: Text) => void
-  onCancel: () => void
+  store: TaskStore
+  task: Task
+  onClose: () => void
 }
 
 /** Edits a task in place. Enter saves, Escape cancels, and Shift+Enter begins a new line. */
-export function Editor({ text, onSave, onCancel }: Props) {
-  const form = useRef<HTMLFormElement>(null)
+export function Editor({ store, task, onClose }: Props) {
+  useEffect(() => {
+    store.setEdited(task, true)
+    return () => store.setEdited(task, false)
+  }, [store, task])
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault()
@@ -17,39 +25,41 @@ export function Editor({ text, onSave, onCancel }: Props) {
     const [title, description] = ["title", "description"].map((name) =>
       String(fields.get(name)).replaceAll("\r\n", "\n").trim(),
     )
-    if (title) onSave({ title, description: description || null })
+    if (!title) return
+    store.edit(task, { title, description: description || null })
+    onClose()
   }
 
-  function onKeyDown(event: KeyboardEvent) {
+  function onKeyDown(event: KeyboardEvent<HTMLFormElement>) {
     if (event.nativeEvent.isComposing) return // Enter and Escape belong to the input method
-    if (event.key === "Escape") onCancel()
+    if (event.key === "Escape") onClose()
     if (event.key !== "Enter" || event.shiftKey || event.target instanceof HTMLButtonElement) return
     event.preventDefault()
-    form.current!.requestSubmit()
+    event.currentTarget.requestSubmit()
   }
 
   return (
     <li className="row editor">
-      <form ref={form} onSubmit={submit} onKeyDown={onKeyDown}>
+      <form onSubmit={submit} onKeyDown={onKeyDown}>
         <input
           name="title"
           aria-label="Title"
-          defaultValue={text.title}
-          maxLength={200}
+          defaultValue={task.title}
           autoComplete="off"
           autoFocus
           required
+          onInput={limitTo(LONGEST_TITLE)}
         />
         <textarea
           name="description"
           aria-label="Description"
           placeholder="Description"
-          defaultValue={text.description ?? ""}
-          maxLength={1000}
+          defaultValue={task.description ?? ""}
           rows={2}
+          onInput={limitTo(LONGEST_DESCRIPTION)}
         />
         <div className="buttons">
-          <button type="button" onClick={onCancel}>
+          <button type="button" onClick={onClose}>
             Cancel
           </button>
           <button className="primary">Save</button>
@@ -57,4 +67,13 @@ export function Editor({ text, onSave, onCancel }: Props) {
       </form>
     </li>
   )
+}
+
+/** Makes the browser explain that a text is too long. `maxLength` would cut off what is pasted. */
+export function limitTo(most: number) {
+  return ({ currentTarget }: FormEvent<HTMLInputElement | HTMLTextAreaElement>) => {
+    const { length } = [...currentTarget.value.trim()] // an emoji is one character
+    const problem = `This has ${length} characters, and ${most} are possible.`
+    currentTarget.setCustomValidity(length > most ? problem : "")
+  }
 }

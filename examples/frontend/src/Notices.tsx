@@ -1,5 +1,4 @@
-import { useEffect, useState } from "react"
-import { type Trouble, trouble, tryNow } from "./connection"
+import { trouble, tryNow } from "./connection"
 import { Icon } from "./Icon"
 import { act, announcement, dismiss, hold, notices } from "./notices"
 import { useValue } from "./observable"
@@ -9,7 +8,6 @@ const SENTENCES = {
   unreachable: "The service can’t be reached. What you change is kept and sent later.",
   busy: "That was a lot at once. It goes on in a moment.",
   unavailable: "The service has a short break. It goes on by itself.",
-  expired: "Your session has ended.",
 }
 
 /** The notices at the bottom of the page. They cover the page, so that nothing moves. */
@@ -21,7 +19,14 @@ export function Notices() {
       <p className="hidden" role="status">
         {useValue(announcement)}
       </p>
-      <div role="status">{problem && problem.kind !== "expired" && <Pause {...problem} />}</div>
+      <div role="status">
+        {problem && problem !== "expired" && (
+          <div className="notice problem">
+            <span>{SENTENCES[problem]}</span>
+            <button onClick={tryNow}>Try now</button>
+          </div>
+        )}
+      </div>
       <div
         role="log"
         aria-label="Messages"
@@ -42,30 +47,4 @@ export function Notices() {
       </div>
     </div>
   )
-}
-
-function Pause({ kind, until }: Trouble) {
-  const seconds = useSecondsUntil(until)
-  return (
-    <div className="notice problem">
-      <span>
-        {SENTENCES[kind]}{" "}
-        {/* Not read out, because it changes every second. */}
-        <span aria-hidden="true">{seconds > 0 ? `Next attempt in ${seconds} s.` : "Trying …"}</span>
-      </span>
-      {(kind === "offline" || kind === "unreachable") && (
-        <button onClick={tryNow}>Try now</button>
-      )}
-    </div>
-  )
-}
-
-function useSecondsUntil(time: number): number {
-  const [now, setNow] = useState(Date.now)
-  useEffect(() => {
-    setNow(Date.now())
-    const timer = setInterval(() => setNow(Date.now()), 500)
-    return () => clearInterval(timer)
-  }, [time])
-  return Math.ceil((time - now) / 1000)
 }

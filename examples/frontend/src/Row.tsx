@@ -1,9 +1,8 @@
-import { type KeyboardEvent, memo, useState } from "react"
-import { Conflict } from "./Conflict"
+import { type KeyboardEvent, memo, useEffect, useState } from "react"
+import type { Text } from "./api"
 import { Editor } from "./Editor"
-import { focusOn, neighbour } from "./focus"
+import { focusOn, keepFocus } from "./focus"
 import { Icon } from "./Icon"
-import type { Text } from "./save-text"
 import type { TaskStore } from "./store"
 import type { Task } from "./tasks"
 
@@ -17,7 +16,7 @@ interface Props {
 /** A task. It is rendered again only if it has changed, because there may be thousands. */
 export const Row = memo(function Row({ store, task, mine }: Props) {
   const [base, setBase] = useState<Task>() // as the task was when the user began to edit it
-  const id = `task-${store.keyOf(task)}`
+  const id = `task-${task.id}`
   const focus = () => requestAnimationFrame(() => document.getElementById(id)?.focus())
 
   function close() {
@@ -25,11 +24,13 @@ export const Row = memo(function Row({ store, task, mine }: Props) {
     focus()
   }
 
-  function remove(row: Element) {
-    const next = neighbour(row, 1) ?? neighbour(row, -1)
-    store.remove(task, focus)
-    if (next) focusOn(next)
-    else document.getElementById("new-task")?.focus()
+  function choose(text: Text) {
+    store.edit(task, text)
+    focus()
+  }
+
+  function remove(element: Element) {
+    keepFocus(element, () => store.remove(task, focus))
   }
 
   function onKeyDown(event: KeyboardEvent<HTMLElement>) {
@@ -40,18 +41,9 @@ export const Row = memo(function Row({ store, task, mine }: Props) {
     event.preventDefault()
   }
 
-  if (mine) return <Conflict id={id} store={store} theirs={task} mine={mine} focus={focus} />
-  if (base)
-    return (
-      <Editor
-        text={base}
-        onCancel={close}
-        onSave={(text) => {
-          store.edit(base, text)
-          close()
-        }}
-      />
-    )
+  if (mine)
+    return <Conflict id={id} versions={{ Yours: mine, "The other one": task }} choose={choose} />
+  if (base) return <Editor store={store} task={base} onClose={close} />
   return (
     <li className={task.completed ? "row done" : "row"} onKeyDown={onKeyDown}>
       <label className="tick">
@@ -60,7 +52,7 @@ export const Row = memo(function Row({ store, task, mine }: Props) {
           type="checkbox"
           aria-label={task.title}
           checked={task.completed}
-          onChange={(event) => store.tick(task, event.target.checked)}
+          onChange={({ target }) => keepFocus(target, () => store.tick(task, target.checked))}
         />
       </label>
       <button className="text" onClick={() => setBase(task)}>
@@ -71,10 +63,38 @@ export const Row = memo(function Row({ store, task, mine }: Props) {
       <button
         className="delete"
         aria-label={`Delete ${task.title}`}
-        onClick={(event) => remove(event.currentTarget.closest("li")!)}
+        onClick={({ currentTarget }) => remove(currentTarget)}
       >
         <Icon name="trash" />
       </button>
     </li>
   )
 })
+
+interface ConflictProps {
+  id: string
+  versions: Record<string, Text>
+  choose: (text: Text) => void
+}
+
+/** Offers both versions of a task that two tabs or devices have edited at the same time. */
+function Conflict({ id, versions, choose }: ConflictProps) {
+  // The row that had the focus is gone. Another field keeps it, because the user may be typing.
+  useEffect(() => {
+    if (document.activeElement === document.body) focusOn(document.getElementById(id))
+  }, [id])
+  return (
+    <li id={id} className="row conflict">
+      <p id={`${id}-question`}>This task was changed somewhere else too. Which version is right?</p>
+      <div role="group" aria-labelledby={`${id}-question`}>
+        {Object.entries(versions).map(([name, text]) => (
+          <button key={name} className="version" onClick={() => choose(text)}>
+            <span className="name">{name}</span>
+            <span className="title">{text.title}</span>
+            {text.description && <span className="description">{text.description}</span>}
+          </button>
+        ))}
+      </div>
+    </li>
+  )
+}

@@ -1,25 +1,17 @@
-import { useEffect, useState } from "react"
+import type { FormEvent } from "react"
 import { Account } from "./Account"
-import { Composer } from "./Composer"
-import { trouble } from "./connection"
+import { limitTo, LONGEST_TITLE } from "./Editor"
+import { Icon } from "./Icon"
+import { useValue } from "./observable"
 import { Progress } from "./Progress"
-import { Shortcuts, useShortcuts } from "./Shortcuts"
+import type { Session } from "./session"
+import { Shortcuts } from "./Shortcuts"
+import type { TaskStore } from "./store"
 import { TaskList } from "./TaskList"
 import { Toolbar } from "./Toolbar"
-import { useValue } from "./observable"
-import type { User } from "./session"
-import type { TaskStore } from "./store"
-import { keepView, viewOfAddress } from "./view-address"
 
-export function TasksPage({ user, store }: { user: User; store: TaskStore }) {
+export function TasksPage({ user, store }: Session) {
   const shown = useValue(store.shown)
-  const [help, setHelp] = useState(false)
-  useShortcuts(() => setHelp(true))
-  useFreshness(store)
-
-  useEffect(() => void store.list.load(viewOfAddress()), [store])
-  useEffect(() => keepView(shown.view), [shown.view])
-
   return (
     <>
       <header>
@@ -30,37 +22,44 @@ export function TasksPage({ user, store }: { user: User; store: TaskStore }) {
         <Account user={user} total={shown.counts?.total} />
       </header>
       <main>
-        <Progress counts={shown.counts} onClear={() => void store.clearCompleted()} />
-        <Composer store={store} view={shown.view} />
-        <Toolbar view={shown.view} counts={shown.counts} onChange={(view) => store.list.load(view)} />
+        <Progress counts={shown.counts} store={store} />
+        <NewTask store={store} />
+        <Toolbar store={store} shown={shown} />
         <TaskList store={store} shown={shown} />
       </main>
       <footer>
-        <button className="link" onClick={() => setHelp(true)}>
-          Keyboard shortcuts <kbd>?</kbd>
-        </button>
+        <Shortcuts />
       </footer>
-      {help && <Shortcuts onClose={() => setHelp(false)} />}
     </>
   )
 }
 
-/** Reloads the list when the user returns to the page, and asks before unsaved changes are lost. */
-function useFreshness(store: TaskStore) {
-  useEffect(() => {
-    const refresh = () => {
-      if (document.visibilityState === "visible" && !trouble.value) void store.list.refresh()
-    }
-    const ask = (event: BeforeUnloadEvent) => {
-      if (trouble.value && store.shown.value.saving) event.preventDefault()
-    }
-    window.addEventListener("focus", refresh)
-    document.addEventListener("visibilitychange", refresh)
-    window.addEventListener("beforeunload", ask)
-    return () => {
-      window.removeEventListener("focus", refresh)
-      document.removeEventListener("visibilitychange", refresh)
-      window.removeEventListener("beforeunload", ask)
-    }
-  }, [store])
+function NewTask({ store }: { store: TaskStore }) {
+  function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault()
+    const title = String(new FormData(event.currentTarget).get("title")).trim()
+    event.currentTarget.reset()
+    if (!title) return
+    store.create({ title, description: null })
+    // End a filter or a search that would hide the new task.
+    const { status, q } = store.list.view
+    if (status === "completed" || q) void store.list.load({ status: "all", q: "" })
+  }
+
+  return (
+    <form className="composer" onSubmit={submit}>
+      <input
+        id="new-task"
+        name="title"
+        aria-label="New task"
+        placeholder="What is to be done?"
+        autoComplete="off"
+        enterKeyHint="done"
+        onInput={limitTo(LONGEST_TITLE)}
+      />
+      <button className="primary" aria-label="Add task">
+        <Icon name="plus" />
+      </button>
+    </form>
+  )
 }

@@ -1,39 +1,38 @@
-import { type KeyboardEvent, useEffect, useRef, useState } from "react"
+import { type KeyboardEvent, useEffect, useRef } from "react"
 import { Icon } from "./Icon"
-import type { View } from "./list"
-import type { TaskStats } from "./tasks"
+import type { Shown, TaskStore } from "./store"
+import type { View } from "./view"
 
-const FILTERS = { all: "All", pending: "Pending", completed: "Completed" } as const
 const PAUSE = 250 // milliseconds after the last keystroke
 
-interface Props {
-  view: View
-  counts: TaskStats | undefined
-  onChange: (view: View) => void
-}
-
-export function Toolbar({ view, counts, onChange }: Props) {
-  const counted = { all: counts?.total, pending: counts?.pending, completed: counts?.completed }
+export function Toolbar({ store, shown }: { store: TaskStore; shown: Shown }) {
+  const { view, counts } = shown
+  const show = (change: Partial<View>) => void store.list.load(change)
+  const filters = [
+    ["all", "All", counts?.total],
+    ["pending", "Pending", counts && counts.total - counts.completed],
+    ["completed", "Completed", counts?.completed],
+  ] as const
   return (
     <div className="toolbar">
       <div className="filters" role="radiogroup" aria-label="Show">
-        {(Object.keys(FILTERS) as (keyof typeof FILTERS)[]).map((status) => (
+        {filters.map(([status, name, count]) => (
           <label key={status}>
             <input
               type="radio"
               name="status"
               checked={view.status === status}
-              onChange={() => onChange({ ...view, status })}
+              onChange={() => show({ status })}
             />
-            <span>{FILTERS[status]}</span> <span className="number">{counted[status]}</span>
+            <span>{name}</span> <span className="number">{count}</span>
           </label>
         ))}
       </div>
-      <Search view={view} onChange={onChange} />
+      <Search q={view.q} onChange={(q) => show({ q })} />
       <select
         aria-label="Sort"
         value={view.sort}
-        onChange={({ target }) => onChange({ ...view, sort: target.value as View["sort"] })}
+        onChange={({ target }) => show({ sort: target.value as View["sort"] })}
       >
         <option value="created">Newest first</option>
         <option value="title">By title</option>
@@ -43,38 +42,39 @@ export function Toolbar({ view, counts, onChange }: Props) {
 }
 
 /** Searches when the user stops typing. Escape ends the search. */
-function Search({ view, onChange }: Omit<Props, "counts">) {
-  const [text, setText] = useState(view.q)
-  const latest = useRef({ view, onChange })
-  useEffect(() => {
-    latest.current = { view, onChange }
-  })
-  useEffect(() => setText(view.q), [view.q])
-  useEffect(() => {
-    const q = text.trim()
-    if (q === latest.current.view.q) return
-    const search = () => latest.current.onChange({ ...latest.current.view, q })
-    const timer = setTimeout(search, PAUSE)
-    return () => clearTimeout(timer)
-  }, [text])
+function Search({ q, onChange }: { q: string; onChange: (q: string) => void }) {
+  const field = useRef<HTMLInputElement>(null)
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
 
-  function onKeyDown(event: KeyboardEvent<HTMLInputElement>) {
-    if (event.key !== "Escape") return
-    setText("")
-    event.currentTarget.blur()
+  function search(pause: number) {
+    clearTimeout(timer.current)
+    timer.current = setTimeout(() => onChange(field.current!.value.trim()), pause)
   }
+
+  function onKeyDown({ key, currentTarget }: KeyboardEvent<HTMLInputElement>) {
+    if (key !== "Escape") return
+    currentTarget.value = ""
+    currentTarget.blur()
+    search(0)
+  }
+
+  // The search may also begin with the address, and end with a new task.
+  useEffect(() => {
+    if (field.current!.value.trim() !== q) field.current!.value = q
+    return () => clearTimeout(timer.current)
+  }, [q])
 
   return (
     <label className="search">
       <Icon name="search" />
       <input
+        ref={field}
         id="search"
         type="search"
         aria-label="Search"
         placeholder="Search"
         maxLength={200}
-        value={text}
-        onChange={({ target }) => setText(target.value)}
+        onChange={() => search(PAUSE)}
         onKeyDown={onKeyDown}
       />
     </label>

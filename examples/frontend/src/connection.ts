@@ -2,17 +2,13 @@ import { Observable } from "./observable"
 import { TasksError } from "./tasks"
 
 /** Why requests wait. */
-export type Trouble = {
-  kind: "offline" | "unreachable" | "busy" | "unavailable" | "expired"
-  /** When the next attempt begins, in milliseconds. */
-  until: number
-}
+export type Trouble = "offline" | "unreachable" | "busy" | "unavailable" | "expired"
 
 const LONGEST_PAUSE = 15 // seconds, without a Retry-After
 
 let failures = 0
-let resumed: Promise<void> | undefined
-let resume = () => {}
+let waiting: Promise<void> | undefined
+let endWaiting = () => {}
 
 /** The reason why requests wait at the moment, if they do. */
 export const trouble = new Observable<Trouble | undefined>(undefined)
@@ -24,10 +20,11 @@ export const trouble = new Observable<Trouble | undefined>(undefined)
  */
 export async function persist<T>(send: () => Promise<T>): Promise<T> {
   for (;;) {
-    while (resumed) await resumed
+    while (waiting) await waiting
     try {
       const result = await send()
-      recover()
+      failures = 0
+      if (!waiting) trouble.value = undefined
       return result
     } catch (error) {
       const kind = kindOf(error)
@@ -39,37 +36,22 @@ export async function persist<T>(send: () => Promise<T>): Promise<T> {
 
 /** Ends the pause. If the session has ended, call this once the user has signed in again. */
 export function tryNow(): void {
-  resume()
+  waiting = undefined
+  endWaiting()
 }
 
-/** Stops all requests until the user has signed in. */
-export function expire(): void {
-  pause("expired")
-}
-
-function recover(): void {
-  failures = 0
-  if (!resumed) trouble.value = undefined
-}
-
-function pause(kind: Trouble["kind"], retryAfter?: number): void {
-  if (resumed && kind !== "expired") return
+/** Makes requests wait: for `retryAfter` seconds, or until `tryNow` if the session has ended. */
+export function pause(kind: Trouble, retryAfter?: number): void {
+  if (waiting && kind !== "expired") return
+  trouble.value = kind
+  endWaiting() // of another kind
+  const mine = (waiting = new Promise((resolve) => (endWaiting = resolve)))
+  if (kind === "expired") return
   const seconds = retryAfter ?? Math.min(2 ** failures++, LONGEST_PAUSE)
-  const wait = kind === "expired" ? Infinity : seconds * 1000
-  trouble.value = { kind, until: Date.now() + wait }
-  resume() // end a pause of another kind
-  resumed = new Promise((resolve) => {
-    const timer = wait === Infinity ? undefined : setTimeout(() => resume(), wait)
-    resume = () => {
-      clearTimeout(timer)
-      resumed = undefined
-      resume = () => {}
-      resolve()
-    }
-  })
+  setTimeout(() => waiting === mine && tryNow(), seconds * 1000)
 }
 
-function kindOf(error: unknown): Trouble["kind"] | undefined {
+function kindOf(error: unknown): Trouble | undefined {
   if ((error as Error).name === "TimeoutError") return "unreachable"
   if (!(error instanceof TasksError)) return undefined
   if (error.code === "NOT_AUTHENTICATED") return "expired"
@@ -81,8 +63,7 @@ function kindOf(error: unknown): Trouble["kind"] | undefined {
 
 /** Ends the pause when the connection returns, but not a pause that the service asked for. */
 function reconsider(): void {
-  const kind = trouble.value?.kind
-  if (kind === "offline" || kind === "unreachable") resume()
+  if (trouble.value === "offline" || trouble.value === "unreachable") tryNow()
 }
 
 window.addEventListener("online", reconsider)

@@ -1,9 +1,9 @@
 import { tasks } from "./api"
-import { countsAfter } from "./changes"
+import { type Counts, plus } from "./changes"
 import { persist } from "./connection"
-import type { CallOptions, ListQuery, Task, TaskStats } from "./tasks"
-
-export type View = Required<Pick<ListQuery, "status" | "sort" | "q">>
+import { announce } from "./notices"
+import type { CallOptions, Task } from "./tasks"
+import { keepView, type View } from "./view"
 
 const PAGE = 100
 const LARGEST_PAGE = 1000 // of the service
@@ -12,26 +12,34 @@ const TIMEOUT = 20_000 // milliseconds
 /** The user's tasks that are loaded, without changes that the service has not confirmed. */
 export class LoadedList {
   known: Task[] = []
-  stats: TaskStats | undefined
+  /** How many tasks there are besides those that are loaded. */
+  rest: Counts | undefined
   state: "loading" | "ready" | "failed" = "loading"
-  more = false
-  /** The first task of each part of the list. A change renders only the part that it is in. */
-  parts = new Set<number>()
   view: View = { status: "all", sort: "created", q: "" }
+  /** The tasks that the user is editing. They stay in the list even if another tab deletes them. */
+  readonly edited = new Set<number>()
+  /** The ids that new tasks have on this page, by their ids in the service. */
+  readonly ids = new Map<number, number>()
+  /** The number of the part in which a task is rendered. Others are in the part before them. */
+  readonly parts = new Map<number, number>()
   #cursor: string | null = null
-  #revision = 0 // of `known`
   #reading: AbortController | undefined
-  #changed: () => void
 
-  constructor(changed: () => void) {
-    this.#changed = changed
+  constructor(private changed: () => void) {}
+
+  /** Whether there are more pages. */
+  get more(): boolean {
+    return this.#cursor !== null
   }
 
   /** Loads the first page of another view. */
-  load(view: View): Promise<void> {
-    this.view = view
-    this.parts = new Set()
-    return this.#read((signal) => this.#replace(PAGE, signal), "loading")
+  async load(view: Partial<View>): Promise<void> {
+    this.view = { ...this.view, ...view }
+    this.parts.clear()
+    keepView(this.view)
+    await this.#read((signal) => this.#replace(PAGE, signal), "loading")
+    const number = `${this.known.length}${this.more ? " or more" : ""}`
+    if (this.state === "ready") announce(`${number} tasks`)
   }
 
   /** Loads as many tasks as before, because another tab or device may have changed them. */
@@ -45,30 +53,23 @@ export class LoadedList {
     if (this.#reading || !this.more) return
     await this.#read(async (signal) => {
       const page = await this.#page(PAGE, this.#cursor, signal)
-      const shown = new Set(this.known.map((task) => task.id))
-      const added = page.tasks.filter((task) => !shown.has(task.id))
+      const shown = new Set(this.known.map(({ id }) => id))
+      const added = page.tasks.filter(({ id }) => !shown.has(id))
+      for (const { id } of added) this.parts.set(id, this.known.length)
       this.known = [...this.known, ...added]
-      if (added[0]) this.parts.add(added[0].id)
-      this.#continueAt(page.next_cursor)
+      this.rest &&= plus(this.rest, added, -1)
+      this.#cursor = page.next_cursor
     })
   }
 
   /** Adds a created task. It is the first in the list until the list is loaded again. */
   add(task: Task): void {
     this.known = [task, ...this.known]
-    this.#count([], [task])
   }
 
   /** Replaces a task with its current version, or removes it if there is none. */
   replace(id: number, after?: Task): void {
-    const before = this.known.filter((task) => task.id === id)
     this.known = this.known.flatMap((task) => (task.id !== id ? task : (after ?? [])))
-    this.#count(before, before.length && after ? [after] : [])
-  }
-
-  #count(before: Task[], after: Task[]): void {
-    this.#revision++
-    if (this.stats) this.stats = countsAfter(this.stats, before, after)
   }
 
   close(): void {
@@ -77,35 +78,40 @@ export class LoadedList {
 
   /** Loads `wanted` tasks, and again if a change that they may lack was confirmed meanwhile. */
   async #replace(wanted: number, signal: AbortSignal): Promise<void> {
-    let revision, pages, stats
+    let before, found, stats
     do {
-      revision = this.#revision
+      before = this.known
       stats = await this.#ask(signal, (options) => tasks.stats(options))
-      pages = await this.#pages(wanted, signal)
-    } while (revision !== this.#revision)
+      found = await this.#page(Math.min(wanted, LARGEST_PAGE), null, signal)
+      while (found.next_cursor && found.tasks.length < wanted) {
+        const limit = Math.min(wanted - found.tasks.length, LARGEST_PAGE)
+        const next = await this.#page(limit, found.next_cursor, signal)
+        found = { ...next, tasks: [...found.tasks, ...next.tasks] }
+      }
+    } while (before !== this.known)
+    this.known = this.#merged(found.tasks)
+    this.rest = plus(stats, this.known, -1)
+    this.#cursor = found.next_cursor
+  }
+
+  /** Returns the tasks that were found, and those that are being edited at their old places. */
+  #merged(found: Task[]): Task[] {
     const old = new Map(this.known.map((task) => [task.updated_at + task.id, task]))
     // A task that is the same object as before is not rendered again.
-    this.known = pages.tasks.map((task) => old.get(task.updated_at + task.id) ?? task)
-    this.stats = stats
-    this.#continueAt(pages.next_cursor)
+    const merged = found.map((task) => old.get(task.updated_at + task.id) ?? task)
+    const ids = new Set(found.map(({ id }) => id))
+    this.known.forEach((task, index) => {
+      if (this.edited.has(task.id) && !ids.has(task.id)) merged.splice(index, 0, task)
+    })
+    return merged
   }
 
-  async #pages(wanted: number, signal: AbortSignal) {
-    const all: Task[] = []
-    let cursor: string | null = null
-    do {
-      const limit = Math.min(LARGEST_PAGE, wanted - all.length)
-      const page = await this.#page(limit, cursor, signal)
-      all.push(...page.tasks)
-      cursor = page.next_cursor
-    } while (cursor && all.length < wanted)
-    return { tasks: all, next_cursor: cursor }
-  }
-
-  #page(limit: number, cursor: string | null, signal: AbortSignal) {
+  async #page(limit: number, cursor: string | null, signal: AbortSignal) {
     const { q, ...view } = this.view
     const query = { ...view, limit, ...(q && { q }), ...(cursor && { cursor }) }
-    return this.#ask(signal, (options) => tasks.list(query, options))
+    const page = await this.#ask(signal, (options) => tasks.list(query, options))
+    const named = page.tasks.map((task) => ({ ...task, id: this.ids.get(task.id) ?? task.id }))
+    return { ...page, tasks: named }
   }
 
   async #ask<T>(signal: AbortSignal, request: (options: CallOptions) => Promise<T>): Promise<T> {
@@ -117,26 +123,21 @@ export class LoadedList {
     return result
   }
 
-  #continueAt(cursor: string | null): void {
-    this.#cursor = cursor
-    this.more = cursor !== null
-  }
-
   /** Runs `job`, and aborts the previous one if it is still running. */
   async #read(job: (signal: AbortSignal) => Promise<void>, state = this.state): Promise<void> {
     this.#reading?.abort()
     const mine = (this.#reading = new AbortController())
     this.state = state
-    this.#changed()
+    this.changed()
     try {
       await job(mine.signal)
       this.state = "ready"
     } catch (error) {
-      if (!mine.signal.aborted) this.state = "failed"
-      if (!mine.signal.aborted) console.error(error)
+      if (mine.signal.aborted) return
+      this.state = "failed"
+      console.error(error)
     }
-    if (this.#reading !== mine) return
     this.#reading = undefined
-    this.#changed()
+    this.changed()
   }
 }

@@ -7,13 +7,13 @@ export interface Notice {
   action?: { label: string; run: () => void } | undefined
   /** Called once the notice is gone, for whatever reason. */
   closed?: () => void
+  timer?: ReturnType<typeof setTimeout>
 }
 
 const SHOWN = 3 // notices at a time
 const SECONDS = { done: 6, problem: 12 }
 
 let last = 0
-const timers = new Map<number, ReturnType<typeof setTimeout>>()
 
 export const notices = new Observable<Notice[]>([])
 
@@ -27,17 +27,17 @@ export function announce(text: string): void {
 
 /** Shows a notice for a few seconds. */
 export function notify(text: string, more: Partial<Notice> = {}): void {
-  const notice = { id: ++last, text, kind: "done" as const, ...more }
-  const all = [...notices.value, notice]
-  notices.value = all.slice(-SHOWN)
-  for (const old of all.slice(0, -SHOWN)) end(old)
+  const notice: Notice = { id: ++last, text, kind: "done", ...more }
+  notices.value = [...notices.value, notice]
+  notices.value.slice(0, -SHOWN).forEach(dismiss)
   start(notice)
 }
 
 export function dismiss(notice: Notice): void {
   if (!notices.value.includes(notice)) return
+  clearTimeout(notice.timer)
   notices.value = notices.value.filter((other) => other !== notice)
-  end(notice)
+  notice.closed?.()
 }
 
 export function dismissAll(): void {
@@ -52,20 +52,13 @@ export function act(notice: Notice | undefined): void {
 /** Keeps the notices while the user points at them, and restarts their timers after that. */
 export function hold(held: boolean): void {
   for (const notice of notices.value) {
-    clearTimeout(timers.get(notice.id))
+    clearTimeout(notice.timer)
     if (!held) start(notice)
   }
 }
 
 function start(notice: Notice): void {
-  const close = () => dismiss(notice)
-  timers.set(notice.id, setTimeout(close, SECONDS[notice.kind] * 1000))
-}
-
-function end(notice: Notice): void {
-  clearTimeout(timers.get(notice.id))
-  timers.delete(notice.id)
-  notice.closed?.()
+  notice.timer = setTimeout(() => dismiss(notice), SECONDS[notice.kind] * 1000)
 }
 
 // Sends deletions that wait for a notice to close, before the user leaves the page.

@@ -2,19 +2,16 @@ import { useSyncExternalStore } from "react"
 
 /** A value that may change. Components read it with `useValue`. */
 export class Observable<T> {
-  #value: T
   #listeners = new Set<() => void>()
 
-  constructor(value: T) {
-    this.#value = value
-  }
+  constructor(private current: T) {}
 
   get value(): T {
-    return this.#value
+    return this.current
   }
 
   set value(value: T) {
-    this.#value = value
+    this.current = value
     for (const listener of this.#listeners) listener()
   }
 

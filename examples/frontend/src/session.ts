@@ -1,107 +1,112 @@
+import { tasks } from "./api"
 import { authClient } from "./auth-client"
-import { expire, persist, tryNow, trouble } from "./connection"
-import { dismissAll } from "./notices"
+import { pause, persist, tryNow, trouble } from "./connection"
+import { dismissAll, notify } from "./notices"
 import { Observable } from "./observable"
 import { TaskStore } from "./store"
-import { tasks } from "./api"
 import { TasksError } from "./tasks"
+import { viewOfAddress } from "./view"
 
-export interface User {
-  id: string
-  email: string
+export interface Session {
+  user: { id: string; email: string }
+  store: TaskStore
 }
-
-/** "starting" until it is known whether somebody is signed in. */
-export type Session = "starting" | "out" | { user: User; store: TaskStore }
 
 const SIGNED_OUT = "signed-out" // a key of localStorage, which tells other tabs
 const UNREACHABLE = "The sign-in can't be reached at the moment. Try again."
 
-export const session = new Observable<Session>("starting")
+/** It is undefined until it is known whether somebody is signed in, and null if nobody is. */
+export const session = new Observable<Session | null | undefined>(undefined)
 
 /** Checks who is signed in, at the start and when the user returns to this tab. */
 export async function check(): Promise<void> {
   const user = await persist(currentUser)
   if (user) enter(user)
-  else if (typeof session.value === "object") expire()
-  else session.value = "out"
+  else if (session.value) pause("expired")
+  else session.value = null
 }
 
-/** Returns an explanation if it fails. */
-export async function signIn(email: string, password: string): Promise<string | undefined> {
-  return attempt(() => authClient.signIn.email({ email, password }))
-}
-
-export async function signUp(email: string, password: string): Promise<string | undefined> {
-  return attempt(() => authClient.signUp.email({ email, password, name: email }))
-}
-
-export async function signOut(): Promise<string | undefined> {
-  dismissAll() // sends the deletions that wait
-  const problem = await explained(() => authClient.signOut())
-  if (!problem) leave()
-  return problem
-}
-
-/** Deletes the account. Better Auth's server makes the service delete the tasks first. */
-export async function deleteAccount(password: string): Promise<string | undefined> {
-  const problem = await explained(() => authClient.deleteUser({ password }))
-  if (!problem) leave()
-  return problem
-}
-
-async function currentUser(): Promise<User | undefined> {
-  const { data, error } = await authClient.getSession().catch(() => ({ data: null, error: {} }))
-  if (error) throw new TasksError(("status" in error && error.status) || 0, { detail: UNREACHABLE })
-  return data?.user
-}
-
-async function attempt(request: () => Promise<Result>): Promise<string | undefined> {
-  const problem = await explained(request)
+/** Signs in or up. Returns an explanation if it fails. */
+export async function signIn(email: string, password: string, isNew: boolean) {
+  const account = { email, password, name: email }
+  const { signUp, signIn } = authClient
+  const problem = await problemOf(isNew ? signUp.email(account) : signIn.email(account))
   if (problem) return problem
   const user = await currentUser().catch(() => undefined)
   if (!user) return UNREACHABLE
   enter(user)
 }
 
-type Result = { error: { message?: string | undefined; status: number } | null }
+export async function signOut(): Promise<void> {
+  dismissAll() // sends the deletions that wait
+  const problem = await leaveAfter(authClient.signOut())
+  if (problem) notify(problem, { kind: "problem" })
+}
 
-async function explained(request: () => Promise<Result>): Promise<string | undefined> {
-  const { error } = await request().catch(() => ({ error: { message: "", status: 0 } }))
+/** Deletes the account. Better Auth's server makes the service delete the tasks first. */
+export async function deleteAccount(password: string) {
+  return leaveAfter(authClient.deleteUser({ password }))
+}
+
+async function currentUser(): Promise<Session["user"] | undefined> {
+  const { data, error } = await authClient.getSession().catch(() => ({ data: null, error: {} }))
+  if (error) throw new TasksError(("status" in error && error.status) || 0, { detail: UNREACHABLE })
+  return data?.user
+}
+
+/** What Better Auth's client returns. */
+type Result = Promise<{ error: { message?: string | undefined; status: number } | null }>
+
+async function problemOf(result: Result): Promise<string | undefined> {
+  const { error } = await result.catch(() => ({ error: { message: "", status: 0 } }))
   if (error?.status === 429) return "Too many attempts. Wait a minute, then try again."
   return error ? error.message || UNREACHABLE : undefined
 }
 
+async function leaveAfter(result: Result): Promise<string | undefined> {
+  const problem = await problemOf(result)
+  if (problem) return problem
+  localStorage.setItem(SIGNED_OUT, String(Date.now()))
+  leave()
+}
+
 /** Shows the tasks of `user`. If they are already shown, sends the changes that have waited. */
-function enter(user: User): void {
-  const before = session.value
-  if (typeof before !== "object" || before.user.id !== user.id) {
-    close()
+function enter(user: Session["user"]): void {
+  if (session.value?.user.id !== user.id) {
+    leave()
     session.value = { user, store: new TaskStore() }
+    showAddress()
   }
-  if (trouble.value?.kind === "expired") {
+  if (trouble.value === "expired") {
     tryNow()
     trouble.value = undefined
   }
 }
 
-function leave(): void {
-  localStorage.setItem(SIGNED_OUT, String(Date.now()))
-  close()
-  session.value = "out"
-}
-
 /** Stops the requests of the last user, because they must not reach the next user's tasks. */
-function close(): void {
-  if (typeof session.value === "object") session.value.store.close()
+function leave(): void {
+  session.value?.store.close()
   tasks.forget()
+  session.value = null
 }
 
-window.addEventListener("storage", ({ key }) => {
-  if (key !== SIGNED_OUT) return
-  close()
-  session.value = "out"
-})
-window.addEventListener("focus", () => {
-  if (typeof session.value === "object" && !trouble.value) void check()
+function showAddress(): void {
+  void session.value?.store.list.load(viewOfAddress())
+}
+
+/** Loads what has changed. This also finds out whether requests still have to wait. */
+function onReturn(): void {
+  if (document.hidden || !session.value || trouble.value === "expired") return
+  void check()
+  void session.value.store.list.refresh()
+}
+
+window.addEventListener("popstate", showAddress)
+window.addEventListener("online", onReturn)
+window.addEventListener("focus", onReturn)
+document.addEventListener("visibilitychange", onReturn)
+window.addEventListener("storage", ({ key }) => key === SIGNED_OUT && leave())
+// The browser asks before unsaved changes are lost.
+window.addEventListener("beforeunload", (event) => {
+  if (trouble.value && session.value?.store.shown.value.saving) event.preventDefault()
 })
