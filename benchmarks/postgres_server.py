@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -74,6 +75,11 @@ def _owner() -> str | None:
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in users else "nobody"
+
+
+def script(path: Path) -> str:
+    """Return the SQL of a script, without its comments and without psql's own commands."""
+    return re.sub(r"(?m)--.*|^\\.*", "", path.read_text())
 
 
 @dataclass

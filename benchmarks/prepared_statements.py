@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any, get_args
 
 from population import Population
-from postgres_server import Server, find_binaries
+from postgres_server import Server, find_binaries, script
 from process import clean_up_on_sigterm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +35,7 @@ from tasks import queries  # noqa: E402
 QUICK = "--quick" in sys.argv  # to try the program; the figures mean nothing
 ROUNDS, TIMES = (1, 20) if QUICK else (9, 500)
 POPULATION = Population(10 if QUICK else 1000, 200)
-SCRIPT = (ROOT / "migrations/partition.sql").read_text()
+SCRIPT = script(ROOT / "migrations/partition.sql")
 DATABASE = "prepared"
 GENERIC = "force_generic_plan"
 USER_ID = POPULATION.user_id(1)

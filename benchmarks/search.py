@@ -8,7 +8,6 @@ docs/benchmarks/search.md and search.svg; takes about two minutes.
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -19,12 +18,12 @@ import machine
 import search_report
 from bench import say
 from contenders import ROOT
-from postgres_server import Server, fetch_all, find_binaries
+from postgres_server import Server, fetch_all, find_binaries, script
 from process import clean_up_on_sigterm
 from search_costs import reads, writes
 from search_data import LONG, SHORT, WITH, WITHOUT, Texts, load, rows
 
-SCRIPT = re.sub(r"--.*", "", (ROOT / "migrations/search.sql").read_text())
+SCRIPT = script(ROOT / "migrations/search.sql")
 SIZES = (100, 1_000, 10_000, 100_000)  # tasks of one user
 
 
