@@ -290,8 +290,8 @@ MUTATIONS = [
     Mutation(
         "a-deadlock-is-an-error",
         "A client would get a 503 for a statement that only has to be sent again.",
-        "        except DeadlockDetected:  # Postgres undid",
-        "        except ZeroDivisionError:  # Postgres undid",
+        "        except DeadlockDetected:  # Postgres rolled",
+        "        except ZeroDivisionError:  # Postgres rolled",
         ("test_a_statement_that_ends_a_deadlock_is_sent_again_and_takes_effect_once",),
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""A statement that Postgres has undone because of a deadlock."""
+"""A statement that Postgres has rolled back because of a deadlock."""
 
 import asyncio
 from collections.abc import Iterator
