@@ -282,7 +282,7 @@ MUTATIONS = [
     ),
     Mutation(
         "setting-of-prepared-statements-is-ignored",
-        "Prepared statements could not be turned off behind a proxy that they make useless.",
+        "Prepared statements could not be turned off behind a proxy that does not support them.",
         "prepared_statements=settings.db_prepared_statements",
         "prepared_statements=True",
         ("test_the_setting_turns_prepared_statements_on_and_off[False]",),
