@@ -45,7 +45,7 @@ class Condition:
     ) -> None:
         """Take the connection for the checks, and the secrets to keep out of the log.
 
-        `renew` closes the other connections, because each has the settings from when it was opened.
+        `renew` closes the other connections, because each keeps the settings that it was opened with.
         """
         self._probe = probe
         self._secrets = secrets
