@@ -45,7 +45,8 @@ class Condition:
     ) -> None:
         """Take the connection for the checks, and the secrets to keep out of the log.
 
-        `renew` closes the other connections, because each keeps the settings that it was opened with.
+        `renew` closes the other connections, because each keeps the settings with which it was
+        opened.
         """
         self._probe = probe
         self._secrets = secrets
