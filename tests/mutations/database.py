@@ -143,7 +143,7 @@ MUTATIONS = [
     ),
     Mutation(
         "old-search-path-is-kept",
-        "A new search_path of the role would need a restart of the service.",
+        "A new search_path of the role would take effect only after a restart of the service.",
         "            self._renew()\n",
         "",
         ("test_the_startup_log_names_the_fault_and_a_remedy_that_works",),
