@@ -45,7 +45,8 @@ class Condition:
     ) -> None:
         """Take the connection for the checks, and the secrets to keep out of the log.
 
-        `renew` closes the other connections, because each has the settings from when it was opened.
+        `renew` closes the other connections, because each keeps the settings with which it was
+        opened.
         """
         self._probe = probe
         self._secrets = secrets
@@ -53,7 +54,8 @@ class Condition:
         self._connecting = Trouble("The database accepts connections again")
         self._responding = Trouble("The database responds again")
         self._schema = Trouble("The database is migrated")
-        # Whether no statement may be executed, because its result could not be used.
+        # True if another program made the table `tasks`. No statement is then executed, because the
+        # service could not use the result.
         self.is_foreign = False
         self._setup = Trouble("The database's set-up is in order")
         self._statements = PassingTrouble("No statement failed for this reason for a minute", QUIET)
@@ -147,7 +149,7 @@ class Condition:
         """Return whether the database lacks something. Check it unless that is already known."""
         if self._schema.kind is None and self._setup.kind in (None, READ_ONLY):
             if self._checking is not None and not self._checking.done():
-                # This check may have read the schema before the statement failed.
+                # This check may have read the schema before the statement failed. Check again.
                 await asyncio.wait([self._checking])
             with suppress(DatabaseNotMigrated, DatabaseUnusable):
                 await self.check()

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent
 NEVER_BLANK = ("jwt_issuer", "jwt_audience", "better_auth_secret")
 
 QUOTED = re.compile(r"""(["'`]).*\1|“.*”""", re.DOTALL)
-# Soft hyphen, zero-width characters, marks of direction, and the byte order mark.
+# The soft hyphen, zero-width characters, direction marks, and the byte order mark.
 INVISIBLE = {*"\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e\ufeff"}
 
 

@@ -130,7 +130,7 @@ class Session(AsyncSession):
     ) -> list[Row]:
         database, timing = self.database, self.timing
         if database.condition.is_foreign:
-            raise DatabaseNotMigrated("the table tasks is another program's")
+            raise DatabaseNotMigrated("another program made the table tasks")
         requested_at = perf_counter()
         try:
             connection = None if fresh else database.pool.checkout()
@@ -239,7 +239,10 @@ class Database:
     def session(
         self, timing: RequestTiming | None = None, release_slot: Callable[[], None] = lambda: None
     ) -> Session:
-        """Return a session on this database that adds its times to `timing` (see Session.fetch)."""
+        """Return a session on this database that adds its times to `timing`.
+
+        `Session.fetch` calls `release_slot` after the last statement of a request.
+        """
         return Session(self, timing or RequestTiming(), release_slot)
 
     def _explain(self, context: ExceptionContext) -> None:

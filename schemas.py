@@ -145,7 +145,7 @@ class TaskResponse(BaseModel):
 
     # queries.py and serialization.py derive the columns of a row from these fields, in this order.
     # The texts have no length limits, because validators count characters differently. The `id`
-    # does not have the format int64, because some generators make a bigint of it:
+    # does not have the format int64, because some generators turn it into a bigint:
     # docs/decisions/016-openapi.md.
 
     id: Annotated[int, Field(ge=1, examples=[1])]

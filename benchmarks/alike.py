@@ -128,7 +128,7 @@ def check_refusals(client: Client, population: Population, validates: bool) -> N
 
 
 def expect(status: int | tuple[int, ...], response: tuple[int, Any]) -> Any:
-    """Return the body of a response, whose status must be one of these."""
+    """Return the body of `response`. Raises Different if its status is not in `status`."""
     wanted = status if isinstance(status, tuple) else (status,)
     if response[0] not in wanted:
         raise Different(f"the status is {response[0]}, not {status}: {response[1]}")

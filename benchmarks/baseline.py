@@ -1,8 +1,8 @@
 """Compare this checkout with a commit: `uv run --group bench benchmarks/baseline.py HEAD~1`.
 
-The two versions take turns on one machine, so that only what differs between them counts. The
-program prints ratios of this checkout to the commit: requests/s, and the CPU time that a request
-takes in the service and in Postgres.
+The two versions take turns on one machine, so that other programs affect both equally. The
+program prints the figures of this checkout divided by those of the commit: requests/s, and the CPU
+time that a request takes in the service and in Postgres.
 """
 
 import argparse

@@ -53,7 +53,7 @@ def cpu_ratios(
                 raise SystemExit(f"{title} failed: {done.errors}")
             if done.service_cpu_ms and done.postgres_cpu_ms:
                 return done
-        raise SystemExit(f"{title} was served no CPU time, because the machine is too busy")
+        raise SystemExit(f"{title} used no measurable CPU time, because the machine is too busy")
 
     rounds = [(run(service), run(floor)) for _ in range(bench.options.rounds)]
     return (
@@ -71,7 +71,7 @@ def figures(bench: Bench) -> Iterator[tuple[str, float, float]]:
             of_service, of_postgres = cpu_ratios(bench, service, floor, operation)
             yield f"CPU of {operation}, relative to the floor's", of_service, limit
             if operation in POSTGRES_LIMITS:
-                title = f"Postgres' CPU of {operation}, the same"
+                title = f"Postgres' CPU of {operation}, relative to the floor's"
                 yield title, of_postgres, POSTGRES_LIMITS[operation]
         with PeakMemory(service.process.pid) as memory:
             load.run(bench.subject(service), "mix", CONNECTIONS, bench.options.seconds)

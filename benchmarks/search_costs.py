@@ -46,7 +46,7 @@ def cases(sizes: tuple[int, ...]) -> Iterator[Case]:
     for kind, size, (name, (q, limit)) in product((SHORT, LONG), sizes, MATCHES.items()):
         if kind == SHORT or name in WITH_LONG:
             values = {"user_id": user_id(kind, size), "q": queries.pattern(q)}
-            # The service reads one task more than the page contains.
+            # The service reads one more task than the page contains.
             yield Case(kind, size, name, search, values | {"limit": (limit or size) + 1})
     for size in sizes:
         yield Case(SHORT, size, "stats", queries.STATS.sql, {"user_id": user_id(SHORT, size)})

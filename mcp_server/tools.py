@@ -31,7 +31,7 @@ Search = Annotated[
     ),
 ]
 Status = Annotated[
-    Literal["all", "pending", "completed"], Field(description="Pending is not completed.")
+    Literal["all", "pending", "completed"], Field(description="Pending means not completed.")
 ]
 Sort = Annotated[
     Literal["created", "title"], Field(description="By creation time, or by title ignoring case.")

@@ -7,7 +7,7 @@ import sys
 
 from sqlalchemy import Connection, text
 
-# env.py numbers the migrations. Few other builds do, and the types of their times differ.
+# env.py numbers the migrations. Few other builds do, and their times have another type.
 HAS_REVISION = text("SELECT EXISTS (SELECT FROM alembic_version WHERE version_num ~ '^[0-9]{4}$')")
 EXISTS = text("SELECT to_regclass(:table) IS NOT NULL")
 COLUMNS = text(

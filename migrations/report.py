@@ -25,7 +25,7 @@ def unknown(revisions: Iterable[str], head: str | None) -> str:
     """Return why nothing is done if the database is at `revisions` that this release lacks."""
     return (
         f"The database is at {_names(revisions)}, which this release does not know: its newest is "
-        f"{head}. A newer release migrated the database, and this one can serve on it without a "
+        f"{head}. A newer release migrated the database, and this one can use it without a "
         "migration. Nothing was changed (docs/operations.md)."
     )
 

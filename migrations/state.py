@@ -30,7 +30,7 @@ FOREIGN = (
     "another program made the table tasks, whose times have no time zone; `alembic upgrade head` "
     "says how to adopt it"
 )
-# env.py numbers the migrations, and no other program does.
+# env.py numbers the migrations, and few other programs do.
 OWN_REVISION = re.compile("[0-9]{4}")
 VERSIONS = "ARRAY(SELECT version_num::text FROM alembic_version)"
 

@@ -75,7 +75,10 @@ def _text(error: BaseException) -> str:
 
 
 def _place(error: Any) -> str:
-    """Return what a database error is about: names of the schema, which no client chose."""
+    """Return the names of the constraint, the column and the table that an error concerns.
+
+    The log may have them, because no client chose them.
+    """
     diagnostics = error.diag
     names = {
         "constraint": diagnostics.constraint_name,

@@ -42,8 +42,8 @@ OnRows = Callable[[list[Row]], None]
 
 TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 
-# Seconds in which the others get the locks of a statement that Postgres has undone. Otherwise the
-# statement could take the same locks again first.
+# After a deadlock, the statement that Postgres rolled back is sent again after this many seconds,
+# so that the other statements can take their locks first.
 DEADLOCK_PAUSE = 0.1
 
 
@@ -135,7 +135,7 @@ class Connection(extensions.connection):
         except SerializationFailure:  # which READ COMMITTED avoids; nothing was changed
             self.statements.prefix = READ_COMMITTED
             return await self._run(cursor, self.statements.plain(statement), parameters or {})
-        except DeadlockDetected:  # Postgres undid this statement, so that the others can finish
+        except DeadlockDetected:  # Postgres rolled this back, so that the others can finish
             await asyncio.sleep(DEADLOCK_PAUSE)
             return await self._execute_statement(cursor, statement, parameters or {})
 

@@ -112,7 +112,7 @@ def _complaint(message: str, parameters: dict[str, Any]) -> str:
 
 
 def _url(parameters: dict[str, Any]) -> URL:
-    """Return the URL with these parameters. Several hosts become libpq's lists in its query."""
+    """Return the URL with these parameters. If there are several hosts, its query lists them."""
     rest = dict(parameters)
     user, password, database = (rest.pop(name, None) for name in ("user", "password", "dbname"))
     host, port = rest.get("host", ""), rest.get("port", "")

@@ -134,7 +134,7 @@ async def list_tasks(
     is_whole = page.next is None or len(page.tasks) == query.limit
     if is_whole and size <= RESPONSE_PART:
         return BodyResponse(page_json(page, query))
-    if request.method == "HEAD":  # the length is only known after every task was read
+    if request.method == "HEAD":  # the length is not known until every task has been read
         response = Response(media_type="application/json")
         del response.headers["content-length"]
         return response

@@ -18,7 +18,7 @@ MEASURED = 1.0
 
 
 class Admission:
-    """A limit of `concurrent` requests that run at once, as many as there are connections.
+    """Limits how many requests run at once to `concurrent`, the number of connections.
 
     The others wait before they use much memory, and users take turns (fair_queue.py). If the rate
     of the last seconds shows that a request can't get a slot in time, it is refused immediately

@@ -71,10 +71,10 @@ class FairQueue:
         return None
 
     def take_from_longest(self, share: int) -> Waiter | None:
-        """Remove and return the newest request of the user with the most, if over `share`.
+        """Remove and return the newest request of the user with the most requests.
 
-        A request whose response has begun stays, because its client could not tell why the response
-        ended.
+        Do nothing if these are not more than `share`. A request whose response has begun stays,
+        because its client could not tell why the response ended.
         """
         user = max(self._long, key=lambda user: len(self._long[user]), default=None)
         if user is None or len(self._long[user]) <= share:

@@ -109,8 +109,8 @@ class FastRoutes:
     def _refuse_method(self, scope: Scope, route_path: str) -> None:
         """Raise MethodNotAllowed if routes match the path, but not the method.
 
-        Without this the response would be the same, but only after every route was matched with
-        every method (errors/handlers.py).
+        Without this the response would be the same, but only after every route had been matched
+        with every method (errors/handlers.py).
         """
         others: set[str] = set()
         for candidate in self._every:

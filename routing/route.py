@@ -221,8 +221,8 @@ async def _wait(admission: Admission, request: Request, user_id: str) -> None:
     is_read = request.method in ("GET", "HEAD")
     had_to_wait = await admission.acquire(user_id, is_read=is_read)
     if had_to_wait and has_hung_up(request.scope.get("server_receive", request.receive)):
-        # The client has left, and nothing was executed yet. Without this check, a client that
-        # disconnects and repeats its request many times would have each of them executed.
+        # The client has left, and nothing has been executed yet. Without this check, a client
+        # that disconnects and repeats its request many times would have each of them executed.
         admission.release(user_id)
         raise ClientDisconnect
 

@@ -44,7 +44,7 @@ def _address(request: Request) -> str:
     """Return the URL that the client used, or only its path if a proxy hides the rest of it.
 
     X-Forwarded-Proto is not trusted if its proxy is not in FORWARDED_ALLOW_IPS. But if it differs
-    from the scheme of the request, that is not the scheme that the client used.
+    from the request's scheme, the request's scheme is not the one that the client used.
     """
     path = _root_path(request)
     scheme = request.url.scheme

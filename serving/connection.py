@@ -63,7 +63,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        # So `writing_paused` is true from when more than FREE bytes are unread until all are read.
+        # `writing_paused` becomes true when more than FREE bytes are unread, and false when all of
+        # them have been read.
         transport.set_write_buffer_limits(high=FREE, low=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -32,11 +32,11 @@ def _deleted(condition: str) -> str:
     so every plan reads each task once. With a list of ids, Postgres compared each task with the
     list. That took 12 s on a table that was just filled and had no statistics.
 
-    The limit is hidden from the planner, as in a list (queries.list_tasks): without statistics,
+    The limit is hidden from the planner, as in a list (queries.LIMIT): without statistics,
     Postgres would read and sort all of the user's tasks for each batch.
 
     The tasks are first locked in this order, because the DELETE may read them in another one. Two
-    deletions that lock the same tasks in different orders are a deadlock.
+    deletions that lock the same tasks in different orders would cause a deadlock.
     """
     own = f"user_id = %(user_id)s{condition}"
     return f"""\
@@ -70,7 +70,7 @@ SELECT (SELECT count(*) FROM deleted),
     (SELECT count(*) FROM chosen) = {BATCH} OR (SELECT count(*) FROM known) = {BATCH}"""  # noqa: S608
 )
 
-# They are not prepared: Postgres plans each for the number of tasks that its user has.
+# They are not prepared, so that Postgres plans each for the number of tasks that its user has.
 STATEMENTS: dict[Cleared, Statement] = {"completed": CLEAR_COMPLETED, "all": ERASE}
 
 
@@ -156,8 +156,8 @@ class LargeDeletion(Response):
 def _interrupted(error: APIError, deleted: int) -> APIError:
     """Return `error` with the number of tasks that were deleted before it.
 
-    The batch that failed may have been deleted too. A shutdown is an error as well: it cancels the
-    request.
+    The batch that failed may have been deleted too. A shutdown counts as an error, because it
+    cancels the request.
     """
     error.detail = (
         f"{error.detail} At least {deleted} tasks were deleted; send the request again to delete"

@@ -131,7 +131,7 @@ async def list_json(
     """
     tasks, following = page
     del page
-    held = [large]  # until the page was sent
+    held = [large]  # until the page has been sent
     del large
     count, size = 0, CHUNK
     yield b'{"tasks":['

@@ -89,7 +89,7 @@ class KeySet:
         first_asked = self._first_asked(kid)
         await self.refresh()
         if kid not in self._keys and self._fetched_at < first_asked:
-            raise self._unavailable("the key is unknown, and was not looked up yet")
+            raise self._unavailable("the key is unknown, and has not been looked up yet")
 
     async def refresh(self) -> None:
         """Fetch the set, unless that was done a moment ago. Concurrent calls share one fetch.

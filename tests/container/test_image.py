@@ -221,7 +221,7 @@ def test_a_command_that_does_not_pass_signals_to_the_service_is_noticed(
     image: Image, postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image, "command", ["sh", "-c", "python main.py & wait"])
-    with pytest.raises(AssertionError, match=r"waited .* in vain for the service to stop"):
+    with pytest.raises(AssertionError, match=r"timed out .* waiting for the service to stop"):
         walk(image, postgres)
 
 

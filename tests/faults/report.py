@@ -19,9 +19,9 @@ SECTIONS = {
     "1,000 connections": (
         ("test_overload",),
         """\
-The plan asks for 1,000 or more concurrent users. In the first row, 1,000 clients send the next
-request as soon as they have a response. The other two rows, and all other sections, go beyond the
-plan. The plan's other targets are in [performance](performance.md#the-plans-targets).
+The [plan](performance.md#the-plans-targets) asks for 1,000 or more concurrent users. In the first
+row, 1,000 clients send the next request as soon as they have a response. The other two rows, and
+all other sections, go beyond the plan.
 
 Each task that a client creates has a unique title. *Acknowledged* tasks are those whose client
 received a 201; each is looked up in the table afterwards. A request that got no 201 may still have

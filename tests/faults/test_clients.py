@@ -77,7 +77,7 @@ async def good_client(service: Service, misbehaving: Awaitable[None]) -> Counter
 
 @pytest.fixture
 def among(service: Service, database: Postgres) -> Callable[..., None]:
-    """A function that runs misbehaving clients beside a good one, and reports what both saw."""
+    """A function that runs misbehaving clients alongside a good one, and reports what both saw."""
 
     def among(done: str, misbehaving: Callable[[], Awaitable[dict[str, object]]]) -> None:
         seen: dict[str, object] = {}

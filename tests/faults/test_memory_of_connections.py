@@ -99,7 +99,7 @@ def staying(service: Service, left: Left, *, reset: bool = False) -> Iterator[No
         for connection in connections:
             if left.answered:
                 assert status(connection) in (left.answered, *REFUSED)
-        with connect(service) as last:  # served only after everything before it was read
+        with connect(service) as last:  # served only after everything before it has been read
             send(last, request())
             assert status(last) == "200"
         yield

@@ -56,7 +56,7 @@ def test_clients_spread_over_the_workers_again_after_one_was_killed(
             converged = held(service)
         assert service.stops() == 0
     settle(
-        "one of two workers is killed under 400 clients",
+        "one of two workers is killed while 400 clients are connected",
         users.ledger,
         cut=True,
         before=sorted(before.values()),

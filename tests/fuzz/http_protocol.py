@@ -105,7 +105,7 @@ def _origin_form(target: bytes) -> bytes:
 
 
 def _requests_of_h11(data: bytes) -> tuple[list[Request], bool]:
-    """Return the requests that h11 reads, and whether it reads as far as the service may."""
+    """Return the requests that h11 reads, and whether the service may serve only these."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_SIZE)
     connection.receive_data(data)
     requests: list[Request] = []

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 LONGEST = 1000  # bytes; longer cases test limits
 SHORT = [case for case in CASES if len(case.stream) <= LONGEST]
-AT_ONCE = 20  # cases in each test, so that they wait for a missing close together
+AT_ONCE = 20  # cases in each test, which wait at the same time for a close that may not come
 
 
 @pytest.mark.parametrize("start", range(0, len(SHORT), AT_ONCE))

@@ -63,7 +63,7 @@ OWNERSHIP = [
     ),
     Mutation(
         "stats-is-an-id",
-        "DELETE /tasks/stats would be a 400 for a malformed id instead of a 405.",
+        "DELETE /tasks/stats would get a 400 for a malformed id instead of a 405.",
         'regex = "(?!stats/?$)[^/]+"',
         'regex = "[^/]+"',
         ("test_stats_can_only_be_read",),

@@ -143,7 +143,7 @@ MUTATIONS = [
     ),
     Mutation(
         "old-search-path-is-kept",
-        "A new search_path of the role would need a restart of the service.",
+        "A new search_path of the role would take effect only after a restart of the service.",
         "            self._renew()\n",
         "",
         ("test_the_startup_log_names_the_fault_and_a_remedy_that_works",),
@@ -282,7 +282,7 @@ MUTATIONS = [
     ),
     Mutation(
         "setting-of-prepared-statements-is-ignored",
-        "Prepared statements could not be turned off behind a proxy that they make useless.",
+        "Prepared statements could not be turned off behind a proxy that does not support them.",
         "prepared_statements=settings.db_prepared_statements",
         "prepared_statements=True",
         ("test_the_setting_turns_prepared_statements_on_and_off[False]",),
@@ -290,8 +290,8 @@ MUTATIONS = [
     Mutation(
         "a-deadlock-is-an-error",
         "A client would get a 503 for a statement that only has to be sent again.",
-        "        except DeadlockDetected:  # Postgres undid",
-        "        except ZeroDivisionError:  # Postgres undid",
+        "        except DeadlockDetected:  # Postgres rolled",
+        "        except ZeroDivisionError:  # Postgres rolled",
         ("test_a_statement_that_ends_a_deadlock_is_sent_again_and_takes_effect_once",),
     ),
     Mutation(

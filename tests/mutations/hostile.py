@@ -67,7 +67,7 @@ MUTATIONS = [
     ),
     Mutation(
         "words-of-a-later-pydantic",
-        "A client would read pydantic's messages once a version has a new kind of error.",
+        "If pydantic added a kind of error, a client would receive pydantic's message for it.",
         'return NOT_VALID if kind in _PYDANTIC else str(detail["msg"])',
         'return str(detail["msg"])',
         ("test_the_text_of_an_unknown_kind_of_error_is_not_quoted",),

@@ -134,7 +134,7 @@ KEYS = [
 DELETIONS = [
     Mutation(
         "deletions-lock-in-any-order",
-        "Two deletions of one user could wait for each other until Postgres ends one.",
+        "Two deletions of one user could wait for each other until Postgres aborts one.",
         "LIMIT (SELECT {BATCH}) FOR UPDATE\n), deleted",
         "LIMIT (SELECT {BATCH})\n), deleted",
         ("test_deletions_with_different_plans_lock_tasks_in_the_same_order",),

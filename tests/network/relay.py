@@ -54,7 +54,7 @@ class Counts:
 
     delivered: int = 0
     lost: int = 0
-    late: int = 0  # delivered more than LATE after their time, because the machine was busy
+    late: int = 0  # delivered more than LATE after they were due, because the machine was busy
     cpu_seconds: float = 0  # of this program, with the kernel's work on the packets it writes
 
 

@@ -176,7 +176,7 @@ PARTS = [
         "Zod",
         _package("zod"),
         NPM_CI,
-        "checks responses by both schemas",
+        "checks responses against both schemas",
     ),
     Part(
         "openapi-python-client",

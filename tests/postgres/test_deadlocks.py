@@ -1,4 +1,4 @@
-"""A statement that Postgres has undone because of a deadlock."""
+"""A statement that Postgres has rolled back because of a deadlock."""
 
 import asyncio
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def transaction(url: URL, title: str) -> Iterator[Cursor]:
 def test_a_statement_that_ends_a_deadlock_is_sent_again_and_takes_effect_once(
     is_prepared: bool, postgres: URL
 ) -> None:
-    """The other transaction has C and waits for A, which the statement has when it goes on to C."""
+    """The other transaction locks C and waits for A. The statement locks A and waits for C."""
 
     async def scenario(scene: Recorded) -> None:
         statement = Statement(EACH, {} if is_prepared else None)

@@ -15,7 +15,7 @@ RESOLVED = {"a.example": ["192.0.2.1", "2001:db8::1"], "b.example": ["192.0.2.2"
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace the network's resolver, which the tests do not use."""
+    """Replace the resolver of the network, so that the tests need no network."""
 
     async def getaddrinfo(self: object, host: str, *_: object, **__: object) -> list[Any]:
         if host == "silent.example":

@@ -46,7 +46,8 @@ def test_a_toggle_waits_for_a_concurrent_change_and_is_not_lost(
 ) -> None:
     async def scenario(scene: Recorded) -> None:
         values = a_task(strict)
-        # PREPARE is not undone when its message fails, so the name is taken in the second message.
+        # When a message fails, its PREPARE is not rolled back. So the second message finds that the
+        # name is taken.
         sent_in_turn = [[PREPARE, SET], [SET, SET], [SET]]
         if not prepared_statements:
             sent_in_turn = [["UPDATE", SET], [SET]]
@@ -60,7 +61,7 @@ def test_a_toggle_waits_for_a_concurrent_change_and_is_not_lost(
 
 @pytest.mark.parametrize("is_prepared", [True, False])
 def test_a_statement_that_is_sent_again_takes_effect_once(is_prepared: bool, strict: URL) -> None:
-    """The first message fails, and Postgres undoes its changes."""
+    """The first message fails, and Postgres rolls back its changes."""
 
     async def scenario(scene: Recorded) -> None:
         statement = Statement("SELECT fails_once()", {} if is_prepared else None)

@@ -1,4 +1,4 @@
-"""A connection with rows is passed on before the request that asked for them continues."""
+"""A connection is passed on as soon as its rows arrive, before their request continues."""
 
 import asyncio
 from typing import Any

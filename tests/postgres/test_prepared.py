@@ -192,7 +192,7 @@ def test_other_errors_are_not_a_sign_of_a_pooler(
     sent: list[str],
     url: URL,
 ) -> None:
-    """When a message fails, its PREPARE is not undone."""
+    """When a message fails, its PREPARE is not rolled back."""
 
     async def scenario(scene: Recorded) -> None:
         with pytest.raises(error):

@@ -38,7 +38,7 @@ def spoiled(url: URL, proxy: FaultProxy, tls: bool) -> URL:
 
 @pytest.mark.slow
 def test_a_handshake_that_is_cut_off_after_the_certificate_is_a_503(url: URL) -> None:
-    """libpq crashed the process here once, so the client of this test is another process."""
+    """libpq once crashed the process here, so the client of this test runs in a separate one."""
     with (
         fault_proxy(url, tls=True) as proxy,
         connecting(url_of(proxy, url, tls=True), "uvloop") as client,

@@ -1,4 +1,4 @@
-"""A service in a set-up: what it writes to its log, and what it responds."""
+"""A service in a set-up: what it writes to its log, and how it responds."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class Client:
 def run(
     release: Path, prefix: tuple[str, ...], settings: dict[str, str], client: Client
 ) -> list[str]:
-    """Return the first lines that the service logs, and what it responds."""
+    """Return the first lines that the service logs, and how it responds."""
     basics = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with (
         tempfile.TemporaryFile("w+") as output,

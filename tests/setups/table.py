@@ -114,7 +114,7 @@ SETUPS = (
         server=ipv6_only,
     ),
     Setup("a token that has expired by 5 s: within the leeway", claims={"exp": -5}),
-    Setup("a token that has expired by 20 s, as if the clock were fast", claims={"exp": -20}),
+    Setup("a token that expired 20 s ago, as if the clock were fast", claims={"exp": -20}),
     Setup("a token that begins in 5 s: within the leeway", claims={"nbf": 5}),
     Setup("a token that begins in 20 s, as if the clock were slow", claims={"nbf": 20}),
     Setup("a HOME that does not exist", {"HOME": "/nonexistent"}),

@@ -96,7 +96,7 @@ def _of_parameters(tree: ast.AST, imported: Imported) -> Found:
 
 
 def _inherited(path: Path, tree: ast.Module, read: set[str]) -> Found:
-    """Yield the names that our classes override in, use from, or define for a watched class."""
+    """Yield names of watched classes: those that subclasses of ours override, use or implement."""
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for scope in tree.body:
         if not isinstance(scope, ast.ClassDef) or not scope.bases:

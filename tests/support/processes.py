@@ -39,7 +39,7 @@ with running_postgres(Path(sys.argv[1]), *map(int, sys.argv[2:])) as url:
 def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, f"waited {patience} s in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out after {patience} s waiting for {what}"
         time.sleep(0.05)
 
 
