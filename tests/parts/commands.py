@@ -74,7 +74,7 @@ RULES = {
     r"scripts/architecture": r"\g<0>",
     r"scripts/test-parts": r"\g<0> -q tests/parts/test_clients.py -k redocly",
     r"scripts/test-parts tests/better_auth tests/frontends": r"\g<0> -q -k documented_files",
-    r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k toggles",
+    r"scripts/test-faults": r"FAULTS_REPORT=$(mktemp) \g<0> -q -k concurrent_toggle",
     r"scripts/setups": r"\g<0> --only password",
     r"scripts/test-network": r"\g<0> -q -k bandwidth",
     r"scripts/test-fuzz( \d+)?": r"FUZZ_SECONDS=5 scripts/test-fuzz",
@@ -93,6 +93,7 @@ RULES = {
         "uv run --group bench benchmarks/fairness.py --quick"
     ),
     r"uv run --group bench benchmarks/baseline\.py( .*)?": (
+        "git init -q && git add . && git -c user.name=x -c user.email=x@y.z commit -qm x\n"
         "uv run --group bench benchmarks/baseline.py HEAD --quick --operations get"
     ),
     r"uv run --group bench benchmarks/search\.py( .*)?": (
