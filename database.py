@@ -102,9 +102,9 @@ class Session(AsyncSession):
 
         Set `retry` if the statement has no further effect when it is executed a second time. It is
         then sent once more, on a new connection, if the first connection turns out to be dead. Set
-        `last` if the request needs no other statement once this one has returned a row. The slot of
-        the request is then released before the response is made. Raises DatabaseUnavailable,
-        DatabaseNotMigrated, and psycopg2.Error for other errors.
+        `last` if this statement returns few rows, and the request needs no other one if there is a
+        row. The connection and the slot are then released before the response is made. Raises
+        DatabaseUnavailable, DatabaseNotMigrated, and psycopg2.Error for other errors.
         """
         # The time limit of the first statement includes the request's wait for a slot.
         started_at = perf_counter() - self.timing.first_wait()
@@ -145,14 +145,14 @@ class Session(AsyncSession):
             nonlocal is_released
             is_released = True
             database.pool.release(connection)
-            if last and rows:
+            if rows:
                 self.release_slot()
 
         try:
             if acquired_at > start_by:
                 raise DatabaseUnavailable("connecting left no time for the statement")
             return await connection.fetch(
-                statement, parameters, acquired_at - started_at, on_rows=release
+                statement, parameters, acquired_at - started_at, on_rows=release if last else None
             )
         except psycopg2.Error as error:
             if connection.dead:

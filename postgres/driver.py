@@ -97,21 +97,24 @@ class Connection(extensions.connection):
         statement: str | Statement,
         parameters: Mapping[str, Any] | None = None,
         elapsed: float = 0.0,
-        on_rows: OnRows = lambda _: None,
+        on_rows: OnRows | None = None,
     ) -> list[Row]:
         """Execute one statement in one round trip, and return its rows.
 
         A `timestamptz` is returned as the text that Postgres sends. As soon as the rows have
         arrived, `on_rows` is called with them, and another statement may use the connection. That
         statement is then sent before the caller continues, so Postgres does not wait for the caller
-        (docs/decisions/005-driver-and-pool.md). `on_rows` is not called after an error.
+        (docs/decisions/005-driver-and-pool.md). `on_rows` is not called after an error. Leave it
+        out if there may be many rows. They are then read when the caller continues, so that the
+        rows of other connections are not in memory at the same time.
         """
         self._on_rows = on_rows
         try:
-            return await self.execute(self._cursor, statement, parameters, elapsed)
+            rows = await self.execute(self._cursor, statement, parameters, elapsed)
         except psycopg2.Error:
             self._on_rows = None
             raise
+        return self._rows() if on_rows is None else rows
 
     async def execute(
         self,
@@ -187,7 +190,12 @@ class Connection(extensions.connection):
             extensions.cursor.execute(cursor, sql, parameters)
             if len(cursor.query or b"") > SENT_AT_ONCE:
                 self._proceed(waiter)
-            rows: list[Row] = await waiter
+            while (rows := await waiter) is None:  # there is something to read
+                waiter = self.waiter = self.loop.create_future()
+                self._proceed(waiter)
+                if self.expired and not waiter.done():  # the timer could not end this waiter
+                    raise TimeoutError(EXPIRED)
+            received: list[Row] = rows
         except psycopg2.Error:
             self.busy, self._preparing = False, None
             if self.closed:
@@ -196,13 +204,13 @@ class Connection(extensions.connection):
         except BaseException:
             # If the rows have arrived at the same moment, another statement may be using the
             # connection.
-            if not _has_result(waiter):
+            if not _has_rows(waiter):
                 self._mark_dead()
                 self.cancellation = self.loop.create_task(self._cancel_and_close())
                 _cancellations.add(self.cancellation)
                 self.cancellation.add_done_callback(_cancellations.discard)
             raise
-        return rows
+        return received
 
     def _proceed(self, waiter: asyncio.Future[Any]) -> None:
         """Send or receive what is possible now. Complete `waiter` at the end of the response."""
@@ -285,7 +293,10 @@ class Connection(extensions.connection):
 
     def _readable(self) -> None:
         if self.waiter is not None and not self.waiter.done():
-            self._proceed(self.waiter)
+            if self._on_rows is None:
+                self.waiter.set_result(None)
+            else:
+                self._proceed(self.waiter)
         elif not self.busy and self._has_something_to_read():
             self._mark_dead()
 
@@ -329,8 +340,9 @@ class Connection(extensions.connection):
                 self._timer.cancel()
 
 
-def _has_result(waiter: asyncio.Future[Any]) -> bool:
-    return waiter.done() and not waiter.cancelled() and waiter.exception() is None
+def _has_rows(waiter: asyncio.Future[Any]) -> bool:
+    is_complete = waiter.done() and not waiter.cancelled() and waiter.exception() is None
+    return is_complete and waiter.result() is not None
 
 
 # Keeps the tasks that cancel statements from being garbage collected: the event loop has only weak

@@ -32,7 +32,7 @@ def test_the_next_statement_is_sent_before_the_request_continues(run: Run, url: 
             was_busy: list[bool] = []
 
             async def first() -> list[Any]:
-                rows = await fetch(session, SLOWLY, n=1)
+                rows = await session.fetch(SLOWLY, {"n": 1}, retry=False, last=True)
                 was_busy.append(connection.busy)
                 return rows
 
@@ -70,7 +70,7 @@ def test_a_statement_counts_as_prepared_before_the_next_one_is_sent(run: Run, ur
     async def work() -> None:
         async with opened(url, 1) as session:
             same = Statement("SELECT %(n)s + 0", {"n": "int"})
-            fetches = (session.fetch(same, {"n": n}, retry=False) for n in range(5))
+            fetches = (session.fetch(same, {"n": n}, retry=False, last=True) for n in range(5))
             assert await asyncio.gather(*fetches) == [[(n,)] for n in range(5)]
             assert session.database.statements.recoveries == 0
 
