@@ -68,13 +68,14 @@ class Admission:
         """
         if self.acquire_free(user):
             return False
+        loop = asyncio.get_running_loop()
         try:
             if not has_begun:
-                self._check(user)
+                self._check(user, loop.time())
         except TooManyRequests:
             await self._refusals.delay(user)
             raise
-        waiter = self._enqueue(user, is_read, has_begun)
+        waiter = self._enqueue(loop, user, is_read, has_begun)
         try:
             await waiter.slot
         except asyncio.CancelledError:
@@ -106,26 +107,29 @@ class Admission:
         else:
             self._free += 1
 
-    def _enqueue(self, user: str, is_read: bool, has_begun: bool) -> Waiter:
-        loop = asyncio.get_running_loop()
-        waiter = Waiter(user, loop.create_future(), loop.time(), is_read or has_begun, has_begun)
+    def _enqueue(
+        self, loop: asyncio.AbstractEventLoop, user: str, is_read: bool, has_begun: bool
+    ) -> Waiter:
+        now = loop.time()
+        waiter = Waiter(user, loop.create_future(), now, is_read or has_begun, has_begun)
         self._queue.add(waiter)
         if len(self._queue.users) > 1:
-            self._shared_until = loop.time() + MEASURED
+            self._shared_until = now + MEASURED
         if self._timer is None:
-            self._timer = loop.call_at(waiter.since + MAX_WAIT, self._expire_waiters)
+            self._timer = loop.call_at(now + MAX_WAIT, self._expire_waiters)
         return waiter
 
-    def _check(self, user: str) -> None:
+    def _check(self, user: str, now: float) -> None:
         """Raise an error if one more request of `user` can't wait."""
-        slots = self._slots_in_time(asyncio.get_running_loop().time())
+        waiting, slots = self._queue.size, self._slots_in_time(now)
+        if waiting < slots and waiting < self._max_waiting:
+            return
         mine = len(self._queue.users.get(user, ()))
         users = len(self._queue.users) + (not mine)
-        if self._queue.size >= self._max_waiting:
+        if waiting >= self._max_waiting:
             self._make_room(user, mine, max(FEW, self._max_waiting // users))
         elif (
-            self._queue.size >= slots
-            and mine >= slots // users
+            mine >= slots // users
             # While several users wait, a user with many requests is not refused here, even if the
             # requests may time out. A client that is refused immediately sends its request
             # again immediately, and 60 such clients left the service no time for anything else.

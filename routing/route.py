@@ -207,24 +207,19 @@ def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
 
 async def _enter(admission: Admission, request: Request, user_id: str) -> Slot:
     """Wait for a slot, which must be released. Raises Admission's errors and ClientDisconnect."""
-    timing = request.scope["timing"] = RequestTiming()
-    if admission.acquire_free(user_id):
-        timing.admitted_at = timing.queued_at
-    else:
-        await _wait(admission, request, user_id)
+    scope = request.scope
+    timing = scope["timing"] = RequestTiming()
+    if await admission.acquire(user_id, is_read=scope["method"] in ("GET", "HEAD")):
         timing.admitted_at = perf_counter()
-    slot = request.scope["slot"] = Slot(admission, user_id)
+        if has_hung_up(scope.get("server_receive", request.receive)):
+            # The client has left, and nothing has been executed yet. Without this check, a client
+            # that disconnects and repeats its request many times would have each of them executed.
+            admission.release(user_id)
+            raise ClientDisconnect
+    else:
+        timing.admitted_at = timing.queued_at
+    slot = scope["slot"] = Slot(admission, user_id)
     return slot
-
-
-async def _wait(admission: Admission, request: Request, user_id: str) -> None:
-    is_read = request.method in ("GET", "HEAD")
-    had_to_wait = await admission.acquire(user_id, is_read=is_read)
-    if had_to_wait and has_hung_up(request.scope.get("server_receive", request.receive)):
-        # The client has left, and nothing has been executed yet. Without this check, a client
-        # that disconnects and repeats its request many times would have each of them executed.
-        admission.release(user_id)
-        raise ClientDisconnect
 
 
 def _memory(request: Request) -> MemoryBudget:

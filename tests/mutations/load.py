@@ -27,15 +27,15 @@ MUTATIONS = [
     Mutation(
         "any-number-may-wait",
         "Waiting requests would fill the memory, and most of them would time out.",
-        "if self._queue.size >= self._max_waiting:",
-        "if False:",
+        " and waiting < self._max_waiting:",
+        ":",
         ("test_a_request_is_refused_at_once_when_the_queue_is_full",),
     ),
     Mutation(
         "no-refusal-at-once",
         "A client would wait two seconds before a 503 that could be sent at once.",
-        "self._queue.size >= slots\n",
-        "False\n",
+        "waiting < slots and ",
+        "",
         ("test_a_user_with_few_requests_may_wait_even_if_the_queue_is_slow",),
     ),
     Mutation(
