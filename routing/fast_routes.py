@@ -1,33 +1,21 @@
 """Find the fast route for a request before FastAPI's own routing, in the same order of routes."""
 
-import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Coroutine, Iterator
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import RouteContext, _IncludedRouter, iter_route_contexts
+from fastapi.routing import _IncludedRouter, iter_route_contexts
 from starlette._utils import get_route_path
-from starlette.convertors import Convertor, StringConvertor
 from starlette.routing import Match
-from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import MethodNotAllowed
 from routing.body import BoundedRequest
+from routing.candidates import Candidate, Search, candidate_of, searches
 from routing.paths import path_to_match
 from routing.route import FAST, Route, restored_parts
-
-
-class Candidate(NamedTuple):
-    """A route of the application, with the prefix and the dependencies that it is included with."""
-
-    route: Route | None  # None: a route that FastAPI serves
-    pattern: re.Pattern[str] | None  # None: call `matches` instead
-    methods: set[str]  # empty: FastAPI knows them
-    convertors: dict[str, Convertor[Any]]
-    matches: Callable[[Scope], tuple[Match, Scope]]
 
 
 class FastRoutes:
@@ -45,10 +33,9 @@ class FastRoutes:
             app.exception_handlers.get(RequestValidationError)
             is request_validation_exception_handler
         )
-        self._candidates: dict[
-            str, list[Candidate]
-        ] = {}  # by method; includes those without methods
         self._every: list[Candidate] = []
+        self._steps: dict[str, list[Search | Candidate]] = {}  # by method
+        self._steps_of_others: list[Search | Candidate] = []  # for all other methods
         self._routes: list[Any] = []
         self._routers: list[APIRouter] = []
         self._versions: list[int] = []
@@ -83,25 +70,25 @@ class FastRoutes:
         route_path = path
         if scope.get("root_path"):
             route_path = get_route_path({**scope, "path": path})
-        for candidate in self._candidates.get(scope["method"], self._every):
-            route, pattern, methods, convertors, matches = candidate
-            if pattern is None:
-                if matches(scope)[0] is not Match.NONE:
+        for step in self._steps.get(scope["method"], self._steps_of_others):
+            if isinstance(step, Candidate):
+                if step.matches(scope)[0] is not Match.NONE:
                     return None
-            elif match := pattern.match(route_path):
-                if methods and scope["method"] not in methods:
-                    continue
-                if route is not None:
-                    self._describe(scope, route, _parts(match, convertors, scope, path))
-                return route
+            elif found := step.find(route_path):
+                candidate, parameters = found
+                if candidate.route is not None:
+                    if path is not scope["path"]:
+                        parameters = restored_parts(parameters)
+                    self._describe(scope, candidate.route, parameters)
+                return candidate.route
         self._refuse_method(scope, route_path)
         return None
 
-    def _describe(self, scope: Scope, route: Route, parts: dict[str, Any]) -> None:
+    def _describe(self, scope: Scope, route: Route, parameters: dict[str, Any]) -> None:
         """Put into `scope` what FastAPI's routing would put there."""
         if outer := scope.get("path_params"):  # of a mount
-            parts = {**outer, **parts}
-        scope["path_params"] = parts
+            parameters = {**outer, **parameters}
+        scope["path_params"] = parameters
         scope["endpoint"] = route.endpoint
         scope["route"] = route
         scope.setdefault("router", self._app.router)
@@ -124,25 +111,18 @@ class FastRoutes:
         versions = [router._routes_version for router in self._routers]
         if versions == self._versions and self._app.routes == self._routes:
             return
-        self._every = [_candidate(each) for each in iter_route_contexts(self._app.routes)]
+        self._every = [candidate_of(each) for each in iter_route_contexts(self._app.routes)]
         methods = set().union(*(candidate.methods for candidate in self._every))
-        self._candidates = {
-            method: [each for each in self._every if not each.methods or method in each.methods]
-            for method in methods
-        }
+        self._steps = {method: self._steps_for(method) for method in methods}
+        self._steps_of_others = self._steps_for("")
         self._routes = list(self._app.routes)
         self._routers = list(_routers(self._app.router))
         self._versions = [router._routes_version for router in self._routers]
 
-
-def _parts(
-    match: re.Match[str], convertors: dict[str, Convertor[Any]], scope: Scope, path: str
-) -> dict[str, Any]:
-    """Return the path parameters. `convertors` are those that change a value."""
-    parts: dict[str, Any] = match.groupdict()
-    for name in convertors:
-        parts[name] = convertors[name].convert(parts[name])
-    return parts if path is scope["path"] else restored_parts(parts)
+    def _steps_for(self, method: str) -> list[Search | Candidate]:
+        return list(
+            searches(each for each in self._every if not each.methods or method in each.methods)
+        )
 
 
 def _routers(router: APIRouter) -> Iterator[APIRouter]:
@@ -151,25 +131,3 @@ def _routers(router: APIRouter) -> Iterator[APIRouter]:
     for route in router.routes:
         if isinstance(route, _IncludedRouter):
             yield from _routers(route.original_router)
-
-
-def _candidate(context: RouteContext) -> Candidate:
-    route = context.original_route
-    if type(route) is StarletteRoute:
-        return Candidate(None, route.path_regex, set(), {}, context.matches)
-    if not isinstance(route, Route):
-        return Candidate(None, None, set(), {}, context.matches)
-    pattern: re.Pattern[str] = context.path_regex
-    if route.slash_is_optional:
-        pattern = re.compile(pattern.pattern.removesuffix("$") + "/?$")
-    return Candidate(
-        route if route.is_fast(context) else None,
-        pattern,
-        context.methods or set(),
-        {
-            name: convertor
-            for name, convertor in context.param_convertors.items()
-            if type(convertor) is not StringConvertor
-        },
-        context.matches,
-    )
