@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.convertors import CONVERTOR_TYPES, Convertor, FloatConvertor
 from starlette.routing import Match, compile_path
+from starlette.types import Scope
 
 from routing.candidates import Candidate, Search, searches
 
@@ -51,7 +52,7 @@ REQUESTS = (
 )
 
 
-def matches(scope: object) -> tuple[Match, dict[str, object]]:
+def matches(scope: Scope) -> tuple[Match, Scope]:
     raise AssertionError("the pattern decides")
 
 
