@@ -58,7 +58,9 @@ def matches(scope: Scope) -> tuple[Match, Scope]:
 
 def candidate(path: str) -> Candidate:
     pattern, _, convertors = compile_path(path)
-    changing = {name: each for name, each in convertors.items() if isinstance(each, FloatConvertor)}
+    changing: dict[str, Convertor[Any]] = {
+        name: each for name, each in convertors.items() if isinstance(each, FloatConvertor)
+    }
     return Candidate(None, pattern, {path}, changing, matches)
 
 
