@@ -5,12 +5,13 @@ model takes several times as long to create from a row and to serialize.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from schemas import TaskResponse
+from tasks.times import all_rfc3339, rfc3339
 
 
 class _Task(msgspec.Struct, gc=False):  # no garbage collection, because it has no cycles
@@ -58,34 +59,10 @@ def to_tasks(rows: Sequence[Sequence[Any]]) -> list[Task]:
     """Return the tasks of many rows, column by column, which is faster than `to_task` for each."""
     if not rows:
         return []
-    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for number in TIMES:
-        columns[number] = [
-            f"{time[:10]}T{time[11:26]}Z"
-            if time and len(time) == 29 and time[10] == " " and time[26:] == "+00"
-            else rfc3339(time)
-            for time in columns[number]
-        ]
+        columns[number] = all_rfc3339(columns[number])
     return list(map(Task, *columns))
-
-
-def rfc3339(time: str | None) -> str | None:
-    """Return a time from Postgres in the format of RFC 3339, in UTC and with six decimals.
-
-    In that format, later times sort after earlier ones. The text that Postgres writes depends on
-    the time zone of the session. If Postgres formatted the times, a list would take it almost twice
-    as long.
-    """
-    if time is None:
-        return None
-    if time.endswith("+00") and time[10] == " ":  # 2026-01-09 12:30:45.123456+00
-        fraction = time[20:-3]  # Postgres leaves out zeros at its end
-        return f"{time[:10]}T{time[11:19]}.{fraction:0<6}Z"
-    try:
-        moment = datetime.fromisoformat(time).astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):  # infinity, or a year that Python does not have
-        return time
-    return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
 class TaskList(msgspec.Struct, gc=False):
