@@ -153,22 +153,19 @@ class TaskRoute(Route):
         elif request.declares_body:
             await _receive_unused(request)
         admission: Admission = request.app.state.admission
-        slot = await _enter(admission, request, user_id)
-        if self.returns_list and _is_short_of_memory(request, user_id):
-            # The list may be large. Others can use the slot while this request waits for memory.
-            slot.release()
-            with await _memory(request).acquire(user_id, RESPONSE_PART):
-                slot = await _enter(admission, request, user_id)
-                return await self._call_and_release(request, slot, user_id)
-        return await self._call_and_release(request, slot, user_id)
-
-    async def _call_and_release(
-        self, request: BoundedRequest, slot: Slot, user_id: str
-    ) -> Response:
+        slot, hold = await _enter(admission, request, user_id), None
         try:
+            if self.returns_list and _is_short_of_memory(request, user_id):
+                # The list may be large. Others can use the slot while this request waits for
+                # memory.
+                slot.release()
+                hold = await _memory(request).acquire(user_id, RESPONSE_PART)
+                slot = await _enter(admission, request, user_id)
             return await self.call(request, solved={get_current_user: user_id})
         finally:
             slot.release()
+            if hold is not None:
+                hold.release()
 
     def get_route_handler(self) -> Handler:
         """Return FastAPI's own handler. `own_dependencies` run first, in the fast path's order."""

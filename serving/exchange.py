@@ -5,6 +5,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html, version 2.3.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
@@ -218,37 +219,36 @@ class Exchange:
         if self.disconnected:
             return
         if not self.started:
-            self._start(message)
+            if message["type"] != "http.response.start":
+                raise RuntimeError("The response must begin with http.response.start.")
+            self._start(message["status"], message.get("headers", ()))
         elif self.complete:
             raise RuntimeError("The response is already complete.")
+        elif message["type"] != "http.response.body":
+            raise RuntimeError("The response must go on with http.response.body.")
         else:
-            self._continue(message)
+            self._continue(message.get("body", b""), message.get("more_body", False))
 
     def send_whole(self, status: int, headers: list[RawHeader], body: bytes) -> bool:
         """Write a response in one step, and return True, unless `send` would have to wait."""
         if self._connection.writing_paused or self.disconnected or self.started:
             return False
-        self._start({"type": "http.response.start", "status": status, "headers": headers})
-        self._continue({"type": "http.response.body", "body": body})
+        self._start(status, headers)
+        self._continue(body, more=False)
         return True
 
-    def _start(self, message: Message) -> None:
-        if message["type"] != "http.response.start":
-            raise RuntimeError("The response must begin with http.response.start.")
+    def _start(self, status: int, headers: Iterable[RawHeader]) -> None:
         if self._expects_continue:
             # The client may still send the body, which would look like the next request.
             self.keep_alive = False
         if self._body is not None and self._body.missing > MAX_UNREAD_BODY:
             self.keep_alive = False
         default_headers = self._connection.default_headers
-        self.keep_alive = self._response.start(message, default_headers, self.keep_alive)
+        self.keep_alive = self._response.start(status, headers, default_headers, self.keep_alive)
         self.started = True
 
-    def _continue(self, message: Message) -> None:
-        if message["type"] != "http.response.body":
-            raise RuntimeError("The response must go on with http.response.body.")
-        more = message.get("more_body", False)
-        self._connection.write(self._response.body(message.get("body", b""), more))
+    def _continue(self, content: bytes, more: bool) -> None:
+        self._connection.write(self._response.body(content, more))
         if more and self._hold is None:
             self._hold = self._connection.memory.take(self._user(), STREAM)
         if not more:

@@ -1,11 +1,9 @@
 """A response as bytes: status line, headers, and the framing of its body (RFC 9112)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
-
-from starlette.types import Message
 
 from middleware.security_headers import DEFAULTS, RawHeader
 
@@ -59,12 +57,15 @@ class ResponseWriter:
         self._missing: int | None = None  # bytes of a body whose length was declared
 
     def start(
-        self, message: Message, default_headers: Sequence[RawHeader], keep_alive: bool
+        self,
+        status: int,
+        headers: Iterable[RawHeader],
+        default_headers: Iterable[RawHeader],
+        keep_alive: bool,
     ) -> bool:
-        """Build the head from `message`. Return whether the connection stays open afterwards."""
-        status = message["status"]
+        """Build the head. Return whether the connection stays open after the response."""
         lines = [STATUS_LINES[status], default_lines(tuple(default_headers))]
-        for header in message.get("headers", ()):
+        for header in headers:
             line = FREQUENT_LINES.get(header)
             if line is None:
                 name, value = header
