@@ -17,7 +17,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from condition import Condition
 from errors import DatabaseNotMigrated, DatabaseUnavailable, DatabaseUnusable
 from observability.timing import RequestTiming
-from postgres import driver, prepared
+from postgres import cancellation, driver, prepared
+from postgres.async_connection import Row
 from postgres.dialect import DIALECT, Dialect, libpq_parameters
 from postgres.pool import Pool
 from postgres.prepared import PreparedStatements, Statement
@@ -38,8 +39,6 @@ LIBPQ_DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",  # milliseconds
 }
-
-Row = driver.Row
 
 
 def compile_sql(statement: ClauseElement) -> str:
@@ -263,7 +262,7 @@ class Database:
         self.condition.close()
         self.close_connections()
         await self.engine.dispose()
-        await driver.wait_for_cancellations()
+        await cancellation.wait_for_cancellations()
 
 
 async def get_session(request: Request) -> Session:

@@ -13,7 +13,8 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from observability import tracebacks
 from observability.logs import message
-from postgres.driver import Connection, Row
+from postgres.async_connection import Row
+from postgres.driver import Connection
 from postgres.pool import Pool
 
 CHANGE = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")

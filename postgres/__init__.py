@@ -1,1 +1,1 @@
-"""psycopg2 on the event loop, with its own pool. `driver.py` connects SQLAlchemy to it."""
+"""psycopg2 on the event loop, with its own pool. `dialect.py` connects SQLAlchemy to it."""

@@ -13,6 +13,7 @@ import threading
 from psycopg2.extensions import connection as Connection
 
 from postgres.libpq import libpq
+from postgres.readiness import ready
 
 CANCEL_TIMEOUT = 1.0  # seconds
 # PgBouncer ends a cancel request after cancel_wait_timeout, 10 s. If the client disconnects
@@ -24,9 +25,33 @@ MAX_REQUESTS = 4
 TURN_TIMEOUT = 1.0
 READING, WRITING = 1, 2  # PostgresPollingStatusType
 
-# Keeps the requests from being garbage collected: the event loop has only weak references to tasks.
+# These sets keep the tasks from being garbage collected: the event loop has only weak references to
+# tasks.
+_cancellations: set[asyncio.Task[None]] = set()
 _requests: set[asyncio.Task[None]] = set()
 _turns = threading.local()
+
+
+def cancel_and_close(connection: Connection, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+    """Start a task that cancels the statement of `connection` and then closes the connection."""
+    cancellation = loop.create_task(_cancel_and_close(connection))
+    _cancellations.add(cancellation)
+    cancellation.add_done_callback(_cancellations.discard)
+    return cancellation
+
+
+async def wait_for_cancellations() -> None:
+    """Wait until every abandoned statement is cancelled, or until `cancel` has given up."""
+    await asyncio.gather(*_cancellations, return_exceptions=True)
+    await abandon_requests()
+
+
+async def _cancel_and_close(connection: Connection) -> None:
+    """Cancel before closing: a pooler drops the mapping when its client disconnects."""
+    try:
+        await cancel(connection)
+    finally:
+        Connection.close(connection)  # psycopg2's own method, because ours waits for this task
 
 
 async def cancel(connection: Connection) -> None:
@@ -72,23 +97,8 @@ async def _send(connection: Connection) -> None:
         async with asyncio.timeout(REQUEST_TIMEOUT):
             if libpq.PQcancelStart(request):
                 while (state := libpq.PQcancelPoll(request)) in (READING, WRITING):
-                    await _ready(libpq.PQcancelSocket(request), state)
+                    await ready(libpq.PQcancelSocket(request), reading=state == READING)
     except TimeoutError:
         pass
     finally:
         libpq.PQcancelFinish(request)
-
-
-async def _ready(socket: int, state: int) -> None:
-    """Wait until `socket` can be read or written."""
-    loop = asyncio.get_running_loop()
-    reading = state == READING
-    watch, forget = (
-        (loop.add_reader, loop.remove_reader) if reading else (loop.add_writer, loop.remove_writer)
-    )
-    ready = asyncio.Event()
-    watch(socket, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        forget(socket)

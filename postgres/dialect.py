@@ -11,7 +11,7 @@ from postgres.driver import Connection
 
 
 class Dialect(PGDialect_psycopg2):
-    """SQLAlchemy's psycopg2 dialect, with the asynchronous connections of this module."""
+    """SQLAlchemy's psycopg2 dialect, with the asynchronous connections of driver.py."""
 
     driver = "psycopg2_asyncio"
     is_async = True

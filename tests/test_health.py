@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 
 from database import Database
 from postgres import driver
+from postgres.async_connection import Row
 from tests.support.services import (
     DATABASE_UNAVAILABLE,
     backends_that_wait,
@@ -166,7 +167,7 @@ def test_concurrent_health_checks_share_one_query(
     asked = []
     fetch = driver.Connection.fetch
 
-    async def counted(self: driver.Connection, sql: str, *others: Any) -> list[driver.Row]:
+    async def counted(self: driver.Connection, sql: str, *others: Any) -> list[Row]:
         asked.append(sql)
         return await fetch(self, sql, *others)
 

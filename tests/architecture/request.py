@@ -97,11 +97,11 @@ LAYERS = (
             Step("takes a connection", ("database.py", "postgres/pool.py")),
             Step(
                 "sends the statement",
-                ("postgres/driver.py", "postgres/prepared.py"),
+                ("postgres/driver.py", "postgres/prepared.py", "postgres/async_connection.py"),
                 "after 5 s it is cancelled",
             ),
         ),
-        Step("reads the rows", ("postgres/driver.py",)),
+        Step("reads the rows", ("postgres/async_connection.py",)),
     ),
 )
 

@@ -95,7 +95,7 @@ MUTATIONS = [
     Mutation(
         "statement-goes-on-in-the-server",
         "Abandoned statements would use the server's time and hold locks.",
-        "await cancel(self)",
+        "await cancel(connection)",
         "pass",
         ("test_a_statement_that_times_out_is_a_503_and_is_cancelled_in_the_server",),
     ),

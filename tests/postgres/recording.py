@@ -9,7 +9,8 @@ from psycopg2 import extensions
 from sqlalchemy.engine import URL
 
 from database import Database, Session
-from postgres.driver import Connection, Row
+from postgres.async_connection import Row
+from postgres.driver import Connection
 from postgres.letter_case import KNOWS_CASE
 from postgres.prepared import Statement
 from tasks import queries

@@ -77,7 +77,7 @@ def test_a_statement_that_times_out_closes_its_connection(
                 await connection.fetch("SELECT pg_sleep(0.6)")
             assert 0.15 < time.perf_counter() - start < 0.5
             assert connection.dead
-            await driver.wait_for_cancellations()
+            await cancellation.wait_for_cancellations()
             assert connection.closed == 1
             pid = await backend(session)
             with pytest.raises(DatabaseUnavailable):

@@ -8,7 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from database import Database
-from postgres.driver import Connection, Row
+from postgres.async_connection import Row
+from postgres.driver import Connection
 from postgres.prepared import Statement
 from routing.admission import Admission, Slot
 from tests.postgres.sessions import Run, fetch, opened

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from sqlalchemy.engine import URL
@@ -274,13 +274,13 @@ def test_data_for_a_connection_attempt_that_was_just_cancelled_is_harmless(
 ) -> None:
     """The event loop may report the data before the task of the attempt ends."""
     opening: asyncio.Queue[driver.Connection] = asyncio.Queue()
-    wait = driver.Connection._wait
+    open_ = driver.Connection.open
 
-    async def watched(self: driver.Connection, *others: Any) -> None:
+    async def watched(self: driver.Connection) -> None:
         opening.put_nowait(self)
-        await wait(self, *others)
+        await open_(self)
 
-    monkeypatch.setattr(driver.Connection, "_wait", watched)
+    monkeypatch.setattr(driver.Connection, "open", watched)
 
     async def work() -> None:
         async with counting(url, counted, 1, 0) as database:

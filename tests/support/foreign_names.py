@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def foreign_names() -> Uses:
             *((name, node) for name, node in imported.values()),
             *_private_attributes(tree, own),
             *_of_parameters(tree, imported),
-            *_inherited(path, tree, read),
+            *_inherited(path, trees, read),
         ]
         for name, node in found:
             uses[name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
@@ -95,10 +96,10 @@ def _of_parameters(tree: ast.AST, imported: Imported) -> Found:
                 yield f"{kind}.{node.attr}", node
 
 
-def _inherited(path: Path, tree: ast.Module, read: set[str]) -> Found:
+def _inherited(path: Path, trees: dict[Path, ast.Module], read: set[str]) -> Found:
     """Yield names of watched classes: those that subclasses of ours override, use or implement."""
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for scope in tree.body:
+    for scope in trees[path].body:
         if not isinstance(scope, ast.ClassDef) or not scope.bases:
             continue
         classes = getattr(importlib.import_module(module), scope.name).__mro__
@@ -106,7 +107,7 @@ def _inherited(path: Path, tree: ast.Module, read: set[str]) -> Found:
         if not foreign:
             continue
         prefix = f"{foreign[0].__module__}.{foreign[0].__qualname__}"
-        ours = set().union(*(_defined(each) for each in tree.body if _is_one_of(each, classes)))
+        ours = set().union(*(_defined(each) for each in _definitions(classes, trees)))
         for node in scope.body:
             name = getattr(node, "name", None)
             if name and not _is_dunder(name) and hasattr(foreign[0], name):
@@ -124,8 +125,15 @@ def _inherited(path: Path, tree: ast.Module, read: set[str]) -> Found:
                 yield f"{prefix}.{part.attr}", part
 
 
-def _is_one_of(node: ast.stmt, classes: tuple[type, ...]) -> bool:
-    return isinstance(node, ast.ClassDef) and node.name in {each.__name__ for each in classes}
+def _definitions(
+    classes: tuple[type, ...], trees: dict[Path, ast.Module]
+) -> Iterator[ast.ClassDef]:
+    """Yield the definitions of those `classes` that are ours, in whichever module."""
+    for each in classes:
+        path = Path(getattr(sys.modules[each.__module__], "__file__", ""))
+        for node in trees[path].body if path in trees else ():
+            if isinstance(node, ast.ClassDef) and node.name == each.__name__:
+                yield node
 
 
 def _defined(tree: ast.AST) -> set[str]:

@@ -136,8 +136,8 @@ class Client:
         """Close, and check that nothing is left behind."""
         assert self._database.pool.in_use == 0
         await self._database.close()
-        if driver._cancellations:  # one that began during the wait for the others
-            await asyncio.wait(driver._cancellations, timeout=2 * cancellation.CANCEL_TIMEOUT)
+        if cancellation._cancellations:  # one that began during the wait for the others
+            await asyncio.wait(cancellation._cancellations, timeout=2 * cancellation.CANCEL_TIMEOUT)
             await cancellation.abandon_requests()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:  # an attempt to connect that was just cancelled ends in its own time
