@@ -94,13 +94,8 @@ class Connection(AsyncConnection):
     async def _execute_statement(
         self, cursor: extensions.cursor, statement: Statement, parameters: Any
     ) -> list[Row]:
-        if self.statements.enabled and statement.is_prepared:
-            return await self._execute_prepared(cursor, statement, parameters)
-        return await self._run(cursor, self.statements.plain(statement), parameters)
-
-    async def _execute_prepared(
-        self, cursor: extensions.cursor, statement: Statement, parameters: Any
-    ) -> list[Row]:
+        if not (self.statements.enabled and statement.is_prepared):
+            return await self._run(cursor, self.statements.plain(statement), parameters)
         message = self.statements.message(statement, self._names)
         self._preparing = statement.name
         try:
