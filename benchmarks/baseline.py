@@ -2,7 +2,8 @@
 
 The two versions take turns on one machine, so that other programs affect both equally. The
 program prints the figures of this checkout divided by those of the commit: requests/s, and the CPU
-time that a request takes in the service and in Postgres.
+time that a request takes in the service and in Postgres. `HEAD --python PATH` compares two
+interpreters.
 """
 
 import argparse
@@ -31,6 +32,7 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("commit", help="the version to compare with")
+    parser.add_argument("--python", default=contenders.PYTHON, help="the commit's interpreter")
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=list(OPERATIONS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="of each round")
@@ -67,7 +69,7 @@ def main() -> None:
         ExitStack() as stack,
     ):
         service = contenders.all_contenders(Path(folder))["service"]
-        baseline = contenders.at_commit(chosen.commit, Path(folder))
+        baseline = contenders.at_commit(chosen.commit, Path(folder), chosen.python)
         versions = {each.name: each for each in (service, baseline)}
         bench = Bench(options, server, Path(folder), versions, secrets.token_urlsafe(32))
         for version in versions.values():

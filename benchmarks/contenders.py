@@ -13,7 +13,11 @@ PEERS = ROOT / "benchmarks" / "peers"
 SCHEMA = PEERS / "schema.sql"
 GOCODE = Path("/usr/share/gocode")  # of Debian's packages of Go libraries
 CREATE_TABLES = "from conventional.database import create_db_and_tables as run; run()"
-SYNC = ["uv", "sync", "--frozen", "--no-dev", "--compile-bytecode", "--quiet"]
+# Debian's build is optimized with profiles and at link time, as that of the image is. Other builds,
+# such as pyenv's default, take more CPU time (docs/performance.md).
+DEBIAN = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+PYTHON = str(DEBIAN) if DEBIAN.exists() else sys.executable
+SYNC = ["uv", "sync", "--frozen", "--no-dev", "--compile-bytecode", "--quiet", "--python"]
 UVICORN = ["--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
 
 
@@ -44,7 +48,7 @@ class Contender:
 def all_contenders(work: Path) -> dict[str, Contender]:
     """Return every contender by name. All builds go into `work`, except `node_modules`."""
     found = [_service(work), _conventional(work), *_on_javascript(), *_on_asyncpg(work)]
-    return {contender.name: contender for contender in [*found, _go(work), _floor()]}
+    return {contender.name: contender for contender in [*found, _go(work), _floor(work)]}
 
 
 def _python(work: Path, environment: str) -> tuple[str, dict[str, str]]:
@@ -59,11 +63,17 @@ def _service(work: Path) -> Contender:
     # The default of 20 would allow three times the connections of the other contenders.
     where = {**where, "DB_MAX_OVERFLOW": "0"}
     return Contender(
-        "service", "this service", [python, "main.py"], ROOT, SYNC, migrate, environment=where
+        "service",
+        "this service",
+        [python, "main.py"],
+        ROOT,
+        [*SYNC, PYTHON],
+        migrate,
+        environment=where,
     )
 
 
-def at_commit(commit: str, work: Path) -> Contender:
+def at_commit(commit: str, work: Path, interpreter: str = PYTHON) -> Contender:
     """Return the service as it was at `commit`, as a contender with the name `baseline`."""
     folder = work / "baseline"
     folder.mkdir()
@@ -78,6 +88,7 @@ def at_commit(commit: str, work: Path) -> Contender:
         name="baseline",
         title=commit,
         folder=folder,
+        build=[*SYNC, interpreter],
         start=[python, *service.start[1:]],
         migrate=[python, *service.migrate[1:]],
         environment={**service.environment, **where},
@@ -88,7 +99,7 @@ def _conventional(work: Path) -> Contender:
     python, where = _python(work, "python")
     start = [python, "-m", "uvicorn", "conventional.main:app", *UVICORN]
     return Contender(
-        "conventional", "conventional build", start, PEERS, SYNC,
+        "conventional", "conventional build", start, PEERS, [*SYNC, PYTHON],
         [python, "-c", CREATE_TABLES], environment=where, rounds=2,
     )  # fmt: skip
 
@@ -115,7 +126,14 @@ def _on_asyncpg(work: Path) -> Iterator[Contender]:
         python, where = _python(work, name)
         start = [python, "-m", "uvicorn", application, *UVICORN]
         yield Contender(
-            name, title, start, PEERS / name, SYNC, schema=SCHEMA, environment=where, rounds=3
+            name,
+            title,
+            start,
+            PEERS / name,
+            [*SYNC, PYTHON],
+            schema=SCHEMA,
+            environment=where,
+            rounds=3,
         )
 
 
@@ -142,11 +160,13 @@ def _go(work: Path) -> Contender:
     )  # fmt: skip
 
 
-def _floor() -> Contender:
-    start = [sys.executable, "-m", "uvicorn", "floor:app", *UVICORN]
+def _floor(work: Path) -> Contender:
+    python, where = _python(work, "floor")
+    start = [python, "-m", "uvicorn", "floor:app", *UVICORN]
     return Contender(
-        "floor", "floor", start, PEERS / "floor", schema=SCHEMA, rounds=3, validates=False
-    )
+        "floor", "floor", start, PEERS / "floor", [*SYNC, PYTHON, "--group", "bench"],
+        schema=SCHEMA, environment=where, rounds=3, validates=False,
+    )  # fmt: skip
 
 
 def environment(contender: Contender, database_url: str, secret: str) -> dict[str, str]:

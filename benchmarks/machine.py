@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from contenders import PYTHON
+
 PACKAGES = (
     "fastapi starlette pydantic sqlmodel sqlalchemy psycopg2-binary uvicorn uvloop msgspec orjson"
 )
@@ -46,7 +48,7 @@ def describe(postgres: str, fastify: str) -> dict[str, str]:
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
         "load before": f"{os.getloadavg()[0]:.2f}",
         "Postgres": postgres,
-        "Python": f"{platform.python_version()}: {_packages()}",
+        "Python": f"{_output(PYTHON, '--version').split()[1]} ({PYTHON}): {_packages()}",
         "Node": f"{_output('node', '--version')}: {fastify}",
         "wrk": " ".join(_output("wrk", "-v").split()[:2]),
     }
