@@ -1,9 +1,6 @@
 """The operations on tasks."""
 
-from collections.abc import Iterable
-from functools import lru_cache
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -16,6 +13,7 @@ from errors import InvalidInput
 from errors.faults import Fault
 from memory import RESPONSE_PART
 from middleware.security_headers import RawHeader
+from routes.responses import BODY, CHANGE, COLLECTION, CREATED_HEADERS, ETAG, ONE_TASK
 from routing.openapi import error_responses
 from routing.route import TaskRoute
 from schemas import (
@@ -39,74 +37,12 @@ from tasks.large_lists import large_lists
 from tasks.pagination import decode_cursor, json_size, list_json, page_json, read_page
 from tasks.query_string import check_query_string
 from tasks.repository import fetch_task, modify_task
-from tasks.serialization import Task, TaskStats, to_json, to_task
-
-# The errors that every operation can return. Each decorator adds its own.
-ALWAYS = (
-    errors.InvalidInput,
-    errors.NotAuthenticated,
-    errors.InvalidToken,
-    errors.TokenExpired,
-    errors.Forbidden,
-    errors.RequestTimeout,
-    errors.PayloadTooLarge,
-    errors.TooManyRequests,
-    errors.HeadersTooLarge,
-    errors.InternalError,
-    errors.DatabaseUnavailable,
-    errors.DatabaseNotMigrated,
-    errors.Overloaded,
-    errors.AuthUnavailable,
-)
-# Operations that take a body can also return these.
-BODY = error_responses(errors.UnsupportedMediaType)
-COLLECTION = error_responses(*ALWAYS)
-ONE_TASK = error_responses(*ALWAYS, errors.TaskNotFound)
-CHANGE = error_responses(*ALWAYS, errors.TaskNotFound, errors.PreconditionFailed)
-
-ETAG = {
-    "ETag": {
-        "description": "The version of the task: its `updated_at`, in quotes.",
-        "schema": {"type": "string"},
-        "example": '"2026-01-09T12:30:45.123456Z"',
-    }
-}
-CREATED_HEADERS = {
-    "Location": {"schema": {"type": "string"}},
-    "Idempotency-Replayed": {
-        "description": "Sent if an earlier request with this key created the task.",
-        "schema": {"type": "string", "const": "true"},
-    },
-}
+from tasks.responses import BodyResponse, location, task_response
+from tasks.serialization import TaskStats, to_json, to_task
 
 TOGGLE = TaskCompletion()
 
 router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=TaskRoute)
-
-
-class BodyResponse(Response):
-    """A response whose body is already JSON. Starlette's takes several times as long to make."""
-
-    media_type = "application/json"
-    background = None
-
-    def __init__(self, body: bytes, status: int = 200, headers: Iterable[RawHeader] = ()) -> None:
-        self.body = body
-        self.status_code = status
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON, *headers]
-
-
-@lru_cache(1024)  # an entry for each user
-def _quoted(user_id: str) -> str:
-    return quote(user_id, safe="")
-
-
-JSON: RawHeader = (b"content-type", b"application/json")
-
-
-def task_response(task: Task, status: int = 200, headers: Iterable[RawHeader] = ()) -> Response:
-    """Return a response with a task and its ETag."""
-    return BodyResponse(to_json(task), status, ((b"etag", task.etag.encode()), *headers))
 
 
 @router.head("", include_in_schema=False)
@@ -176,9 +112,7 @@ async def create_task(
         created, replayed = await create_once(session, user_id, task, idempotency_key)
         request.app.state.expired_keys.key_arrived()
         headers = [(b"idempotency-replayed", b"true")] if replayed else []
-    root_path = request.scope.get("root_path", "")
-    path = f"{root_path}/api/{_quoted(user_id)}/tasks/{created.id}"
-    headers.append((b"location", path.encode()))
+    headers.append(location(request, user_id, created))
     return task_response(created, 201, headers)
 
 
