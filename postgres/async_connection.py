@@ -85,31 +85,23 @@ class AsyncConnection(Deadline, extensions.connection):
         if self.expired:  # the deadline passed during the previous message
             raise TimeoutError(EXPIRED)
         self.busy = True
-        waiter = self.waiter = self.loop.create_future()
+        waiter: asyncio.Future[list[Row]] = self.loop.create_future()
+        self.waiter = waiter
         try:
             extensions.cursor.execute(cursor, sql, parameters)
             if len(cursor.query or b"") > SENT_AT_ONCE:
                 self._proceed(waiter)
-            while (rows := await waiter) is None:  # there is something to read
-                waiter = self.waiter = self.loop.create_future()
-                self._proceed(waiter)
-                if self.expired and not waiter.done():  # the timer could not end this waiter
-                    raise TimeoutError(EXPIRED)
-            received: list[Row] = rows
+            return await waiter
         except psycopg2.Error:
             self._fail()
             raise
         except BaseException:
             self._abandon(waiter)
             raise
-        return received
 
     def _readable(self) -> None:
         if self.waiter is not None and not self.waiter.done():
-            if self._on_rows is None:
-                self.waiter.set_result(None)
-            else:
-                self._proceed(self.waiter)
+            self._proceed(self.waiter)
         elif not self.busy and self._has_something_to_read():
             self._mark_dead()
 
@@ -117,7 +109,7 @@ class AsyncConnection(Deadline, extensions.connection):
         self.loop.remove_writer(self.socket)
         self._readable()
 
-    def _proceed(self, waiter: asyncio.Future[Any]) -> None:
+    def _proceed(self, waiter: asyncio.Future[list[Row]]) -> None:
         """Send or receive what is possible now. Complete `waiter` at the end of the response."""
         try:
             state = self.poll()
@@ -133,7 +125,7 @@ class AsyncConnection(Deadline, extensions.connection):
             # uvloop reports a socket error only once, and then stops watching the socket.
             self.loop.call_soon(self._readable)
 
-    def _complete(self, waiter: asyncio.Future[Any]) -> None:
+    def _complete(self, waiter: asyncio.Future[list[Row]]) -> None:
         self.busy = False
         if self._preparing is not None:
             self._names[self._preparing], self._preparing = True, None
@@ -157,10 +149,10 @@ class AsyncConnection(Deadline, extensions.connection):
         if self.closed:
             self._mark_dead()
 
-    def _abandon(self, waiter: asyncio.Future[Any]) -> None:
+    def _abandon(self, waiter: asyncio.Future[list[Row]]) -> None:
         """Cancel the statement and close the connection, unless the response is complete."""
         # If the rows have just arrived, another statement may already be using the connection.
-        if not _has_rows(waiter):
+        if not _is_complete(waiter):
             self._mark_dead()
             self.cancellation = cancel_and_close(self, self.loop)
 
@@ -176,6 +168,5 @@ class AsyncConnection(Deadline, extensions.connection):
             self._stop_timer()
 
 
-def _has_rows(waiter: asyncio.Future[Any]) -> bool:
-    is_complete = waiter.done() and not waiter.cancelled() and waiter.exception() is None
-    return is_complete and waiter.result() is not None
+def _is_complete(waiter: asyncio.Future[list[Row]]) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.exception() is None
