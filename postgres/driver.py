@@ -37,6 +37,10 @@ ENCODING = {"client_encoding": "UTF8"}
 # Bytes. A message up to this size is sent in one call, because the kernel's socket buffer is empty.
 SENT_AT_ONCE = 4096
 
+# A response of more rows than this is dropped as soon as they have been read. Replacing the cursor
+# takes 1 µs, so it is not worth it for fewer rows, which stay until the next statement.
+FEW_ROWS = 20
+
 Row = tuple[Any, ...]
 OnRows = Callable[[list[Row]], None]
 
@@ -85,6 +89,10 @@ class Connection(extensions.connection):
         self._socket_state = select.poll()  # select.select accepts no descriptor above 1023
         self._socket_state.register(self.socket, select.POLLIN)
         self._names: Names = {}
+        self._renew_cursor()
+
+    def _renew_cursor(self) -> None:
+        """Replace the cursor of `fetch`, and so drop the response that psycopg2 keeps in it."""
         self._cursor = super().cursor(cursor_factory=extensions.cursor)
         # Keep times as text: converting them to datetimes would take as long as the rest of the
         # row.
@@ -241,7 +249,10 @@ class Connection(extensions.connection):
 
     def _rows(self) -> list[Row]:
         try:
-            return self._cursor.fetchall() if self._cursor.description else []
+            rows = self._cursor.fetchall() if self._cursor.description else []
+            if len(rows) > FEW_ROWS and not self.closed:
+                self._renew_cursor()
+            return rows
         except ValueError as error:  # the values do not match their types
             self.close()
             raise psycopg2.OperationalError("the response is malformed") from error
