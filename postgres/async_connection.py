@@ -23,6 +23,11 @@ from postgres.readiness import ready
 # Bytes. A message up to this size is sent in one call, because the kernel's socket buffer is empty.
 SENT_AT_ONCE = 4096
 
+# A response of more rows than this is dropped as soon as they have been read. Replacing the cursor,
+# which keeps it, takes 1 µs, so it is not worth it for fewer rows. They stay until the next
+# statement.
+FEW_ROWS = 20
+
 TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 
 Row = tuple[Any, ...]
@@ -138,7 +143,10 @@ class AsyncConnection(Deadline, extensions.connection):
 
     def _rows(self) -> list[Row]:
         try:
-            return self._cursor.fetchall() if self._cursor.description else []
+            rows = self._cursor.fetchall() if self._cursor.description else []
+            if len(rows) > FEW_ROWS and not self.closed:
+                self._cursor = self._new_cursor()
+            return rows
         except ValueError as error:  # the values do not match their types
             self.close()
             raise psycopg2.OperationalError("the response is malformed") from error

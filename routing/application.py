@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from config import Settings
+from memory import block_imports
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware, OutermostMiddleware
 from routing import openapi
@@ -53,7 +54,8 @@ class Application(FastAPI):
 
         Middleware that a developer adds runs after CORS and OutermostMiddleware.
         """
-        refuse_websockets(self.routes)
+        with block_imports("pydantic.v1"):
+            refuse_websockets(self.routes)
         settings: Settings = self.state.settings
         handlers, handler = self._added_handlers()
         routes = FastRoutes(self, BodyLimit(AsyncExitStackMiddleware(self.router)))

@@ -36,6 +36,9 @@ REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, 
 READER_TIMEOUT = 20_000  # milliseconds that a client may pause while it reads a response
 LINGER_TIME = 2.0  # seconds
 SMALL_HEAD = 4 * 1024  # bytes of a complete head that need no reservation
+# Bytes of later requests in the buffer at which reading pauses during an exchange. The last read
+# may add up to FREE bytes.
+PIPELINED = 512
 RETRY_AFTER = 1.0  # seconds, as in the response OVERLOADED
 
 
@@ -135,9 +138,14 @@ class Protocol(Connection):
             exchange.keep_alive = False
 
     def resume_reading(self) -> None:
-        # If the buffer has FREE bytes of pipelined requests, the others wait in the kernel.
-        if len(self._buffer) < FREE or self.reserved:
+        # If enough pipelined requests are in the buffer, the others wait in the kernel.
+        if self._reading_paused and (len(self._buffer) < self._enough or self.reserved):
             super().resume_reading()
+
+    @property
+    def _enough(self) -> int:
+        """How many bytes in the buffer pause reading."""
+        return FREE if self._exchange is None else PIPELINED
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -180,7 +188,7 @@ class Protocol(Connection):
             self._start(head)
 
     def _bound_buffer(self) -> None:
-        if len(self._buffer) >= FREE:
+        if len(self._buffer) >= self._enough:
             self.pause_reading()
 
     def _reserve_head(self) -> None:
@@ -232,6 +240,7 @@ class Protocol(Connection):
         self._body = head.body
         if self._body is None:
             self._request_received()
+            self._bound_buffer()
         elif self._buffer:
             arrived = self._buffer.take_all()
             self.resume_reading()  # for the rest of the body

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+import weakref
 
 import psycopg2
 import pytest
@@ -11,6 +12,8 @@ from sqlalchemy.engine import URL
 from database import Database
 from errors import DatabaseUnavailable
 from postgres import cancellation, driver
+from postgres.async_connection import FEW_ROWS
+from postgres.dialect import libpq_parameters
 from postgres.libpq import libpq
 from tests.postgres.sessions import Run, backend, expect, fetch, kill, opened
 from tests.support.services import sql
@@ -169,6 +172,19 @@ def test_a_large_result_arrives_whole(run: Run, url: URL) -> None:
         async with opened(url) as session:
             rows = await fetch(session, "SELECT generate_series(1, 200000)")
             assert [number for (number,) in rows] == list(range(1, 200_001))
+
+    run(work())
+
+
+def test_a_connection_does_not_keep_a_response_of_many_rows(run: Run, url: URL) -> None:
+    async def work() -> None:
+        connection = await driver.connect(**libpq_parameters(url))
+        for rows in (FEW_ROWS, FEW_ROWS + 1):
+            response = weakref.ref(connection._cursor)
+            query = f"SELECT n::text FROM generate_series(1, {rows}) AS n"
+            assert len(await connection.fetch(query)) == rows
+            assert (response() is None) == (rows > FEW_ROWS)
+        connection.close()
 
     run(work())
 

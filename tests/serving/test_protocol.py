@@ -190,7 +190,7 @@ def test_many_pipelined_requests_wait_in_the_kernel(
         )
         received = everything(connection)
     assert received.count(b"HTTP/1.1 200 ") == 500
-    assert max(lengths) < 2 * FREE
+    assert max(lengths) < protocol.PIPELINED + FREE
 
 
 def test_many_pipelined_requests_are_all_served(connection: socket.socket) -> None:
