@@ -8,7 +8,7 @@ from typing import NamedTuple
 from errors import APIError, Overloaded, TooManyRequests
 
 # Bytes. The process may use 100 MB. With 1,000 connections that have each served a request it uses
-# 90 MB, or 96 MB with an issuer's keys.
+# 86 MB, or 94 MB with an issuer's keys.
 BUDGET = 3 * 1024 * 1024
 FREE = 2 * 1024  # bytes of a request, or of an unread response, that need no reservation
 MAX_WAIT = 2.0  # seconds
