@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -368,7 +369,7 @@ def test_a_value_that_libpq_would_refuse_is_found_at_startup(
     "url",
     [
         f"{URL}?sslmode=verify-full&sslrootcert=system",
-        f"{URL}?sslmode=verify-full&sslrootcert={__file__}",
+        f"{URL}?sslmode=verify-full&sslrootcert={quote(__file__)}",
         f"{URL}?hostaddr=192.0.2.1",
         "postgresql://owner@/tasks?host=a.example:6543&host=b.example:6544",
         "postgresql:///tasks?host=/run/postgresql",
