@@ -9,8 +9,8 @@ from middleware.security_headers import DEFAULTS, RawHeader
 from observability.request_id import HEADER, request_id
 from serving.response import STATUS_LINES, header_line
 
-ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]*)[ \t]*\r\n", re.IGNORECASE)
-REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([!-~]*)[ \t]*\r\n", re.IGNORECASE)
+ORIGIN = re.compile(rb"\r\norigin:[ \t]*+([!-~]*+)[ \t]*+\r\n", re.IGNORECASE)
+REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*+([!-~]*+)[ \t]*+\r\n", re.IGNORECASE)
 
 
 CORSHeaders = Callable[[str], Sequence[RawHeader]]

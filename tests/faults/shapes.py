@@ -102,6 +102,10 @@ HEADERS = (
     header("preflight: a long method", b"Access-Control-Request-Method: ", b"A", ORIGIN,
            method=b"OPTIONS"),
     header("X-Request-ID", b"X-Request-ID: ", b"a"),
+    # The response to a refused head repeats these two headers.
+    header("Origin: white space, refused", b"Origin:", b" ", b"A: \x01"),
+    header("X-Request-ID: white space, refused", b"X-Request-ID:", b"\t", b"A: \x01"),
+    header("Origin: white space and a forbidden byte", b"Origin:", b" ", b"\x01"),
     header("If-Match: commas", b"If-Match: ", b'"",,'),
     header("If-None-Match: no end", b"If-None-Match: ", b'"a" '),
     header("Idempotency-Key", b"Idempotency-Key: ", b"a"),
