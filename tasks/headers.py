@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import Header
@@ -10,6 +9,7 @@ from pydantic import PlainValidator, WithJsonSchema
 
 from errors import ETagChangedByProxy, PreconditionFailed
 from models import IDEMPOTENCY_KEY_LENGTH
+from tasks.times import is_rfc3339
 
 # RFC 9110, sections 8.8.3 (an entity tag) and 5.6.1 (a list may have empty elements).
 ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -42,16 +42,7 @@ def updated_at_in(if_match: Collection[str]) -> str:
     character. Postgres would accept other formats of a time, and reject text that is not a time.
     """
     times = (tag[1:-1] for tag in if_match)
-    return f"{{{','.join(time for time in times if _is_as_we_write_it(time))}}}"
-
-
-def _is_as_we_write_it(time: str) -> bool:
-    """Return whether `time` has the format that serialization.rfc3339 writes."""
-    try:
-        moment = datetime.fromisoformat(time).replace(tzinfo=None)
-    except ValueError:
-        return False
-    return f"{moment.isoformat(timespec='microseconds')}Z" == time
+    return f"{{{','.join(time for time in times if is_rfc3339(time))}}}"
 
 
 def precondition_failed(if_match: Collection[str]) -> PreconditionFailed:

@@ -3,7 +3,6 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import from_json
@@ -17,6 +16,7 @@ from schemas import CURSOR, MAX_ID, TaskQuery
 from tasks import queries
 from tasks.large_lists import CHUNK, MAX_CHUNK, LargeList
 from tasks.serialization import Task, TaskList, to_json, to_tasks
+from tasks.times import is_rfc3339
 
 PART = 50  # tasks to send at once
 
@@ -68,10 +68,8 @@ def _decoded(cursor: str, query: TaskQuery) -> Position:
         raise ValueError
     if sort == "title" and not ("\0" not in key and 1 <= len(key) <= TITLE_LENGTH):
         raise ValueError
-    if sort == "created":
-        if not key.isascii():  # strptime accepts the digits of every script, Postgres only 0 to 9
-            raise ValueError
-        datetime.strptime(key, "%Y-%m-%dT%H:%M:%S.%fZ")
+    if sort == "created" and not is_rfc3339(key):
+        raise ValueError
     return Position(key, task_id)
 
 

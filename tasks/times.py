@@ -27,6 +27,15 @@ def rfc3339(time: str | None) -> str | None:
     return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
+def is_rfc3339(text: str) -> bool:
+    """Return whether `text` is a time as `rfc3339` writes it, all of which Postgres accepts."""
+    try:
+        moment = datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return False
+    return f"{moment.isoformat(timespec='microseconds')}Z" == text
+
+
 def all_rfc3339(times: Sequence[Any]) -> list[str | None]:
     """Return what `rfc3339` returns for each of `times`, which are texts or None.
 
