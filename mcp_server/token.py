@@ -4,11 +4,13 @@ import base64
 import binascii
 import json
 import math
+import re
 import time
 from typing import Any, NamedTuple
 
 LEEWAY = 10  # seconds of clock difference; the API allows the same
 MAX_LENGTH = 16 * 1024  # characters; the API has the same limit
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class InvalidToken(ValueError):
@@ -33,6 +35,9 @@ def caller_of(token: str) -> Caller:
     user_id, expires_at = claims.get("sub"), claims.get("exp")
     if not isinstance(user_id, str) or not user_id.strip():
         raise InvalidToken("The token names no user (sub).")
+    # Clients remove a part of a path that consists of dots (RFC 3986, section 5.2.4).
+    if user_id in (".", "..") or SURROGATE.search(user_id):
+        raise InvalidToken("The user id (sub) in the token can't be part of a URL.")
     if not isinstance(expires_at, int | float):
         raise InvalidToken("The token has no expiry time (exp).")
     return Caller(user_id, token, expires_at)

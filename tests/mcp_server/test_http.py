@@ -47,6 +47,9 @@ def test_without_a_token_the_client_learns_where_to_sign_in(mcp_url: str) -> Non
         assert metadata.headers["Access-Control-Allow-Origin"] == "*"
 
 
+NOT_IN_A_URL = "The user id (sub) in the token can't be part of a URL."
+
+
 @pytest.mark.parametrize(
     ("token", "reason"),
     [
@@ -54,6 +57,9 @@ def test_without_a_token_the_client_learns_where_to_sign_in(mcp_url: str) -> Non
         ("a.b.c", "The token is not a JWT."),
         ("a.W10.c", "The token is not a JWT."),  # the payload is []
         ("a.e30.c", "The token names no user (sub)."),  # the payload is {}
+        ("a.eyJzdWIiOiJcdWQ4MDAifQ.c", NOT_IN_A_URL),  # the user id is a lone surrogate
+        (token_of("."), NOT_IN_A_URL),
+        (token_of(".."), NOT_IN_A_URL),
         ("a.eyJzdWIiOiJhIn0.c", "The token has no expiry time (exp)."),
         (token_of("alice", exp=int(time.time()) - 60), "The token has expired; log in again."),
     ],
