@@ -96,7 +96,8 @@ def main(arguments: list[str], settings: Settings) -> None:
     """Print a token for the user id in `arguments`."""
     if settings.environment != "development":
         sys.exit("Tokens are made here in development only; in production Better Auth makes them.")
-    if len(arguments) != 1 or not arguments[0].strip() or len(arguments[0]) > USER_ID_LENGTH:
+    is_one = len(arguments) == 1 and arguments[0].strip() and arguments[0] not in ("-h", "--help")
+    if not is_one or len(arguments[0]) > USER_ID_LENGTH:
         sys.exit("Usage: uv run auth.py USER_ID")
     recipient = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
     others = {name: values[0] for name, values in recipient.items() if values}

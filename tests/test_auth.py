@@ -280,7 +280,9 @@ def test_the_command_uses_the_configured_issuer_and_audience(
     assert verifier.user_id(capsys.readouterr().out.strip()) == "user_123"
 
 
-@pytest.mark.parametrize("arguments", [[], [""], [" "], ["a", "b"], ["x" * 256]])
+@pytest.mark.parametrize(
+    "arguments", [[], [""], [" "], ["a", "b"], ["x" * 256], ["-h"], ["--help"]]
+)
 def test_the_command_prints_its_usage_for_wrong_arguments(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match=r"Usage: uv run auth\.py USER_ID"):
         auth.main(arguments, Settings(_env_file=None, better_auth_secret=SECRET))
