@@ -1,4 +1,4 @@
-"""Each request has a query of its own, as in FastAPI, although the fast path parses it only once."""
+"""Each request has a query of its own, as in FastAPI. The fast path parses an equal one once."""
 
 from collections.abc import Iterator
 from itertools import count
