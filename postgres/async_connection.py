@@ -139,7 +139,11 @@ class AsyncConnection(Deadline, extensions.connection):
         if on_rows is not None:
             rows = self._rows()
             on_rows(rows)
-        waiter.set_result(rows)
+        # The request continues in the next turn of the loop, after the statements that `on_rows` of
+        # all connections has started. So one piece of code runs for many requests in a row, while
+        # the processor has it in its caches (docs/decisions/005-driver-and-pool.md).
+        self.waiter = None
+        self.loop.call_soon(_wake, waiter, rows)
 
     def _rows(self) -> list[Row]:
         try:
@@ -153,14 +157,14 @@ class AsyncConnection(Deadline, extensions.connection):
 
     def _fail(self) -> None:
         """End the message whose response was an error."""
-        self.busy, self._preparing = False, None
+        self.busy, self.waiter, self._preparing = False, None, None
         if self.closed:
             self._mark_dead()
 
     def _abandon(self, waiter: asyncio.Future[list[Row]]) -> None:
         """Cancel the statement and close the connection, unless the response is complete."""
         # If the rows have just arrived, another statement may already be using the connection.
-        if not _is_complete(waiter):
+        if self.waiter is waiter:
             self._mark_dead()
             self.cancellation = cancel_and_close(self, self.loop)
 
@@ -176,5 +180,6 @@ class AsyncConnection(Deadline, extensions.connection):
             self._stop_timer()
 
 
-def _is_complete(waiter: asyncio.Future[list[Row]]) -> bool:
-    return waiter.done() and not waiter.cancelled() and waiter.exception() is None
+def _wake(waiter: asyncio.Future[list[Row]], rows: list[Row]) -> None:
+    if not waiter.done():  # its request may have been cancelled meanwhile
+        waiter.set_result(rows)

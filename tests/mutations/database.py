@@ -46,7 +46,7 @@ MUTATIONS = [
     Mutation(
         "connection-of-the-next-statement-is-closed",
         "A client that disconnects would make another client's write fail.",
-        "if not _is_complete(waiter):",
+        "if self.waiter is waiter:",
         "if True:",
         ("test_a_request_cancelled_as_its_rows_arrive_leaves_the_connection_open",),
     ),

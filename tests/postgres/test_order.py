@@ -1,6 +1,7 @@
 """A connection is passed on as soon as its rows arrive, before their request continues."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -44,6 +45,30 @@ def test_the_next_statement_is_sent_before_the_request_continues(run: Run, url: 
     run(work())
 
 
+def test_all_the_next_statements_are_sent_before_any_request_continues(run: Run, url: URL) -> None:
+    """The code that sends then stays in the processor's caches, and Postgres is busy earlier."""
+
+    async def work() -> None:
+        async with opened(url, 2) as session:
+            pool = session.database.pool
+            connections = [await pool.acquire() for _ in range(2)]
+            for connection in connections:
+                pool.release(connection)
+            busy: list[int] = []
+
+            async def first() -> None:
+                await session.fetch(SLOWLY, {"n": 1}, retry=False, last=True)
+                busy.append(sum(connection.busy for connection in connections))
+
+            requests = [first(), first(), *(fetch(session, SLOWLY, n=2) for _ in range(2))]
+            # Meanwhile, both responses arrive, so that the loop finds them in the same turn.
+            asyncio.get_running_loop().call_later(0.02, time.sleep, 0.2)
+            await asyncio.gather(*requests)
+            assert busy == [2, 2]
+
+    run(work())
+
+
 def test_a_request_cancelled_as_its_rows_arrive_leaves_the_connection_open(
     run: Run, url: URL
 ) -> None:
@@ -53,6 +78,8 @@ def test_a_request_cancelled_as_its_rows_arrive_leaves_the_connection_open(
         async with opened(url, 1) as session:
             connection = await only_connection(session.database)
             received: list[list[Row]] = []
+            errors: list[dict[str, Any]] = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
 
             def cancel(rows: list[Row]) -> None:
                 received.append(rows)
@@ -61,7 +88,8 @@ def test_a_request_cancelled_as_its_rows_arrive_leaves_the_connection_open(
             request = asyncio.create_task(connection.fetch(SLOWLY, {"n": 1}, on_rows=cancel))
             with pytest.raises(asyncio.CancelledError):
                 await request
-            assert received == [[(1,)]]
+            await asyncio.sleep(0)
+            assert (received, errors) == ([[(1,)]], [])
             assert connection.is_alive()
 
     run(work())
