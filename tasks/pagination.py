@@ -90,9 +90,8 @@ async def read_page(
         parameters["q"] = queries.pattern(query.q)
     if after is not None:
         parameters |= after._asdict()
-    is_small = limit <= CHUNK  # so its rows may be in memory before it is this request's turn
-    rows = await session.fetch(statement, parameters, retry=True, last=is_small)
-    tasks = to_tasks(rows)
+    is_small = limit <= CHUNK  # only then may its rows wait in memory until the request continues
+    tasks = to_tasks(await session.fetch(statement, parameters, retry=True, last=is_small))
     if len(tasks) <= limit:
         return Page(tasks, None)
     del tasks[limit:]

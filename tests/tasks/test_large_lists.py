@@ -89,3 +89,24 @@ def test_concurrent_lists_of_1000_tasks_need_one_statement_each(
         monkeypatch.setattr(Session, "fetch", counted)
         assert list(pool.map(count, range(24))) == [1000] * 24
     assert len(statements) == 24
+
+
+@pytest.mark.parametrize(("limit", "is_last"), [(1, True), (CHUNK, True), (CHUNK + 1, False)])
+def test_only_a_small_list_passes_its_connection_on_before_its_response_is_made(
+    limit: int,
+    is_last: bool,
+    client: httpx.Client,
+    alice: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rows of many large lists would otherwise be in memory at once."""
+    fetch: Callable[..., Any] = Session.fetch
+    last: list[bool] = []
+
+    async def recorded(self: Session, *args: Any, **kwargs: Any) -> Any:
+        last.append(kwargs.get("last", False))
+        return await fetch(self, *args, **kwargs)
+
+    monkeypatch.setattr(Session, "fetch", recorded)
+    assert client.get(f"/api/{alice}/tasks", params={"limit": limit}).status_code == 200
+    assert last == [is_last]
