@@ -9,8 +9,8 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
-from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as op
+from re import _parser
 from time import process_time
 from typing import Any, NamedTuple
 
