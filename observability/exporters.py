@@ -56,6 +56,11 @@ def _withhold_header(record: logging.LogRecord) -> bool:
 
 # The SDK logs a header that it can't read, and such a header may contain a key.
 logging.getLogger("opentelemetry.util.re").addFilter(_withhold_header)
+# The SDK logs a warning for each attribute that it cuts, such as a long path that a client sent, or
+# the statement of the health check. Nothing is wrong then, because _span_limits asks for it.
+logging.getLogger("opentelemetry.attributes").addFilter(
+    lambda record: "truncating" not in record.msg
+)
 
 
 def _span_limits() -> SpanLimits:

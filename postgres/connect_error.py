@@ -19,6 +19,9 @@ DEFAULT, VERBOSE = 1, 2  # PGVerbosity
 # (https://www.postgresql.org/docs/current/errcodes-appendix.html). Other errors may be temporary:
 # too many connections (53), a server that starts or stops (57), a pooler without a server (08).
 PERMANENT = ("0A", "22", "28", "3D", "42")
+# PgBouncer sends this SQLSTATE for every error. Another attempt would get these kinds again.
+POOLER_ERROR = "08P01"
+PERMANENT_KINDS = ("authentication", "no such database")
 
 # The SQLSTATE follows the severity, which is one or two words in any language. Nothing further on
 # in the line is searched, because it may quote names.
@@ -39,9 +42,8 @@ _KINDS = {
     "starting or stopping": ("57",),
     "not accepting connections": ("55000",),
 }
-# The same kinds, by words in the messages of libpq, which are in English, and of PgBouncer, which
-# sends 08P01 for every error. The order matters, because libpq's TLS messages mention other causes
-# too.
+# The same kinds, by words in the messages of libpq and PgBouncer, which are in English. The order
+# matters, because libpq's TLS messages mention other causes too.
 _WORDS = {
     "DNS": "has no address|could not translate host name",
     "refused parameter": "startup parameter|invalid connection option|invalid (integer )?value +for"
@@ -106,12 +108,16 @@ def sentence(error: BaseException) -> str:
 def is_transient(error: BaseException) -> bool:
     """Return whether it is worth trying to connect again at once.
 
-    It is not if the server sent an error of a PERMANENT class, or if connecting timed out. If the
-    server sent no error (connection refused, reset or closed, no address, TLS failure), the cause
-    is not known, and another attempt may succeed. So an untrusted certificate counts as transient
-    too.
+    It is not if the server sent an error of a PERMANENT class, if PgBouncer sent one of
+    PERMANENT_KINDS, or if connecting timed out. If the server sent no error (connection refused,
+    reset or closed, no address, TLS failure), the cause is not known, and another attempt may
+    succeed. So an untrusted certificate counts as transient too.
     """
-    return isinstance(error, ConnectError) and not (error.sqlstate or "").startswith(PERMANENT)
+    if not isinstance(error, ConnectError):
+        return False
+    if error.sqlstate == POOLER_ERROR:
+        return kind(error) not in PERMANENT_KINDS
+    return not (error.sqlstate or "").startswith(PERMANENT)
 
 
 def show_sqlstates(connection: Connection, *, show: bool) -> None:

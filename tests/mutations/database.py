@@ -83,7 +83,7 @@ MUTATIONS = [
         "A wrong password would look like a database that is slow to start.",
         "show_sqlstates(self, show=True)",
         "pass",
-        ("test_the_sqlstate_is_recognised_in_any_language",),
+        ("test_whether_an_error_of_the_server_is_retried",),
     ),
     Mutation(
         "dead-connection-is-used",

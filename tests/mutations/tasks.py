@@ -73,7 +73,7 @@ CONDITIONS = [
     Mutation(
         "if-match-takes-other-forms-of-a-time",
         "RFC 9110, section 8.8.3.2: a strong comparison is by character.",
-        "return f\"{moment.isoformat(timespec='microseconds')}Z\" == time",
+        "return f\"{moment.isoformat(timespec='microseconds')}Z\" == text",
         "return True",
         ("test_another_format_of_the_same_time_does_not_match",),
     ),

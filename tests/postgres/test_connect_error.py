@@ -81,9 +81,23 @@ def test_too_many_connections_is_retried(run: Run, url: URL) -> None:
         ("ВАЖНО", "57P03", "система баз данных запускается", "koi8-r", True),
         ("ÖLÜMCÜL (FATAL)", "28000", "rol yok", "utf-8", False),
         ("致命错误", "3D000", 'database "x:  57P03: " does not exist', "utf-8", False),
+        # PgBouncer's
+        ("FATAL", "08P01", "SASL authentication failed", "ascii", False),
+        ("FATAL", "08P01", "password authentication failed", "ascii", False),
+        ("FATAL", "08P01", "no such database: nodb", "ascii", False),
+        ("FATAL", "08P01", "pgbouncer cannot connect to server", "ascii", True),
+        (
+            "FATAL",
+            "08P01",
+            "server login has been failing, cached error: connect failed",
+            "ascii",
+            True,
+        ),
+        ("FATAL", "08P01", "no more connections allowed (max_client_conn)", "ascii", True),
+        ("FATAL", "08P01", "the database system is starting up", "ascii", True),
     ],
 )
-def test_the_sqlstate_is_recognised_in_any_language(
+def test_whether_an_error_of_the_server_is_retried(
     run: Run, severity: str, sqlstate: str, message: str, encoding: str, transient: bool
 ) -> None:
     async def work() -> None:
