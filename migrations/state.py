@@ -38,8 +38,20 @@ VERSIONS = "ARRAY(SELECT version_num::text FROM alembic_version)"
 async def find_obstacle(connection: Connection) -> Obstacle | None:
     """Return why the database can't be used as it is set up, or None if it can be.
 
+    An obstacle counts only if it is found twice in a row. Functions such as `to_regclass` see each
+    change as soon as it is committed, even in the middle of a query. So a query during which a
+    right is granted may find tables missing that only the right hid.
+
     Raises psycopg2.Error and TimeoutError.
     """
+    obstacle, before = await _look(connection), None
+    while obstacle not in (None, before):
+        obstacle, before = await _look(connection), obstacle
+    return obstacle
+
+
+async def _look(connection: Connection) -> Obstacle | None:
+    """Return the obstacle that one query finds, if any."""
     rest = f"{_missing()}, {obstacles()}"
     try:
         [(versions, missing, found)] = await connection.fetch(f"SELECT {VERSIONS}, {rest}")

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import psycopg2
@@ -32,6 +33,7 @@ from tests.support.services import (
 TASKS = "/api/alice/tasks"
 KEYED = {"Idempotency-Key": "one"}
 NOT_MIGRATED = "DATABASE_NOT_MIGRATED"
+Seen = tuple[list[str], list[str], list[list[str]]]  # by one query: versions, missing, obstacles
 REMEDY = "alembic upgrade head"
 HEAD = REVISIONS[-1]
 OLDER = "0002"  # without the function that change and toggle need
@@ -269,6 +271,34 @@ def test_a_failed_statement_is_not_judged_by_a_check_that_began_before(
 
     migrate(empty)
     on(empty, work)
+
+
+IN_ORDER: Seen = ([], [], [])
+ABSENT: Seen = ([], ["idempotency_keys", "tasks"], [])
+HIDDEN: Seen = ([], ABSENT[1], [["no rights on the schema", "GRANT"]])
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind"),
+    [
+        ([ABSENT, IN_ORDER], None),
+        ([ABSENT, HIDDEN, HIDDEN], "no rights on the schema"),
+        ([HIDDEN, ABSENT, HIDDEN, IN_ORDER], None),
+        ([ABSENT, ABSENT], "not migrated"),
+    ],
+)
+def test_an_obstacle_that_only_one_query_finds_does_not_count(
+    seen: list[Seen], kind: str | None
+) -> None:
+    """A query during which a right is granted or taken sees a mixture of before and after."""
+    rest = list(seen)
+
+    class Changing:
+        async def fetch(self, query: str) -> list[Seen]:
+            return [rest.pop(0)]
+
+    obstacle = asyncio.run(find_obstacle(cast(Connection, Changing())))
+    assert (obstacle and obstacle.kind, rest) == (kind, [])
 
 
 ADDED = {

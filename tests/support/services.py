@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import httpx
 import psycopg2
+from fastapi import FastAPI
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import URL
 from sqlmodel import SQLModel
@@ -142,13 +143,27 @@ def service(url: URL, user_id: str = "alice", **settings: Any) -> Iterator[httpx
 
     The client sends the user's token and an allowed Origin, as a browser would.
     """
+    with service_and_app(url, user_id, **settings) as (client, _):
+        yield client
+
+
+@contextmanager
+def service_and_app(
+    url: URL, user_id: str = "alice", **settings: Any
+) -> Iterator[tuple[httpx.Client, FastAPI]]:
+    """Run a service as `service` does, and yield its application too."""
     app = create_app(make_settings(url, **{"environment": "production", **settings}))
     headers = {"Origin": ORIGIN, **bearer(user_id)}
     with (
         serving(app) as base_url,
         httpx.Client(base_url=base_url, headers=headers, timeout=20, verify=NO_TLS) as client,
     ):
-        yield client
+        yield client, app
+
+
+def until_waiting(app: FastAPI, count: int) -> None:
+    """Wait until `count` requests wait for a slot."""
+    eventually(lambda: app.state.admission.waiting == count)
 
 
 @contextmanager
