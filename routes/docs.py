@@ -6,17 +6,18 @@ does not use that package's app factory, because it would lose FastAPI's own sig
 
 import re
 from functools import cache
+from mimetypes import guess_type
 from pathlib import Path as FilePath
 from typing import Annotated
 
 import fastapi_offline
 from fastapi import APIRouter, FastAPI, Path, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from errors import NotFound
-from routing.route import Route
+from routing.route import DocumentationRoute
 from routing.served_document import openapi_json_of_pages
 
 STATIC = FilePath(fastapi_offline.__file__).parent / "static"
@@ -34,7 +35,7 @@ TRANSPARENT_PIXEL = (
     b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 )
 
-router = APIRouter(include_in_schema=False, route_class=Route)
+router = APIRouter(include_in_schema=False, route_class=DocumentationRoute)
 
 
 def lead_from_root(app: FastAPI) -> None:
@@ -94,8 +95,7 @@ router.get(DOCUMENT)(openapi_json_of_pages)
 @router.get(ASSETS + "/swagger-ui-bundle.js")
 async def swagger_ui_script() -> Response:
     """Return Swagger UI's script followed by our additions, which need it to be loaded first."""
-    script = (STATIC / "swagger-ui-bundle.js").read_bytes() + b"\n" + ADDITIONS.read_bytes()
-    return Response(script, headers=CACHED, media_type="text/javascript")
+    return Response(_swagger_ui_with_additions(), headers=CACHED, media_type="text/javascript")
 
 
 @router.head(ASSETS + "/redoc.standalone.js")
@@ -109,14 +109,26 @@ async def redoc_script() -> Response:
 @router.get(ASSETS + "/{name}")
 async def asset(name: Annotated[str, Path()]) -> Response:
     """Return one of the other files of the two pages."""
-    files = {path.name: path for path in STATIC.iterdir()}
-    if name not in files:
+    if name not in {path.name for path in STATIC.iterdir()}:
         raise NotFound
-    return FileResponse(files[name], headers=CACHED)
+    return Response(_content(name), headers=CACHED, media_type=guess_type(name)[0])
 
 
 def _with_root_path(request: Request, path: str) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/") + path
+
+
+# Each of these is one object, which all responses share (serving/exchange.py).
+
+
+@cache
+def _content(name: str) -> bytes:
+    return (STATIC / name).read_bytes()
+
+
+@cache
+def _swagger_ui_with_additions() -> bytes:
+    return (STATIC / "swagger-ui-bundle.js").read_bytes() + b"\n" + ADDITIONS.read_bytes()
 
 
 @cache

@@ -25,6 +25,7 @@ from routing.body import BoundedRequest, LateRequest
 from routing.json_body import is_empty, parse_json
 from routing.parameters import ParameterSolver, Unsupported
 from routing.paths import path_to_match, restored
+from routing.response_memory import reserved_memory, response_memory
 from schemas import TaskListResponse
 from serving.memory_budget import MemoryBudget
 
@@ -117,6 +118,17 @@ class Route(APIRoute):
             return await handle(BoundedRequest(request.scope, request.receive))
 
         return handle_bounded
+
+
+class DocumentationRoute(Route):
+    """A route with a large response for clients without a token. It waits for memory first."""
+
+    own_dependencies = (Depends(response_memory, scope="function"),)
+
+    async def respond(self, request: BoundedRequest) -> Response:
+        """Call the operation, on the fast path."""
+        async with reserved_memory(request):
+            return await self.call(request)
 
 
 class TaskRoute(Route):

@@ -6,13 +6,16 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from routing.response_memory import reserved_memory
+
 
 async def openapi_json(request: Request) -> Response:
     """Respond with the document for programs. Its server is the URL that the program used.
 
     Generators write that URL into a client, and most of them can't resolve a relative one.
     """
-    return JSONResponse(_with_server(request, _address(request)))
+    async with reserved_memory(request):
+        return JSONResponse(_with_server(request, _address(request)))
 
 
 async def openapi_json_of_pages(request: Request) -> Response:

@@ -24,6 +24,9 @@ from serving.response import ResponseWriter
 MAX_UNREAD_BODY = 4 * 1024 * 1024
 STREAM = 64 * 1024  # bytes that a streamed response takes besides the part that is being sent
 MAX_BUFFERED_BODY = 64 * 1024  # bytes that the application has yet to receive when reading pauses
+# Bytes of a body over RESPONSE_PART that are written at once. A thousand clients may each leave one
+# slice unread.
+SLICE = 16 * 1024
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -227,11 +230,17 @@ class Exchange:
         elif message["type"] != "http.response.body":
             raise RuntimeError("The response must go on with http.response.body.")
         else:
-            self._continue(message.get("body", b""), message.get("more_body", False))
+            content, more = message.get("body", b""), message.get("more_body", False)
+            if len(content) > RESPONSE_PART:
+                await self._continue_in_slices(content, more)
+            else:
+                self._continue(content, more)
 
     def send_whole(self, status: int, headers: list[RawHeader], body: bytes) -> bool:
-        """Write a response in one step, and return True, unless `send` would have to wait."""
+        """Write a response in one step, and return True, unless `send` might have to wait."""
         if self._connection.writing_paused or self.disconnected or self.started:
+            return False
+        if len(body) > RESPONSE_PART:
             return False
         self._start(status, headers)
         self._continue(body, more=False)
@@ -256,6 +265,21 @@ class Exchange:
             self._content.clear()  # the rest of the body may arrive much later
             self._wake()
             self._connection.response_complete()
+
+    async def _continue_in_slices(self, content: bytes, more: bool) -> None:
+        """Write a large part of the body, each slice after the client has read the previous one.
+
+        Many responses may share `content`. Only a slice of it is copied for each unread one.
+        """
+        self._response.check_length(len(content), more)  # before the client has all it expects
+        last = (len(content) - 1) // SLICE * SLICE
+        for start in range(0, last, SLICE):
+            self._connection.write(self._response.body(content[start : start + SLICE], more=True))
+            if self._connection.writing_paused:
+                await self._wait_for_reader()
+            if self.disconnected:
+                return
+        self._continue(content[last:], more)
 
     async def _wait_for_reader(self) -> None:
         """Wait until the client has read the last part and there is memory for the next one."""

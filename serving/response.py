@@ -10,6 +10,7 @@ from middleware.security_headers import DEFAULTS, RawHeader
 NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 STATUSES_WITHOUT_BODY = (204, 304)
+WRONG_LENGTH = "The length of the response's body is not its Content-Length."
 
 STATUS_LINES = {
     **{status: b"HTTP/1.1 %d \r\n" % status for status in range(100, 1000)},
@@ -109,5 +110,12 @@ class ResponseWriter:
         if self._missing is not None:
             self._missing -= len(content)
             if self._missing < 0 or (self._missing and not more):
-                raise RuntimeError("The length of the response's body is not its Content-Length.")
+                raise RuntimeError(WRONG_LENGTH)
         return head + content
+
+    def check_length(self, size: int, more: bool) -> None:
+        """Raise the RuntimeError of `body` if the next parts, of `size` bytes, would cause it."""
+        if self._has_body and self._missing is not None:
+            missing = self._missing - size
+            if missing < 0 or (missing and not more):
+                raise RuntimeError(WRONG_LENGTH)

@@ -46,14 +46,20 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def serve(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """A function that starts a service on `database`. The service migrates it."""
+    """A function that starts a service on `database`. The service migrates it.
 
-    def serve(url: URL | None = None, **settings: Any) -> AbstractContextManager[Service]:
+    It is started by `python main.py`, or by Python on `command`.
+    """
+
+    def serve(
+        url: URL | None = None, *command: str, **settings: Any
+    ) -> AbstractContextManager[Service]:
         defaults = {
             "database_url": (url or database.tasks).render_as_string(False),
             "access_log": "false",
         }
-        return started(tmp_path_factory.mktemp("service"), **{**defaults, **settings})
+        folder = tmp_path_factory.mktemp("service")
+        return started(folder, *command, **{**defaults, **settings})
 
     return serve
 

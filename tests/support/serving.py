@@ -44,10 +44,15 @@ def make_settings(url: URL, **others: Any) -> Settings:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` on a free port in its own thread, and yield the base URL."""
+def serving(app: FastAPI, send_buffer: int = 0) -> Iterator[str]:
+    """Serve `app` on a free port in its own thread, and yield the base URL.
+
+    The kernel buffers some MB of a response, or about twice `send_buffer` bytes if that is set.
+    """
     serving = uvicorn.Server(server.config(app, app.state.settings))
     listener = socket.create_server(("127.0.0.1", 0))
+    if send_buffer:  # a connection inherits it
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     thread = threading.Thread(target=serving.run, args=([listener],))
     thread.start()
     try:
