@@ -29,7 +29,7 @@ from serving.exchange import MAX_UNREAD_BODY, Exchange
 from serving.head import Head
 from serving.headers import malformed
 from serving.memory_budget import FREE, Hold, MemoryBudget
-from serving.refusal import refusal
+from serving.refusal import refusal, scope_of
 
 # Longer than the time limit of a body (routing/body.py), so that its response is sent first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
@@ -375,7 +375,10 @@ class Protocol(Connection):
 
     def refuse(self, error: APIError) -> None:
         """Send `error` instead of calling the application, and close the connection."""
-        self.write(refusal(error, self._buffer.peek(), self._app_state.get("cors_headers")))
+        # After a head, the buffer has the client's body or later requests.
+        scope = self._exchange.scope if self._exchange else scope_of(self._buffer.peek())
+        cors_headers = self._app_state.get("cors_headers")
+        self.write(refusal(error, scope, self.default_headers, cors_headers))
         if self._exchange is not None:
             self._exchange.disconnect()
             self._exchange = None
