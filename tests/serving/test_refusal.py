@@ -1,19 +1,14 @@
 """Requests that the server refuses without the application: each response has every header."""
 
-import socket
-from urllib.parse import urlsplit
-
-import httpx
 import pytest
 
 from middleware.errors import OutermostMiddleware
-from middleware.security_headers import DEFAULTS
 from serving import memory_budget, protocol
 from serving.buffer import MAX_HEAD
 from serving.memory_budget import MemoryBudget
-from tests.support.serving import ORIGIN, bearer
+from tests.support.refusals import LINES, answer, assert_complete
+from tests.support.serving import bearer
 
-LINES = f"Origin: {ORIGIN}\r\nX-Request-ID: mine\r\nHost: tasks\r\n".encode()
 BEFORE_THE_HEAD = {
     "a malformed request line": b"GET  / HTTP/1.1\r\n" + LINES + b"\r\n",
     "a target without a slash": b"GET x HTTP/1.1\r\n" + LINES + b"\r\n",
@@ -63,34 +58,6 @@ def base_url(base_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     if name == "a failing application":
         monkeypatch.setattr(OutermostMiddleware, "respond", None)
     return base_url
-
-
-def answer(base_url: str, *segments: bytes) -> httpx.Response:
-    """Return the only response to the bytes, after which the service closes the connection."""
-    where = urlsplit(base_url)
-    with socket.create_connection((str(where.hostname), where.port or 80), timeout=5) as client:
-        for segment in segments:
-            client.sendall(segment)
-        received = b""
-        while part := client.recv(65536):
-            received += part
-    head, _, body = received.partition(b"\r\n\r\n")
-    status, *lines = head.split(b"\r\n")
-    fields = [(name, value) for name, value in (line.split(b": ", 1) for line in lines)]
-    assert len({name for name, _ in fields}) == len(fields)
-    return httpx.Response(int(status.split()[1]), headers=fields, content=body)
-
-
-def assert_complete(response: httpx.Response) -> None:
-    assert response.status_code >= 400
-    assert response.json().keys() >= {"detail", "code"}
-    assert response.headers["connection"] == "close"
-    assert response.headers["x-request-id"] == "mine"
-    assert response.headers["access-control-allow-origin"] == ORIGIN
-    assert "access-control-expose-headers" in response.headers
-    assert "date" in response.headers
-    assert ("retry-after" in response.headers) == (response.status_code in (429, 503))
-    assert {name.decode() for name, _ in DEFAULTS} <= set(response.headers)
 
 
 @pytest.mark.parametrize("name", BEFORE_THE_HEAD)
