@@ -163,8 +163,15 @@ class Condition:
                 task.cancel()
 
     def _begin(self, trouble: Trouble, error: BaseException) -> None:
-        """Log the reason for `error`, without any secret that the peer may have sent back."""
+        """Log the reason for `error`, without any secret that the peer may have sent back.
+
+        A server that hangs affects both the check and new connections, which is logged once.
+        """
+        kind = connect_error.kind(error)
+        other = self._responding if trouble is self._connecting else self._connecting
+        if trouble is not self._statements and kind == other.kind:
+            return
         text = connect_error.sentence(error)
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        trouble.begin(connect_error.kind(error), text)
+        trouble.begin(kind, text)

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from errors import APIError, Overloaded
+from errors import APIError, Overloaded, ungrouped
 from errors.handlers import api_error
 from middleware.response_headers import complete
 from observability import logs
@@ -70,6 +70,7 @@ class ErrorsMiddleware:
         self, error: BaseException, started: bool, scope: Scope, receive: Receive, send: Send
     ) -> bool:
         """Log `error` and send its response. Return False if `error` must be raised again."""
+        error = ungrouped(error)
         if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
             logs.logger.info("the client went away", extra=logs.request_context(scope))
             return True

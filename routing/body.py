@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBodyLimitResponder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from errors import PayloadTooLarge, RequestTimeout
+from errors import APIError, PayloadTooLarge, RequestTimeout, ungrouped
 from serving.exchange import Exchange
 
 MAX_BODY = 64 * 1024  # bytes
@@ -33,11 +33,25 @@ class BodyLimit:
         # Keep the server's own `receive`, because has_hung_up (middleware/errors.py) can't poll one
         # that a middleware puts in its place.
         is_outermost = scope.setdefault("server_receive", receive) is receive
+        if not is_outermost:
+            receive = _ungrouping(receive)
         try:
             await _Limiter(self._app, MAX_BODY)(scope, receive, send)
         finally:
             if is_outermost:  # `receive` refers to the scope, which would be a cycle
                 scope.pop("server_receive", None)
+
+
+def _ungrouping(receive: Receive) -> Receive:
+    """Return `receive`, but raising the error itself if a middleware made it a group."""
+
+    async def ungrouping() -> Message:
+        try:
+            return await receive()
+        except ExceptionGroup as group:
+            raise ungrouped(group) from None
+
+    return ungrouping
 
 
 class _Limiter(RequestBodyLimitResponder):
@@ -46,6 +60,8 @@ class _Limiter(RequestBodyLimitResponder):
     async def receive_with_limit(self) -> Message:
         try:
             return await super().receive_with_limit()
+        except APIError:  # of the server (serving/exchange.py)
+            raise
         except HTTPException:
             raise _too_large(self.max_body_size) from None
 

@@ -6,7 +6,14 @@ import httptools
 
 from errors import HeadersTooLarge
 from serving.head import Head, parse_head, parse_request_line
-from serving.headers import TOO_MANY_LINES, feed, first_lines, header_parser, malformed
+from serving.headers import (
+    INVALID_REQUEST_LINE,
+    TOO_MANY_LINES,
+    feed,
+    first_lines,
+    header_parser,
+    malformed,
+)
 
 MAX_HEAD = 64 * 1024  # bytes, including the empty lines before it
 
@@ -97,7 +104,7 @@ class HeadProbe:
             self._parser = header_parser(self)
             self._parse(bytes(head))
         elif METHOD_BEGIN.fullmatch(head[:33]) is None:
-            raise malformed("must be HTTP/1.1")
+            raise malformed(INVALID_REQUEST_LINE)
 
     def _parse(self, data: bytes) -> None:
         assert self._parser is not None

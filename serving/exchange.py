@@ -130,9 +130,10 @@ class Exchange:
             self._hold.settle(self._hold.size)
         self._wake()
 
-    def disconnect(self) -> None:
-        """Tell the application that the client has disconnected."""
+    def disconnect(self, error: APIError | None = None) -> None:
+        """Tell the application that the client has disconnected, or why it was refused."""
         self.disconnected = True
+        self._error = error
         self._wake()
 
     def _wake(self) -> None:
@@ -152,10 +153,10 @@ class Exchange:
             self._event = self._event or asyncio.Event()
             self._event.clear()
             await self._event.wait()
+        if self._error is not None and not self.complete:
+            raise self._error
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
-        if self._error is not None:
-            raise self._error
         self._delivered = self._received
         self._taken += len(self._content)
         body, self._content = bytes(self._content), bytearray()
@@ -194,16 +195,17 @@ class Exchange:
             raise
         self._connection.reserved = True
         if not self._received:
-            self._hold.watch(self._missing, self._cut_off)
+            self._hold.watch(self._missing, self.cut_off)
 
     def _missing(self) -> int:
         """Return how many bytes of the body's memory are not in use yet."""
         assert self._hold is not None
         return self._hold.size - self._taken - len(self._content)
 
-    def _cut_off(self) -> None:
-        """Refuse the request, because its body arrives too slowly while others wait for memory."""
+    def cut_off(self) -> None:
+        """Refuse the request once the application needs more of its body, which is too slow."""
         self._error = RequestTimeout()
+        self.keep_alive = False  # an exception handler may drop the headers of the error
         self._wake()
 
     def _has_news(self) -> bool:

@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 from errors import HTTPVersionNotSupported, MethodNotImplemented
 from serving.body import Body, ChunkedBody, SizedBody
-from serving.headers import RawHeader, feed, header_parser, malformed, parse_lines
+from serving.headers import (
+    INVALID_REQUEST_LINE,
+    RawHeader,
+    feed,
+    header_parser,
+    malformed,
+    parse_lines,
+)
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~]+) HTTP/(\d)\.(\d)\r\n")
 ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]+([^?]*)(?:\?(.*))?")
@@ -55,7 +62,7 @@ def parse_request_line(data: bytes) -> tuple[bytes, bytes, str, int]:
     """Return the method, target and version in the request line of `data`, and where it ends."""
     match = REQUEST_LINE.match(data)
     if match is None:
-        raise malformed("must be HTTP/1.1")
+        raise malformed(INVALID_REQUEST_LINE)
     method, target, major, minor = match.groups()
     if major != b"1":
         raise HTTPVersionNotSupported

@@ -31,6 +31,9 @@ CACHED_SIZE = 2048  # bytes of one request's lines; longer ones are rare
 # RFC 9110, section 7.2, and RFC 3986, section 3.2.2, with the underscore for container names.
 HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::\d*)?")
 
+INVALID_REQUEST_LINE = "must begin with a request line of HTTP/1.1"
+INVALID_LENGTH = "must have one Content-Length, which is a number of bytes"
+
 RawHeader = tuple[bytes, bytes]
 
 
@@ -104,8 +107,19 @@ def feed(parser: httptools.HttpRequestParser, data: bytes) -> None:
         return  # an offer, which a server may ignore (RFC 9110, section 7.8)
     except httptools.HttpParserInvalidMethodError:
         raise MethodNotImplemented from None
-    except httptools.HttpParserError:
-        raise malformed("must be HTTP/1.1") from None
+    except httptools.HttpParserError as error:
+        raise malformed(_fault(error)) from None
+
+
+def _fault(error: httptools.HttpParserError) -> str:
+    """Return what is wrong, in our words. Those of the parser may repeat what the client sent."""
+    if isinstance(error, httptools.HttpParserInvalidURLError):
+        return INVALID_REQUEST_LINE
+    reason = str(error)
+    if "Content-Length" in reason:
+        return INVALID_LENGTH
+    is_header = "header" in reason or "after start line" in reason
+    return "must have well-formed headers" if is_header else "must be well-formed HTTP/1.1"
 
 
 def first_lines(data: bytes, count: int) -> bytes:
@@ -160,7 +174,7 @@ def _content_length(lengths: Sequence[bytes], codings: Sequence[bytes], version:
     if not lengths:
         return 0
     if len(lengths) > 1 or not lengths[0].isdigit():
-        raise malformed("must have one Content-Length")
+        raise malformed(INVALID_LENGTH)
     return int(lengths[0].lstrip(b"0") or b"0")  # int() refuses more than 4,300 digits
 
 

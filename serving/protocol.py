@@ -22,6 +22,7 @@ from uvicorn.server import ServerState
 from addresses import unmapped
 from errors import APIError, RequestTimeout
 from middleware.security_headers import RawHeader
+from observability.logs import logger, request_context
 from serving.body import Body, MalformedBody
 from serving.buffer import MAX_HEAD, RequestBuffer
 from serving.connection import Connection
@@ -29,7 +30,7 @@ from serving.exchange import MAX_UNREAD_BODY, Exchange
 from serving.head import Head
 from serving.headers import malformed
 from serving.memory_budget import FREE, Hold, MemoryBudget
-from serving.refusal import refusal
+from serving.refusal import refusal, scope_of
 
 # Longer than the time limit of a body (routing/body.py), so that its response is sent first.
 REQUEST_TIMEOUT = 15.0  # seconds from a connection, or a request's first byte, to its last
@@ -357,10 +358,23 @@ class Protocol(Connection):
     def _expire(self) -> None:
         if self._receiving and self._exchange is None and self._buffer and not self._lingering:
             self.refuse(RequestTimeout())
+        elif self._receiving and self._exchange is not None and not self._exchange.complete:
+            self._expire_body(self._exchange)
         elif self._receiving or self._lingering:
             self._transport.close()
         else:
             self._close_idle()
+
+    def _expire_body(self, exchange: Exchange) -> None:
+        """Let the application respond with a 408, or close the connection if it has responded."""
+        if self._reading_paused:  # the application is slow, not the client
+            self._set_deadline(REQUEST_TIMEOUT)
+            return
+        logger.info("the body did not arrive in time", extra=request_context(exchange.scope))
+        if exchange.started:
+            self._transport.close()
+        else:
+            exchange.cut_off()
 
     # The response, and the end of the connection.
 
@@ -375,9 +389,12 @@ class Protocol(Connection):
 
     def refuse(self, error: APIError) -> None:
         """Send `error` instead of calling the application, and close the connection."""
-        self.write(refusal(error, self._buffer.peek(), self._app_state.get("cors_headers")))
+        # After a head, the buffer has the client's body or later requests.
+        scope = self._exchange.scope if self._exchange else scope_of(self._buffer.peek())
+        cors_headers = self._app_state.get("cors_headers")
+        self.write(refusal(error, scope, self.default_headers, cors_headers))
         if self._exchange is not None:
-            self._exchange.disconnect()
+            self._exchange.disconnect(error)
             self._exchange = None
         self._linger()
 

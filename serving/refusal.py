@@ -4,37 +4,54 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
+from starlette.types import Scope
+
 from errors import APIError
 from middleware.security_headers import DEFAULTS, RawHeader
 from observability.request_id import HEADER, request_id
-from serving.response import STATUS_LINES, header_line
+from serving.response import ResponseWriter
 
 ORIGIN = re.compile(rb"\r\norigin:[ \t]*+([!-~]*+)[ \t]*+\r\n", re.IGNORECASE)
 REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*+([!-~]*+)[ \t]*+\r\n", re.IGNORECASE)
 
-
 CORSHeaders = Callable[[str], Sequence[RawHeader]]
 
 
-def refusal(error: APIError, head: bytes, cors_headers: CORSHeaders | None) -> bytes:
+def refusal(
+    error: APIError,
+    scope: Scope,
+    default_headers: Sequence[RawHeader],
+    cors_headers: CORSHeaders | None,
+) -> bytes:
     """Return the response to `error`, after which the connection closes.
 
-    `head` is the part of the head that has arrived. The response has its request id, and the CORS
-    headers for its origin. `cors_headers` returns those for an origin, which may be empty
-    (main.py).
+    It has the request id of `scope`, and the CORS headers for its origin. `cors_headers` returns
+    those for an origin, which may be empty (main.py).
     """
     body = json.dumps(error.body()).encode()
-    match = ORIGIN.search(head)
-    origin = match[1].decode("ascii") if match else ""
-    given = REQUEST_ID.search(head)
-    sent: list[RawHeader] = [(HEADER, given[1])] if given else []
     headers = (
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-        (HEADER, request_id({"headers": sent}).encode()),
+        (HEADER, request_id(scope).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
         *DEFAULTS,
-        *(cors_headers(origin) if cors_headers else ()),
+        *(cors_headers(_origin(scope)) if cors_headers else ()),
     )
-    lines = b"".join(header_line(*header) for header in headers)
-    return STATUS_LINES[error.status] + lines + b"\r\n" + body
+    response = ResponseWriter(scope["method"], "1.1")
+    response.start(error.status, headers, default_headers, keep_alive=False)
+    return response.body(body, more=False)
+
+
+def scope_of(head: bytes) -> Scope:
+    """Return a scope with the origin and the request id in `head`, which can't be parsed."""
+    found = {b"origin": ORIGIN.search(head), HEADER: REQUEST_ID.search(head)}
+    headers = [(name, match[1]) for name, match in found.items() if match]
+    return {"method": "", "headers": headers}
+
+
+def _origin(scope: Scope) -> str:
+    origin = b""
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            origin = value  # the last one, as in middleware/cors.py
+    return origin.decode("latin-1")

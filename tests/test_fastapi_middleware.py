@@ -139,6 +139,36 @@ def test_a_bug_below_middleware_is_logged_once(postgres: URL) -> None:
         assert log.getvalue().count("500 INTERNAL_ERROR") == 1
 
 
+@pytest.mark.parametrize("reads", [False, True], ids=["endpoint reads", "middleware reads"])
+@pytest.mark.parametrize("path", ["/json", "/body"])
+def test_a_chunked_body_below_middleware_is_limited(postgres: URL, path: str, reads: bool) -> None:
+    """The error of `receive` passes through the task group of `@app.middleware`."""
+    app = new_app(postgres)
+
+    @app.post("/json")
+    async def json(item: dict[str, int]) -> int:
+        return len(item)
+
+    @app.post("/body")
+    async def body(request: Request) -> int:
+        return len(await request.body())
+
+    @app.middleware("http")
+    async def inner(request: Request, call_next: Next) -> Response:
+        if reads:
+            await request.body()
+        return await call_next(request)
+
+    @app.middleware("http")
+    async def outer(request: Request, call_next: Next) -> Response:
+        return await call_next(request)
+
+    with client_of(app) as client:
+        headers = {"Content-Type": "application/json"}
+        response = client.post(path, content=iter([b"x" * 1000] * 70), headers=headers)
+    assert (response.status_code, response.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
 @pytest.mark.parametrize("content", ["x" * 70_000, None])
 def test_a_body_that_middleware_reads_is_limited(postgres: URL, content: str | None) -> None:
     app = new_app(postgres)

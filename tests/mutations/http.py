@@ -98,4 +98,14 @@ FRAMING = [
     ),
 ]
 
-MUTATIONS = [*LIMITS, *FRAMING]
+REFUSALS = [
+    Mutation(
+        "body-forges-the-origin",
+        "A page could not read the error, or a body would choose the origin that may read it.",
+        "scope = self._exchange.scope if self._exchange else scope_of(self._buffer.peek())",
+        "scope = scope_of(self._buffer.peek())",
+        ("test_a_body_can_not_forge_the_origin",),
+    ),
+]
+
+MUTATIONS = [*LIMITS, *FRAMING, *REFUSALS]

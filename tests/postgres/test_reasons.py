@@ -272,6 +272,31 @@ def test_a_check_that_hangs_behind_a_pooler_is_logged_once(
     ]
 
 
+def test_a_server_that_hangs_is_logged_once(postgres: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check hangs on its open connection, and the pool's new connections hang too."""
+
+    async def hang(_: object) -> None:
+        await asyncio.sleep(9)
+
+    async def work() -> None:
+        database = Database(postgres, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(condition, "find_obstacle", hang)
+            patch.setattr(condition, "HEALTH_TIMEOUT", 0.2)
+            for _ in range(2):
+                with pytest.raises(DatabaseUnavailable):
+                    await database.condition.check()
+                database.condition.not_connected(TimeoutError())
+        database.condition.not_connected(OSError("Connection refused"))
+        await database.close()
+
+    with recorded_messages() as messages:
+        asyncio.run(work())
+    begins = [message.partition(":")[0] for message in messages]
+    assert begins.count("The database can't be used (timeout)") == 1
+    assert len(begins) == 2, messages
+
+
 def error(text: str) -> ConnectError:
     return ConnectError(Exception(text))
 

@@ -33,7 +33,7 @@ REQUEST_TIMEOUT = {
     "detail": "The request did not arrive in time; send it again.",
     "code": "REQUEST_TIMEOUT",
 }
-NO_HTTP = invalid_input(("request", "The request must be HTTP/1.1."))
+NO_HTTP = invalid_input(("request", "The request must begin with a request line of HTTP/1.1."))
 HEAD = "\r\n".join(
     (
         f"POST {TASKS} HTTP/1.1",
@@ -46,6 +46,11 @@ HEAD = "\r\n".join(
     )
 ).encode()
 BODY = b'{"title":"Milk"}'
+LENGTHS = [
+    b"Content-Length: %b\r\n" % value
+    for value in (b"-1", b"+1", b"", b"1, 1", b"9" * 30, b"1\r\nContent-Length: 1")
+]
+LINES = [b"Foo : x\r\n", b"a: b\0c\r\n", b" a: b\r\n", b"a: b\r\n c\r\n", b"a b\r\n", b"a: b\n"]
 
 
 @pytest.fixture
@@ -141,6 +146,29 @@ def test_malformed_http_gets_a_json_400(connection: socket.socket, text: bytes) 
     connection.sendall(text)
     assert told(connection.recv(65536)) == (400, NO_HTTP)
     assert connection.recv(65536) == b""
+
+
+LINE = "The request must begin with a request line of HTTP/1.1."
+LENGTH = "The request must have one Content-Length, which is a number of bytes."
+HEADERS = "The request must have well-formed headers."
+START = b"GET / HTTP/1.1\r\nHost: tasks\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"GET  / HTTP/1.1\r\nHost: tasks\r\n", LINE),
+        (b"GET x HTTP/1.1\r\nHost: tasks\r\n", LINE),
+        (b"SETUP / HTTP/1.1\r\nHost: tasks\r\n", "The request must be well-formed HTTP/1.1."),
+        *((START + line, LENGTH) for line in LENGTHS),
+        *((START + line, HEADERS) for line in LINES),
+    ],
+)
+def test_the_400_names_what_is_malformed(
+    connection: socket.socket, text: bytes, message: str
+) -> None:
+    connection.sendall(text + b"\r\n")
+    assert told(connection.recv(65536)) == (400, invalid_input(("request", message)))
 
 
 def test_a_malformed_request_is_refused_after_the_previous_response(
