@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import Request, Response
 
-from middleware.security_headers import RawHeader
+from middleware.security_headers import DEFAULTS, RawHeader
 from tasks.serialization import Task, to_json
 
 JSON: RawHeader = (b"content-type", b"application/json")
@@ -27,6 +27,13 @@ class BodyResponse(Response):
 def task_response(task: Task, status: int = 200, headers: Iterable[RawHeader] = ()) -> Response:
     """Return a response with a task and its ETag."""
     return BodyResponse(to_json(task), status, ((b"etag", task.etag.encode()), *headers))
+
+
+def not_modified(task: Task) -> Response:
+    """Return a 304, with the headers that a response with the task would have."""
+    response = Response(status_code=304, headers={"ETag": task.etag})
+    response.raw_headers += DEFAULTS
+    return response
 
 
 def location(request: Request, user_id: str, task: Task) -> RawHeader:
