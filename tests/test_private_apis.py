@@ -49,7 +49,7 @@ DOCUMENTED = {
     ),
     *("starlette.requests.Request", "starlette.responses", "starlette.types"),
     *("starlette.types.Message", "starlette.types.Scope", "uvicorn"),
-    *("fastapi.APIRouter", "fastapi.exception_handlers", "fastapi.exceptions"),
+    *("fastapi.APIRouter", "fastapi.encoders", "fastapi.exception_handlers", "fastapi.exceptions"),
     *("starlette.concurrency", "starlette.convertors", "starlette.exceptions.HTTPException"),
 }
 DOCUMENTED_NAMES = {
