@@ -105,7 +105,7 @@ async def create_task(
     """
     headers: list[RawHeader] = []
     if idempotency_key is None:
-        values = {"user_id": user_id, **task.model_dump()}
+        values = {"user_id": user_id, **queries.stored(task.model_dump())}
         [row] = await session.fetch(queries.CREATE, values, retry=False, last=True)
         created = to_task(row)
     else:

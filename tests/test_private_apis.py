@@ -28,7 +28,7 @@ PAGE = "docs/decisions/upgrading.md"
 # Modules and classes whose public names are all documented.
 DOCUMENTED = {
     *("fastapi", "fastapi.FastAPI", "fastapi.Request", "fastapi.openapi.docs", "fastapi.responses"),
-    *("httptools", "jose", "psycopg2", "psycopg2.errors", "psycopg2.extensions"),
+    *("httptools", "jose", "psycopg2", "psycopg2.errors", "psycopg2.extensions", "psycopg2.extras"),
     *("psycopg2.extensions.connection", "psycopg2.extensions.cursor", "sqlalchemy"),
     *(
         "sqlalchemy.CheckConstraint",
