@@ -37,11 +37,23 @@ def not_modified(task: Task) -> Response:
 
 
 def location(request: Request, user_id: str, task: Task) -> RawHeader:
-    """Return the header with the path of a task, below the prefix of a proxy if there is one."""
-    root_path = request.scope.get("root_path", "")
-    return b"location", f"{root_path}/api/{_quoted(user_id)}/tasks/{task.id}".encode()
+    """Return the header with the path of a task that a request to its collection has created.
+
+    It begins as the request's own path, which may have the prefix of a proxy, of a mount or of
+    `include_router`.
+    """
+    scope = request.scope
+    named = scope["path_params"]["user_id"]
+    collection = _quoted(scope["path"], scope.get("root_path", ""), named, user_id)
+    return b"location", f"{collection}/{task.id}".encode()
 
 
 @lru_cache(1024)  # an entry for each user
-def _quoted(user_id: str) -> str:
-    return quote(user_id, safe="")
+def _quoted(path: str, root_path: str, named: str, user_id: str) -> str:
+    """Return the path of the user's collection as it is in a URL: a slash in an id is `%2F`.
+
+    `path` ends with the user that it names, who differs from `user_id` only under an override of
+    `get_current_user`.
+    """
+    prefix = path.removeprefix(root_path).removesuffix("/").removesuffix(f"/{named}/tasks")
+    return f"{root_path}{quote(prefix)}/{quote(user_id, safe='')}/tasks"
