@@ -212,6 +212,14 @@ def test_a_browser_may_keep_a_file_and_ask_whether_it_has_changed(mounted: TestC
     assert not unchanged.headers.keys() & {"cache-control", "content-security-policy"}
 
 
+@pytest.mark.parametrize("path", ["/static/a.txt", "/static/", "/frontend/a.txt", "/frontend/"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_a_405_of_a_file_names_its_methods(path: str, method: str, mounted: TestClient) -> None:
+    response = mounted.request(method, path)
+    assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "GET, HEAD"
+
+
 def test_mounted_applications_and_files_are_served(mounted: TestClient) -> None:
     assert mounted.get("/static/a.txt").text == "static"
     assert mounted.head("/static/a.txt").headers["content-length"] == "6"

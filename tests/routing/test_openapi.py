@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.testclient import TestClient
 from pydantic import BaseModel, Field, create_model
 
 import errors
@@ -513,6 +514,20 @@ def test_the_root_redirects_to_the_docs(app: FastAPI, method: str, root_path: st
     response = asyncio.run(request())
     assert (response.status_code, response.headers["location"]) == (307, f"{root_path}/docs")
     assert response.content == b""
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+def test_other_methods_of_the_root_are_a_405(anonymous: httpx.Client, method: str) -> None:
+    response = anonymous.request(method, "/")
+    assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "GET, HEAD"
+
+
+def test_without_docs_the_root_is_a_404(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"docs_enabled": False}))
+    with TestClient(app) as client:
+        for method in ("GET", "POST"):
+            assert client.request(method, "/").status_code == 404
 
 
 def test_a_developers_route_can_serve_the_root(settings: Settings) -> None:
