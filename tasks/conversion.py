@@ -90,7 +90,7 @@ def _kind(column: Column[Any]) -> TypeEngine[Any]:
 
 
 def _is_plain(column: Column[Any], kind: TypeEngine[Any], types: set[type]) -> bool:
-    """Return whether psycopg2 and msgspec do all that is needed for a field with these types."""
+    """Return whether psycopg2 and msgspec convert a field with these types by themselves."""
     if isinstance(kind, Enum) or not isinstance(kind, PLAIN_COLUMNS) or not types <= PLAIN:
         return False
     if isinstance(kind, DateTime) or not isinstance(column.type, TypeDecorator):
