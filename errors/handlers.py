@@ -62,8 +62,8 @@ def _http_error(error: HTTPException, app: FastAPI, scope: Scope) -> APIError:
     if error.status_code == 404 and isinstance(endpoint, Router | None):  # no route has the path
         return NotFound()
     if error.status_code == 405 and error.detail == HTTPStatus(405).phrase:
-        allowed = _methods_of(app, scope)
-        if scope["method"] not in allowed:
+        allowed = _methods_of(app, scope) | _methods_of_file(error, scope)
+        if allowed and scope["method"] not in allowed:
             return MethodNotAllowed(allowed)
     if _is_unreadable_body(error):
         return InvalidInput(unreadable_body(error.__cause__))
@@ -89,6 +89,18 @@ def _methods_of(app: FastAPI, scope: Scope) -> set[str]:
     # A mount has already changed `root_path` so that its own routes match.
     root_path = scope.get("app_root_path", scope.get("root_path", ""))
     return _methods(app.routes, {**scope, "root_path": root_path, "path_params": {}})
+
+
+def _methods_of_file(error: HTTPException, scope: Scope) -> set[str]:
+    """Return the methods of a file, which no route lists.
+
+    StaticFiles puts them into the headers of `error`. Only the scope tells that a path belongs to
+    `app.frontend()`, whose error has no header.
+    """
+    if "frontend_path" in scope.get("fastapi", ()):
+        return {"GET", "HEAD"}
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return {method.strip() for method in headers.get("allow", "").split(",")} - {""}
 
 
 def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:

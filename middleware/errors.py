@@ -116,7 +116,7 @@ class OutermostMiddleware(ErrorsMiddleware):
                 status = message["status"]
                 if status < 400 and scope["method"] in WRITES and has_hung_up(receive):
                     _log_unheard(message, scope)
-                message["headers"] = complete(message.get("headers", ()), scope)
+                message["headers"] = complete(message.get("headers", ()), scope, status)
             await send(message)
 
         try:
@@ -148,7 +148,7 @@ class OutermostMiddleware(ErrorsMiddleware):
         if send_whole is None or not is_plain:
             return 0
         status = response.status_code
-        headers = complete(response.raw_headers, scope)
+        headers = complete(response.raw_headers, scope, status)
         return status if send_whole(status, headers, response.body) else 0
 
 

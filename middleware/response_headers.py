@@ -4,21 +4,24 @@ from collections.abc import Sequence
 
 from starlette.types import Scope
 
-from middleware.security_headers import DEFAULTS, NAMES, RawHeader, with_defaults
+from middleware.security_headers import DEFAULTS, JSON, NAMES, RawHeader, missing_defaults
 from observability.request_id import HEADER, request_id
 
 CORS_HEADERS = "cors_headers"  # the key of a scope that holds the CORS headers for the response
 
 
-def complete(headers: Sequence[RawHeader], scope: Scope) -> list[RawHeader]:
+def complete(headers: Sequence[RawHeader], scope: Scope, status: int) -> list[RawHeader]:
     """Return `headers` with the request's id, the CORS headers, and defaults that are missing."""
-    given = {name for name, _ in headers}
+    given = dict(headers)
     cors: tuple[RawHeader, ...] = scope.get(CORS_HEADERS, ())
     for name, _ in cors:
         if name in given:
             headers, cors = _merged(headers, cors)
             break
-    others = DEFAULTS if NAMES.isdisjoint(given) else with_defaults(headers)[len(headers) :]
+    if given.get(b"content-type") == JSON and NAMES.isdisjoint(given):
+        others: Sequence[RawHeader] = DEFAULTS
+    else:
+        others = missing_defaults(given, status)
     return [*headers, (HEADER, request_id(scope).encode()), *cors, *others]
 
 

@@ -16,7 +16,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from errors import NotFound
+from errors import MethodNotAllowed, NotFound
 from routing.route import DocumentationRoute
 from routing.served_document import openapi_json_of_pages
 
@@ -41,15 +41,19 @@ router = APIRouter(include_in_schema=False, route_class=DocumentationRoute)
 def lead_from_root(app: FastAPI) -> None:
     """Redirect `GET /` to Swagger UI, unless the application has a route for it.
 
+    Other methods of this path are a 405.
+
     This is not a route itself, because it would take precedence over one that a developer adds.
     """
     otherwise = app.router.default
 
     async def default(scope: Scope, receive: Receive, send: Send) -> None:
         respond = otherwise
-        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+        if scope["type"] == "http":
             request = Request(scope)
             if request.url.path == _with_root_path(request, "/"):
+                if scope["method"] not in ("GET", "HEAD"):
+                    raise MethodNotAllowed({"GET", "HEAD"})
                 respond = RedirectResponse(_with_root_path(request, "/docs"))
         await respond(scope, receive, send)
 

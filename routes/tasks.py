@@ -37,7 +37,7 @@ from tasks.large_lists import large_lists
 from tasks.pagination import decode_cursor, json_size, list_json, page_json, read_page
 from tasks.query_string import check_query_string
 from tasks.repository import fetch_task, modify_task
-from tasks.responses import BodyResponse, location, task_response
+from tasks.responses import BodyResponse, location, not_modified, task_response
 from tasks.serialization import TaskStats, to_json, to_task
 
 TOGGLE = TaskCompletion()
@@ -105,7 +105,7 @@ async def create_task(
     """
     headers: list[RawHeader] = []
     if idempotency_key is None:
-        values = {"user_id": user_id, **task.model_dump()}
+        values = {"user_id": user_id, **queries.stored(task.model_dump())}
         [row] = await session.fetch(queries.CREATE, values, retry=False, last=True)
         created = to_task(row)
     else:
@@ -189,7 +189,7 @@ async def get_task(
     """Return one task of the user."""
     task = await fetch_task(queries.GET, user_id, task_id, session, retry=True)
     if if_none_match and not if_none_match.isdisjoint(("*", task.etag)):
-        return Response(status_code=304, headers={"ETag": task.etag})
+        return not_modified(task)
     return task_response(task)
 
 

@@ -6,6 +6,9 @@ from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi._compat import get_definitions
+from fastapi.encoders import jsonable_encoder
+from fastapi.openapi.utils import get_fields_from_routes
 
 from errors import APIError, InvalidInput
 from routing.openapi_examples import add_example
@@ -30,19 +33,14 @@ REQUEST_ID = {
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
 }
 REQUEST_ID_REFERENCE = {"$ref": "#/components/headers/X-Request-ID"}
-# The response that FastAPI documents for every route with input, and the one that is sent instead.
+# The response that FastAPI documents for every route with input, and the models of this response.
 _FASTAPIS_422 = {
     "description": "Validation Error",
     "content": {
         "application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}
     },
 }
-_INVALID_INPUT = {
-    "description": f"`{InvalidInput.code}`",
-    "content": {
-        "application/json": {"schema": {"$ref": "#/components/schemas/ValidationErrorResponse"}}
-    },
-}
+_FASTAPIS_MODELS = ("HTTPValidationError", "ValidationError")  # the first refers to the second
 
 
 def error_responses(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
@@ -68,18 +66,52 @@ def document(app: FastAPI) -> dict[str, Any]:
     components = schema.setdefault("components", {})
     if "X-Request-ID" in components.get("headers", {}):
         return schema
+    app.openapi_schema = None  # if an amendment fails, don't serve the others without it
     models = components.setdefault("schemas", {})
-    for paths in (schema["paths"], schema.get("webhooks", {})):
-        _amend(paths, models)
-    components["headers"] = {"X-Request-ID": REQUEST_ID}
-    for name in ("HTTPValidationError", "ValidationError"):
-        models.pop(name, None)
+    names, own = _models_of(app)
+    for name in own.keys() & _FASTAPIS_MODELS:  # FastAPI has replaced it with its own
+        models[name] = jsonable_encoder(own[name], exclude_none=True)
     for model in (ErrorResponse, ValidationErrorResponse):
-        models[model.__name__]["properties"]["code"]["enum"] = _codes(model)
+        for name in names.get(model, ()):
+            models[name]["properties"]["code"]["enum"] = _codes(model)
+    for paths in (schema["paths"], schema.get("webhooks", {})):
+        _amend(paths, models, _invalid_input(names))
+    for name in _FASTAPIS_MODELS:
+        if name not in own and name not in _references(schema):
+            models.pop(name, None)
+    components["headers"] = {"X-Request-ID": REQUEST_ID}
+    app.openapi_schema = schema
     return schema
 
 
-def _amend(paths: dict[str, Any], models: dict[str, Any]) -> None:
+def _models_of(app: FastAPI) -> tuple[dict[Any, set[str]], dict[str, Any]]:
+    """Return the names of each model of the routes in the document, and the schemas by name.
+
+    FastAPI renames the models if several have the same name.
+    """
+    mapping, schemas = get_definitions(
+        fields=get_fields_from_routes([*app.routes, *app.webhooks.routes]),
+        model_name_map={},  # not used
+        separate_input_output_schemas=app.separate_input_output_schemas,
+    )
+    names: dict[Any, set[str]] = {}
+    for (field, _), schema in mapping.items():
+        model = field.field_info.annotation
+        if isinstance(model, type) and "$ref" in schema:
+            names.setdefault(model, set()).add(schema["$ref"].rpartition("/")[2])
+    return names, schemas
+
+
+def _invalid_input(names: dict[Any, set[str]]) -> dict[str, Any]:
+    """Return the response that is sent instead of FastAPI's 422."""
+    response: dict[str, Any] = {"description": f"`{InvalidInput.code}`"}
+    for name in names.get(ValidationErrorResponse, ()):
+        schema = {"$ref": f"#/components/schemas/{name}"}
+        response["content"] = {"application/json": {"schema": schema}}
+    return response
+
+
+def _amend(paths: dict[str, Any], models: dict[str, Any], invalid_input: dict[str, Any]) -> None:
     returned = _references([each["responses"] for path in paths.values() for each in path.values()])
     requested = {name: models[name] for name in models.keys() - returned}
     for template, path in paths.items():
@@ -87,7 +119,7 @@ def _amend(paths: dict[str, Any], models: dict[str, Any]) -> None:
             responses = operation["responses"]
             if responses.get("422") == _FASTAPIS_422:
                 del responses["422"]
-                responses.setdefault("400", deepcopy(_INVALID_INPUT))
+                responses.setdefault("400", deepcopy(invalid_input))
             for response in responses.values():
                 response.setdefault("headers", {})["X-Request-ID"] = REQUEST_ID_REFERENCE
             _describe_defaults(operation.get("requestBody", {}), requested)
@@ -98,7 +130,7 @@ def _amend(paths: dict[str, Any], models: dict[str, Any]) -> None:
             for parameter in parameters:
                 _without_null(parameter)
             for callback in operation.get("callbacks", {}).values():
-                _amend(callback, models)
+                _amend(callback, models, invalid_input)
 
 
 def _sort_as_in_path(template: str, parameters: list[dict[str, Any]]) -> None:

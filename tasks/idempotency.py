@@ -11,7 +11,7 @@ from database import Session, compile_sql
 from postgres.dialect import DIALECT
 from postgres.prepared import Statement
 from schemas import TaskCreate
-from tasks.queries import FIELDS, GET, NEW
+from tasks.queries import FIELDS, GET, NEW, stored
 from tasks.serialization import Task, to_task
 
 # Both times come from the database. Citus requires an IMMUTABLE expression. The difference of two
@@ -81,7 +81,8 @@ async def create_once(session: Session, user_id: str, task: TaskCreate, key: str
     has been deleted since then. Running the statement again changes nothing, so it is retried after
     a lost connection.
     """
-    values = {"user_id": user_id, "key": key, "fingerprint": fingerprint(task), **task.model_dump()}
+    own = {"user_id": user_id, "key": key, "fingerprint": fingerprint(task)}
+    values = {**own, **stored(task.model_dump())}
     [(task_id, same, replayed, *row)] = await session.fetch(CREATE_ONCE, values, retry=True)
     if not same:
         raise errors.IdempotencyKeyReused

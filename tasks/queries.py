@@ -10,7 +10,7 @@ and DO UPDATE may use only IMMUTABLE functions, and the WHERE of a change may no
 function to a column: docs/scaling.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ from database import compile_sql, prepare
 from models import FILTERS, tasks
 from postgres.prepared import Statement
 from schemas import Order, Sort, Status, TaskCreate, TaskResponse, TaskUpdate
+from tasks.conversion import Converter, writer
 
 columns = tasks.c
 
@@ -141,10 +142,26 @@ UPDATE = _conditional(
 )
 
 
-def update_values(changes: Mapping[str, Any]) -> dict[str, Any]:
+# The fields whose values psycopg2 can't send as they are. Today's fields need no conversion.
+WRITERS: dict[str, Converter] = {
+    column.name: convert
+    for schema in (TaskCreate, TaskUpdate)
+    for column in _settable(schema)
+    if (convert := writer(column, schema.model_fields[column.name].annotation))
+}
+
+
+def stored(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of fields as parameters of a statement."""
+    for name in WRITERS.keys() & values if WRITERS else ():
+        values[name] = WRITERS[name](values[name])
+    return values
+
+
+def update_values(changes: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of UPDATE that set the fields in `changes` and leave the others."""
     flags = {flag: True for name, flag in FLAGS.items() if name in changes}
-    return {**UNCHANGED, **changes, **flags}
+    return {**UNCHANGED, **stored(changes), **flags}
 
 
 TOGGLE = _conditional(

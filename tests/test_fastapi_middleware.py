@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import URL
@@ -203,7 +203,10 @@ def mounted(postgres: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     app = new_app(postgres)
     folder: Path = tmp_path_factory.mktemp("static")
     (folder / "a.txt").write_text("static")
-    app.mount("/static", StaticFiles(directory=folder))
+    (folder / "index.html").write_text("<script src=page.js></script>")
+    app.mount("/static", StaticFiles(directory=folder, html=True))
+    app.frontend("/frontend", directory=folder)
+    app.get("/page", response_class=HTMLResponse)(lambda: "<script>0</script>")
     inner = FastAPI()
 
     @inner.get("/items/{number}")
@@ -221,6 +224,30 @@ def mounted(postgres: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     app.add_route("/starlette", starlette)
     with client_of(app) as client:
         yield client
+
+
+@pytest.mark.parametrize("path", ["/static/", "/frontend/", "/inner/docs", "/page"])
+def test_an_added_page_may_run_its_scripts(path: str, mounted: TestClient) -> None:
+    headers = mounted.get(path).headers
+    assert headers["content-security-policy"] == "frame-ancestors 'none'"
+    assert headers.get("cache-control") == (None if "etag" in headers else "no-store")
+    assert headers["x-frame-options"] == "DENY"
+
+
+def test_a_browser_may_keep_a_file_and_ask_whether_it_has_changed(mounted: TestClient) -> None:
+    file = mounted.get("/static/a.txt").headers
+    assert "cache-control" not in file
+    unchanged = mounted.get("/static/a.txt", headers={"If-None-Match": file["etag"]})
+    assert unchanged.status_code == 304
+    assert not unchanged.headers.keys() & {"cache-control", "content-security-policy"}
+
+
+@pytest.mark.parametrize("path", ["/static/a.txt", "/static/", "/frontend/a.txt", "/frontend/"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_a_405_of_a_file_names_its_methods(path: str, method: str, mounted: TestClient) -> None:
+    response = mounted.request(method, path)
+    assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 def test_mounted_applications_and_files_are_served(mounted: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
@@ -65,6 +66,27 @@ def test_a_dependency_of_include_router_can_refuse_requests(postgres: URL) -> No
     app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
     app.include_router(tasks.router, dependencies=[Depends(deny)])
     assert_denied(app)
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/v 1/é"])
+@pytest.mark.parametrize("outer", ["", "/mount"])
+def test_the_location_of_a_task_has_the_prefix_of_include_router(
+    prefix: str, outer: str, postgres: URL
+) -> None:
+    app = new_app(postgres)
+    app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
+    inner = FastAPI() if outer else app
+    inner.include_router(tasks.router, prefix=prefix)
+    if outer:
+        inner.state = app.state
+        app.mount(outer, inner)
+    collection = f"{outer}{quote(prefix)}/api/ali%2Fce%40x/tasks"
+    with client_of(app) as client:
+        client.headers.update(bearer("ali/ce@x"))
+        for path in (collection, f"{collection}/", collection.replace("%40", "@")):
+            response = client.post(path, json={"title": "Tea"})
+            assert response.headers["location"] == f"{collection}/{response.json()['id']}"
+            assert client.get(response.headers["location"]).json() == response.json()
 
 
 def test_a_dependency_of_the_whole_application_can_refuse_requests(

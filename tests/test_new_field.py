@@ -1,6 +1,7 @@
 """The steps in CONTRIBUTING.md for a new field are complete."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
@@ -62,6 +64,83 @@ def run(project: Path, url: str, *command: str) -> str:
     )
     assert ended.returncode == 0, ended.stdout[-3000:]
     return ended.stdout
+
+
+KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
+# The column, the type of its field, an example, and the default.
+KINDS: dict[str, tuple[str, str, Any, Any]] = {
+    "tags": ("kinds.JSONB", "list[str]", ["a", "b"], []),
+    "extra": ("kinds.JSONB", "dict[str, kinds.Any]", {"a": [1, None]}, {}),
+    "place": ("kinds.JSONB", "kinds.Place", {"name": "Bonn", "since": "2026-01-31"}, None),
+    "days": ("sa.ARRAY(sa.Date)", "list[kinds.date]", ["2026-01-31"], []),
+    "words": ("sa.ARRAY(sa.Text)", "list[str]", ["%", "'"], []),
+    "keys": ("sa.ARRAY(sa.Uuid)", "list[kinds.UUID]", [KEY], []),
+    "external_id": ("sa.Uuid", "kinds.UUID", KEY, None),
+    "due_date": ("sa.Date", "kinds.date", "2026-01-31", None),
+    "due_time": ("sa.Time", "kinds.time", "12:30:00", None),
+    "due_at": (
+        "sa.DateTime(timezone=True)",
+        "kinds.datetime",
+        "2026-01-31T12:30:00.000000Z",
+        None,
+    ),
+    "length": ("sa.Interval", "kinds.timedelta", "P1DT1H30M", None),
+    "feeling": ("sa.Enum(kinds.Mood, native_enum=False, length=9)", "kinds.Mood", "good", None),
+    "tone": ("sa.Text", "kinds.Mood", "bad", None),
+    "picture": ("sa.LargeBinary", "bytes", "%\x01é", None),
+    "price": ("sa.Numeric", "kinds.Decimal", "1.50", None),
+    "weight": ("sa.Numeric", "float", 1.5, None),
+}
+TYPES = """\
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum as PythonEnum
+from typing import Any
+from uuid import UUID
+from pydantic import BaseModel, Field
+from sqlalchemy.dialects.postgresql import JSONB
+
+
+class Mood(PythonEnum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Place(BaseModel):
+    name: str = Field(examples=["Bonn"])
+    since: date = Field(examples=["2026-01-31"])
+"""
+
+
+def add_kinds(project: Path) -> None:
+    """Add a field of each kind to the project."""
+    (project / "kinds.py").write_text(TYPES)
+    for module in ("models.py", "schemas.py"):
+        add("import kinds\nimport sqlalchemy as sa\n", project / module, None)
+    for name, (column, kind, example, default) in KINDS.items():
+        none = " | None" if default is None else ""
+        value = json.dumps(default) if "JSONB" in column else "{}"
+        options = "" if none else f", sa_column_kwargs={{'server_default': {value!r}}}"
+        field = f"Field(default={default!r}, sa_type={column}{options})"
+        typed = f"Annotated[{kind}, Field(examples=[{example!r}])]"
+        for module, class_name, code in (
+            ("models.py", "Task", f"{kind}{none} = {field}"),
+            ("schemas.py", "TaskCreate", f"{typed}{none} = {default!r}"),
+            ("schemas.py", "TaskUpdate", f"{typed} | MISSING{none} = MISSING"),
+            ("schemas.py", "TaskResponse", f"{typed}{none}"),
+        ):
+            add(f"{name}: {code}\n", project / module, class_name)
+
+
+def test_a_field_may_have_any_of_these_types(project: Path, empty: str) -> None:
+    add_kinds(project)
+    run(project, empty, "alembic", "upgrade", "head")
+    run(project, empty, "alembic", "revision", "--autogenerate", "-m", "add all kinds")
+    files = ["tests/test_fields.py", "tests/tasks/test_serialization.py"]
+    options = ["-v", "-p", "no:cacheprovider", "--no-cov", "--partitioned", empty]
+    said = run(project, empty, "pytest", *options, *files)
+    for field in KINDS:
+        assert len(re.findall(rf"test_fields.py::.*\[.*{field}.* PASSED", said)) == 5, field
 
 
 def test_the_documented_steps_for_a_new_field_are_complete(project: Path, empty: str) -> None:

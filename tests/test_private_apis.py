@@ -28,7 +28,7 @@ PAGE = "docs/decisions/upgrading.md"
 # Modules and classes whose public names are all documented.
 DOCUMENTED = {
     *("fastapi", "fastapi.FastAPI", "fastapi.Request", "fastapi.openapi.docs", "fastapi.responses"),
-    *("httptools", "jose", "psycopg2", "psycopg2.errors", "psycopg2.extensions"),
+    *("httptools", "jose", "psycopg2", "psycopg2.errors", "psycopg2.extensions", "psycopg2.extras"),
     *("psycopg2.extensions.connection", "psycopg2.extensions.cursor", "sqlalchemy"),
     *(
         "sqlalchemy.CheckConstraint",
@@ -49,7 +49,7 @@ DOCUMENTED = {
     ),
     *("starlette.requests.Request", "starlette.responses", "starlette.types"),
     *("starlette.types.Message", "starlette.types.Scope", "uvicorn"),
-    *("fastapi.APIRouter", "fastapi.exception_handlers", "fastapi.exceptions"),
+    *("fastapi.APIRouter", "fastapi.encoders", "fastapi.exception_handlers", "fastapi.exceptions"),
     *("starlette.concurrency", "starlette.convertors", "starlette.exceptions.HTTPException"),
 }
 DOCUMENTED_NAMES = {

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from middleware.security_headers import with_defaults
+from middleware.security_headers import JSON, missing_defaults, with_defaults
 from tests.support.services import database_of_its_own, service, sql, unreachable
 from tests.support.serving import ORIGIN
 
@@ -18,6 +18,7 @@ OF_AN_API = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+OF_A_PAGE = OF_AN_API | {"content-security-policy": "frame-ancestors 'none'"}
 PREFLIGHT = {"Access-Control-Request-Method": "GET"}
 ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png", "redoc.standalone.js")
 
@@ -73,6 +74,13 @@ def test_a_204_has_security_headers(broken: httpx.Client) -> None:
     assert (response.status_code, security_headers(response)) == (204, OF_AN_API)
 
 
+def test_a_304_of_a_task_has_security_headers(broken: httpx.Client) -> None:
+    response = broken.post(TASKS, json={"title": "Buy tea"})
+    known = {"If-None-Match": response.headers["etag"]}
+    response = broken.get(response.headers["location"], headers=known)
+    assert (response.status_code, security_headers(response)) == (304, OF_AN_API)
+
+
 @pytest.mark.parametrize(("origin", "status"), [(ORIGIN, 200), ("https://evil.example", 400)])
 def test_the_response_to_a_preflight_has_security_headers(
     origin: str, status: int, broken: httpx.Client
@@ -115,7 +123,7 @@ def test_the_docs_pages_may_load_only_files_of_the_service(
 @pytest.mark.parametrize("name", ASSETS)
 def test_the_files_of_the_docs_pages_may_be_cached(name: str, anonymous: httpx.Client) -> None:
     headers = security_headers(anonymous.get(f"/docs/assets/{name}"))
-    assert headers == OF_AN_API | {"cache-control": "public, max-age=3600"}
+    assert headers == OF_A_PAGE | {"cache-control": "public, max-age=3600"}
 
 
 def test_a_header_that_a_route_sets_is_not_replaced() -> None:
@@ -123,3 +131,42 @@ def test_a_header_that_a_route_sets_is_not_replaced() -> None:
     names = [name for name, _ in with_defaults([own, (b"vary", b"Origin")])]
     assert with_defaults([own])[0] == own
     assert len(names) == len(set(names)) == len(OF_AN_API) + 1
+
+
+@pytest.mark.parametrize("etag", [True, False])
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        ("", OF_AN_API),
+        ("application/json", OF_AN_API),
+        ("Application/JSON; charset=utf-8", OF_AN_API),
+        ("application/problem+json", OF_AN_API),
+        ("text/html; charset=utf-8", OF_A_PAGE),
+        ("text/javascript", OF_A_PAGE),
+        ("image/svg+xml", OF_A_PAGE),
+        ("application/jsonp", OF_A_PAGE),
+    ],
+)
+def test_only_json_and_empty_responses_have_the_policy_of_an_api(
+    content_type: str, expected: dict[str, str], etag: bool
+) -> None:
+    given = {b"content-type": content_type.encode()} if content_type else {}
+    if etag:
+        given[b"etag"] = b'"1"'
+    added = {name.decode(): value.decode() for name, value in missing_defaults(given, 200)}
+    if etag and expected is OF_A_PAGE:
+        assert "cache-control" not in added
+        added["cache-control"] = "no-store"
+    assert added == expected
+
+
+def test_a_304_gets_no_header_that_would_replace_one_of_the_stored_page() -> None:
+    assert missing_defaults({b"etag": b'"1"'}, 304) == ()
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_default_is_never_added_a_second_time(status: int) -> None:
+    for kind in (JSON, b"text/html"):
+        for name in OF_AN_API:
+            added = missing_defaults({b"content-type": kind, name.encode(): b"own"}, status)
+            assert {each.decode() for each, _ in added} == OF_AN_API.keys() - {name}

@@ -2,9 +2,10 @@
 
 import asyncio
 import http.client
+import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,13 +13,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, Field
+from fastapi.testclient import TestClient
+from pydantic import BaseModel, Field, create_model
 
 import errors
 import schemas
 from config import ROOT, Settings
 from main import create_app
 from models import tasks
+from routing import openapi
 from tests.support.examples import example_of
 from tests.support.processes import run
 from tests.support.serving import bearer
@@ -61,6 +64,7 @@ OPERATIONS: dict[str, tuple[str, str, int, str | None, dict[int, set[str]]]] = {
         INPUT | ABSENT | STALE | CODED,
     ),
 }
+FASTAPIS = {"HTTPValidationError", "ValidationError"}
 HEADERS = {201: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
 ERRORS = {
@@ -512,6 +516,20 @@ def test_the_root_redirects_to_the_docs(app: FastAPI, method: str, root_path: st
     assert response.content == b""
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+def test_other_methods_of_the_root_are_a_405(anonymous: httpx.Client, method: str) -> None:
+    response = anonymous.request(method, "/")
+    assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "GET, HEAD"
+
+
+def test_without_docs_the_root_is_a_404(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"docs_enabled": False}))
+    with TestClient(app) as client:
+        for method in ("GET", "POST"):
+            assert client.request(method, "/").status_code == 404
+
+
 def test_a_developers_route_can_serve_the_root(settings: Settings) -> None:
     app = create_app(settings)
 
@@ -593,3 +611,85 @@ def fetched(
             return (await client.get(url, headers=headers)).text
 
     return asyncio.run(get())
+
+
+def models_to_clash_with() -> list[str]:
+    """Return the names of the service's models, and of those that FastAPI adds to a document."""
+    names = [name for name, model in vars(schemas).items() if inspect.isclass(model)]
+    return [*names, *sorted(FASTAPIS)]
+
+
+def with_clashing_model(settings: Settings, name: str, times: int = 1) -> FastAPI:
+    """Return the application with routes whose own models are all called `name`."""
+    app = create_app(settings)
+    for number in range(times):
+        model = create_model(name, __module__=f"shop{number}", **{f"own{number}": (int, 1)})  # type: ignore[call-overload]
+        app.post(f"/shop/{number}", response_model=model)(_endpoint_with(model))
+    return app
+
+
+def _endpoint_with(model: Any) -> Callable[..., Any]:
+    async def endpoint(body: Any, number: int) -> Any:
+        return body
+
+    endpoint.__annotations__["body"] = model
+    return endpoint
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("name", models_to_clash_with())
+def test_a_model_of_a_developer_may_have_any_name(
+    settings: Settings, name: str, times: int
+) -> None:
+    app = with_clashing_model(settings, name, times)
+    made = json.loads(json.dumps(app.openapi()))
+    models = made["components"]["schemas"]
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(made))) <= set(models)
+    for number in range(times):
+        shop = made["paths"][f"/shop/{number}"]["post"]
+        assert set(shop["responses"]) == {"200", "400"}
+        for body in (shop["requestBody"], shop["responses"]["200"]):
+            assert set(models[model_of(body)]["properties"]) == {f"own{number}"}
+        invalid = models[model_of(shop["responses"]["400"])]["properties"]
+        assert (invalid.keys(), invalid["code"]["enum"]) == (
+            {"detail", "code", "errors"},
+            ["VALIDATION_ERROR"],
+        )
+    for each, *_ in OPERATIONS.values():
+        for status, response in errors_of(made, each):
+            fields = {"detail", "code"} | ({"errors"} if status == "400" else set())
+            properties = models[model_of(response)]["properties"]
+            assert (properties.keys(), "enum" in properties["code"]) == (fields, True)
+    assert models.keys() & FASTAPIS <= {name}
+    assert app.openapi() is app.openapi()
+
+
+def errors_of(document: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the status and the response of each error of the operations on a path."""
+    for operation in document["paths"][path].values():
+        yield from (each for each in operation["responses"].items() if each[0] >= "400")
+
+
+def test_a_model_of_fastapi_that_a_developer_refers_to_is_kept(settings: Settings) -> None:
+    app = create_app(settings)
+    reference = {"$ref": "#/components/schemas/HTTPValidationError"}
+    responses: dict[int | str, Any] = {
+        422: {"content": {"application/json": {"schema": reference}}}
+    }
+    app.get("/own", responses=responses)(lambda: None)
+    app.get("/other")(lambda number: None)
+    assert app.openapi()["components"]["schemas"].keys() >= FASTAPIS
+
+
+@pytest.mark.parametrize("step", ["_codes", "_without_null"])
+def test_a_document_whose_amendment_failed_is_not_kept(
+    step: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(settings)
+    with monkeypatch.context() as broken:
+        broken.setattr(openapi, step, lambda _: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                app.openapi()
+            assert app.openapi_schema is None
+    assert app.openapi() == create_app(settings).openapi()
