@@ -15,11 +15,12 @@ import pytest
 from sqlalchemy.engine import URL
 
 from development import database as development
+from examples.database import auth_database
 from tests.better_auth.frontends import Frontend, User, frontend
 from tests.support.issuer import Clock
 from tests.support.postgres_servers import postgres_versions, temporary_postgres
 from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
-from tests.support.services import database_of_its_own, service
+from tests.support.services import database_of_its_own, service, sql
 from tests.support.serving import SECRET
 from tokens import jwks
 
@@ -293,6 +294,32 @@ def test_the_documented_frontend_survives_a_restart_of_postgres(
         subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL)
         assert "terminating connection" in ours.complaint()
         assert part(alice.token(), 1)["sub"] == part(token, 1)["sub"] == alice.id
+
+
+def test_a_frontend_does_not_share_tables_with_a_frontend_that_has_another_secret(
+    postgres: URL, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The example has a secret of its own, and so it has a database of its own too."""
+    other = {"secret": SECRET[::-1]}
+    folders = (tmp_path_factory.mktemp("frontend") for _ in range(3))
+    with database_of_its_own(postgres) as url:
+        with frontend(url, "key_set", next(folders)) as first, first.user("alice") as alice:
+            assert alice.token()
+        separate = auth_database(url)
+        with (
+            frontend(separate, "key_set", next(folders), options=other) as example,
+            example.user("bob") as bob,
+        ):
+            assert bob.token()
+        with (
+            frontend(url, "key_set", next(folders), options=other) as second,
+            second.user("carol") as carol,
+        ):
+            assert carol.client.get("/api/auth/get-session").status_code == 500
+            while "Failed to decrypt private key" not in (line := second.complaint()):
+                assert line
+            sql(url, "DELETE FROM jwks")  # as docs/better-auth.md says
+            assert carol.token()
 
 
 @pytest.mark.parametrize("mode", MODES)
