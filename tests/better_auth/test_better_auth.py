@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from development import database as development
 from examples.database import auth_database
 from tests.better_auth.frontends import SERVERS, Frontend, User, frontend
+from tests.parts.snippets import snippet
 from tests.support.issuer import Clock
 from tests.support.postgres_servers import postgres_versions, temporary_postgres
 from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
@@ -385,9 +386,26 @@ def test_a_frontend_does_not_share_tables_with_a_frontend_that_has_another_secre
             assert carol.token()
 
 
+IMPORTS = """
+import { betterAuth } from "better-auth"
+import { createAuthClient } from "better-auth/client"
+import { jwtClient } from "better-auth/client/plugins"
+import { jwt } from "better-auth/plugins"
+const authClient = createAuthClient({ plugins: [jwtClient()] })
+"""
+
+
+def configuration() -> str:
+    """Return the parts of files that the pages show."""
+    short = snippet("docs/reference/authentication.md", "betterAuth(")
+    one_name = snippet("docs/better-auth.md", "issuer:")
+    return f"{short}\nexport const plugin = {one_name}"
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_documented_files_compile(documented: dict[str, Frontend], mode: str) -> None:
     folder = documented[mode].folder
     shutil.copy(SERVERS["documented"], folder)
+    (folder / "configuration.ts").write_text(f"{IMPORTS}\n{configuration()}")
     done = subprocess.run(["node_modules/.bin/tsc"], cwd=folder, stdout=subprocess.PIPE, text=True)
     assert (done.returncode, done.stdout) == (0, "")
