@@ -77,7 +77,7 @@ TaskId = Annotated[
     int,
     Path(
         ge=1,
-        lt=MAX_ID + 1,
+        le=MAX_ID,
         description="The task.",
         examples=[1],
     ),

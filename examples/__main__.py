@@ -1,7 +1,7 @@
 """Start the example frontend with everything that it needs, and stop all of it with Ctrl+C.
 
 The service, its Postgres, the auth server and the frontend's dev server run on this machine. The
-auth server keeps its tables in the same Postgres. `--help` lists the ports.
+auth server has a database of its own in the same Postgres. `--help` lists the ports.
 """
 
 import os
@@ -16,6 +16,7 @@ from config import ROOT, Settings, get_settings
 from development.data_dir import kept_secret
 from development.database import database_url
 from examples import node, ports
+from examples.database import auth_database
 from examples.output import say
 from examples.processes import Processes
 
@@ -72,14 +73,14 @@ def variables_of_service(given: Namespace) -> Variables:
 
 
 def auth_variables(given: Namespace, settings: Settings, database: URL) -> Variables:
-    """Return the environment of the auth server."""
+    """Return the environment of the auth server, whose database is created if necessary."""
     return {
         "PORT": str(given.auth_port),
         "API_URL": f"http://127.0.0.1:{given.api_port}",
         "BETTER_AUTH_URL": origin(given),
         "BETTER_AUTH_SECRET": kept_secret(settings.data_dir / "example-auth-secret"),
         "BETTER_AUTH_TELEMETRY": "0",
-        "DATABASE_URL": node.database_url(database),
+        "DATABASE_URL": node.database_url(auth_database(database)),
     }
 
 

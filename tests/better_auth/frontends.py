@@ -7,11 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpx
 from sqlalchemy.engine import URL
 
+from config import ROOT
 from tests.frontends.pages import FOLDER
 from tests.parts.parts import need
 from tests.support.processes import PATIENCE, free_port
@@ -20,6 +21,11 @@ from tests.support.serving import SECRET
 
 HERE = Path(__file__).parent
 SHOWN = {"key_set": "auth.ts", "shared_secret": "shared-secret/auth.ts"}
+# Programs that serve Better Auth on port 3001.
+SERVERS = {
+    "documented": FOLDER / "vite/server.ts",
+    "example": ROOT / "examples/auth/server.ts",
+}
 HARNESS = ("frontend.ts", "package.json", "tsconfig.json")
 
 
@@ -42,11 +48,14 @@ class User:
 class Frontend:
     """A frontend running at `url`."""
 
-    def __init__(self, url: str, folder: Path, said: IO[str], complaints: IO[str]) -> None:
+    def __init__(self, url: str, folder: Path, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
         self.url = url
         self.folder = folder
-        self._said = said
-        self._complaints = complaints
+        self._process = process
+        self._said = process.stdout
+        self._complaints = process.stderr
 
     @contextmanager
     def user(self, name: str) -> Iterator[User]:
@@ -66,10 +75,19 @@ class Frontend:
         """Return the next line of its error output."""
         return self._complaints.readline().strip()
 
+    def ends(self) -> int:
+        """Wait until its process ends, and return the exit code."""
+        return self._process.wait(PATIENCE)
+
 
 @contextmanager
-def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[Frontend]:
-    """Run the documented files of `mode`. `wanted` overrides parts of auth.ts; see frontend.ts."""
+def frontend(
+    database: URL, mode: str, folder: Path, server: str | None = None, **wanted: Any
+) -> Iterator[Frontend]:
+    """Run the documented files of `mode`. `wanted` overrides parts of auth.ts; see frontend.ts.
+
+    With `server`, one of SERVERS runs instead of frontend.ts.
+    """
     need("Node.js", "Better Auth")
     for source in (FOLDER / SHOWN[mode], FOLDER / "migrate.ts", *(HERE / name for name in HARNESS)):
         shutil.copy(source, folder)
@@ -86,7 +104,12 @@ def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[
     _node("migrate.ts", folder, environment)
     if wanted:
         environment["WANTED"] = json.dumps(wanted)
-    command = ["node", "--import", "tsx", "frontend.ts"]
+    if server:
+        port = url.rpartition(":")[2]
+        text = SERVERS[server].read_text()
+        assert "3001" in text
+        (folder / "server.ts").write_text(text.replace("3001", port))
+    command = ["node", "--import", "tsx", "server.ts" if server else "frontend.ts"]
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -96,10 +119,9 @@ def frontend(database: URL, mode: str, folder: Path, **wanted: Any) -> Iterator[
         text=True,
     ) as process:
         try:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            assert process.stdout.readline() == "listening\n"
-            yield Frontend(url, folder, process.stdout, process.stderr)
+            ours = Frontend(url, folder, process)
+            assert "listen" in ours.says()
+            yield ours
         finally:
             process.kill()
 

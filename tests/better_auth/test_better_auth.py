@@ -2,9 +2,11 @@
 
 import base64
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ import pytest
 from sqlalchemy.engine import URL
 
 from development import database as development
-from tests.better_auth.frontends import Frontend, User, frontend
+from examples.database import auth_database
+from tests.better_auth.frontends import SERVERS, Frontend, User, frontend
+from tests.parts.snippets import snippet
 from tests.support.issuer import Clock
 from tests.support.postgres_servers import postgres_versions, temporary_postgres
 from tests.support.responses import INVALID_TOKEN, TOKEN_EXPIRED
-from tests.support.services import database_of_its_own, service
+from tests.support.services import database_of_its_own, service, sql
 from tests.support.serving import SECRET
 from tokens import jwks
 
@@ -295,8 +299,113 @@ def test_the_documented_frontend_survives_a_restart_of_postgres(
         assert part(alice.token(), 1)["sub"] == part(token, 1)["sub"] == alice.id
 
 
+@contextmanager
+def stopped(programs: Path, folder: Path) -> Iterator[None]:
+    """Stop a temporary Postgres, and start it again with the same options."""
+
+    def control(*words: str) -> None:
+        program = [*development._setpriv_prefix(), str(programs / "pg_ctl"), *words]
+        command = [*program, "-w", "-s", "-D", str(folder / "data")]
+        subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL)
+
+    options = (folder / "data/postmaster.opts").read_text().partition(" ")[2].replace('"', "'")
+    control("stop", "-m", "fast")
+    try:
+        yield
+    finally:
+        control("start", "-l", str(folder / "log"), "-o", options)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_that_starts_without_the_database_works_once_it_is_there(
+    tmp_path_factory: pytest.TempPathFactory, server: str
+) -> None:
+    folder = tmp_path_factory.mktemp("postgres")
+    _, programs = postgres_versions().popitem()
+    with (
+        temporary_postgres(programs, folder) as url,
+        frontend(url, "key_set", tmp_path_factory.mktemp(server), server=server) as ours,
+    ):
+        session = f"{ours.url}/api/auth/get-session"
+        with stopped(programs, folder):
+            for _ in range(2):
+                assert httpx.get(session).status_code == 503
+                assert ours.complaint().startswith("connect ")
+        with ours.user("alice") as alice:
+            assert part(alice.token(), 1)["sub"] == alice.id
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_request_that_better_auth_cannot_read_does_not_end_the_server(
+    database: URL, tmp_path: Path, server: str
+) -> None:
+    with frontend(database, "key_set", tmp_path, server=server) as ours:
+        bad = {"Host": "a b"}
+        assert httpx.get(f"{ours.url}/api/auth/ok", headers=bad).status_code == 503
+        assert httpx.get(f"{ours.url}/api/auth/ok").status_code == 200
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_without_its_tables_ends_because_it_would_never_find_them(
+    postgres: URL, tmp_path: Path, server: str
+) -> None:
+    with (
+        database_of_its_own(postgres) as url,
+        frontend(url, "key_set", tmp_path, server=server) as ours,
+    ):
+        sql(url, "DROP TABLE jwks")
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{ours.url}/api/auth/get-session")
+        assert ours.complaint() == "Database schema mismatch"
+        assert ours.ends() == 1
+
+
+def test_a_frontend_does_not_share_tables_with_a_frontend_that_has_another_secret(
+    postgres: URL, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The example has a secret of its own, and so it has a database of its own too."""
+    other = {"secret": SECRET[::-1]}
+    folders = (tmp_path_factory.mktemp("frontend") for _ in range(3))
+    with database_of_its_own(postgres) as url:
+        with frontend(url, "key_set", next(folders)) as first, first.user("alice") as alice:
+            assert alice.token()
+        separate = auth_database(url)
+        with (
+            frontend(separate, "key_set", next(folders), options=other) as example,
+            example.user("bob") as bob,
+        ):
+            assert bob.token()
+        with (
+            frontend(url, "key_set", next(folders), options=other) as second,
+            second.user("carol") as carol,
+        ):
+            assert carol.client.get("/api/auth/get-session").status_code == 500
+            while "Failed to decrypt private key" not in (line := second.complaint()):
+                assert line
+            sql(url, "DELETE FROM jwks")  # as docs/better-auth.md says
+            assert carol.token()
+
+
+IMPORTS = """
+import { betterAuth } from "better-auth"
+import { createAuthClient } from "better-auth/client"
+import { jwtClient } from "better-auth/client/plugins"
+import { jwt } from "better-auth/plugins"
+const authClient = createAuthClient({ plugins: [jwtClient()] })
+"""
+
+
+def configuration() -> str:
+    """Return the parts of files that the pages show."""
+    short = snippet("docs/reference/authentication.md", "betterAuth(")
+    one_name = snippet("docs/better-auth.md", "issuer:")
+    return f"{short}\nexport const plugin = {one_name}"
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_documented_files_compile(documented: dict[str, Frontend], mode: str) -> None:
     folder = documented[mode].folder
+    shutil.copy(SERVERS["documented"], folder)
+    (folder / "configuration.ts").write_text(f"{IMPORTS}\n{configuration()}")
     done = subprocess.run(["node_modules/.bin/tsc"], cwd=folder, stdout=subprocess.PIPE, text=True)
     assert (done.returncode, done.stdout) == (0, "")

@@ -9,6 +9,7 @@ import pytest
 from config import ROOT
 from tests.parts.node import run, succeeds
 from tests.parts.parts import need
+from tests.parts.snippets import in_module, snippet
 
 pytestmark = pytest.mark.parts
 
@@ -19,6 +20,8 @@ def test_the_types_of_tasks_ts_match_the_document(folder: Path) -> None:
     need("openapi-typescript", "TypeScript")
     shutil.copy(ROOT / "docs/frontend/tasks.ts", folder)
     (folder / "auth-client.ts").write_text(LOGIN)
+    code = snippet("docs/typescript-client.md", "tasks.create(")
+    (folder / "snippet.ts").write_text(in_module(code))
     document = ("openapi.json", "--output", "tasks-api.d.ts", "--default-non-nullable=false")
     succeeds(folder, "openapi-typescript", *document)
     # The project includes mistakes.ts, where the compiler must find every error.

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 
 from tests.parts.node import run, succeeds
 from tests.parts.parts import need
+from tests.parts.snippets import in_module, snippet
 from tests.support.serving import SECRET, connect
 from tokens.verifier import make_token
 
@@ -38,6 +39,8 @@ def large_id(postgres: URL, alice: str, base_url: str) -> int:
 
 HEY_API = ("@hey-api/client-fetch", "@hey-api/typescript", "@hey-api/sdk", "zod")
 DOCUMENT = "./openapi.json"
+ETAG_IMPORTS = 'import { getTask, updateTask } from "./hey-api/sdk.gen";'
+ETAG_PARAMETERS = "user_id: string, task_id: number, body: { title: string }"
 
 
 def test_typescript_clients_run_every_operation(folder: Path, alice: str, large_id: int) -> None:
@@ -46,6 +49,8 @@ def test_typescript_clients_run_every_operation(folder: Path, alice: str, large_
     output = f"{made}/hey-api"
     succeeds(folder, "openapi-ts", "--input", DOCUMENT, "--output", output, "--plugins", *HEY_API)
     succeeds(folder, "orval", "--config", "generated/orval.config.cjs")
+    code = snippet("docs/generated-clients.md", "getTask(")
+    (made / "etag.ts").write_text(in_module(code, ETAG_IMPORTS, ETAG_PARAMETERS))
     succeeds(folder, "tsc", "--project", "generated")
     variables = {"USER_ID": alice, "TOKEN": make_token(alice, SECRET), "LARGE_ID": str(large_id)}
     for program in ("hey-api", "orval"):
