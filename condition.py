@@ -14,12 +14,12 @@ from errors import (
     DatabaseUnusable,
     is_database_at_fault,
 )
-from migrations.access import READ_ONLY, Obstacle
+from migrations.access import READ_ONLY, UNCHECKED, Obstacle
 from migrations.state import NOT_MIGRATED, find_obstacle
 from postgres import connect_error
 from postgres.letter_case import LetterCase
 from postgres.probe import Probe
-from postgres.trouble import PassingTrouble, Trouble
+from postgres.trouble import PassingTrouble, Trouble, VersionTrouble
 
 HEALTH_TIMEOUT = 1.5  # seconds for a whole check
 WATCH_INTERVAL = 5.0  # seconds between checks while the database can't be used
@@ -58,6 +58,7 @@ class Condition:
         # service could not use the result.
         self.is_foreign = False
         self._setup = Trouble("The database's set-up is in order")
+        self._version = VersionTrouble("The schema version can be checked")
         self._statements = PassingTrouble("No statement failed for this reason for a minute", QUIET)
         self._checking: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -97,6 +98,11 @@ class Condition:
         self._judge(obstacle)
 
     def _judge(self, obstacle: Obstacle | None) -> None:
+        if obstacle is None:
+            self._version.end()
+        elif obstacle.kind == UNCHECKED:
+            self._version.begin(obstacle.kind, obstacle.clause)
+            obstacle = None  # everything else works
         self.is_foreign = obstacle is not None and obstacle.is_total
         if obstacle is not None and obstacle.kind == NOT_MIGRATED:
             self._schema.begin(obstacle.kind, obstacle.clause)

@@ -1,8 +1,10 @@
 """Run the server: `python -m mcp_server` on stdin and stdout, `python -m mcp_server http`."""
 
+import asyncio
 import sys
 
 from mcp_server import settings
+from mcp_server.loop import Loop
 from mcp_server.remote import serve
 from mcp_server.server import stdio_server
 
@@ -12,7 +14,9 @@ def main(arguments: list[str]) -> None:
     if arguments == ["http"]:
         serve(settings.read(settings.HttpSettings))
     elif not arguments:
-        stdio_server(settings.read(settings.StdioSettings)).run("stdio")
+        server = stdio_server(settings.read(settings.StdioSettings))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(server.run_stdio_async())
     else:
         raise SystemExit("Usage: python -m mcp_server [http]")
 

@@ -23,15 +23,19 @@ class Obstacle(NamedTuple):
     is_total: bool = False
 
 
+NO_RIGHTS = "no rights"
 READ_ONLY = "read-only"
+# The database can be used, but the service can't read its revision.
+UNCHECKED = "no right to read it"
 # The kinds of obstacles, in the order in which to remove them, and what the log says.
 CLAUSES = {
     "no rights on the schema": "the role can't see the tables; as their owner, run `{}`",
     "search path": "the tables are in a schema that search_path lacks; run `{}`",
     "not a table": "{} must be a table, but is another kind of relation",
-    "no rights": "the role lacks rights; as the owner of the tables, run `{}`",
+    NO_RIGHTS: "the role lacks rights; as the owner of the tables, run `{}`",
     "row security": "it hides every row, because there is no policy; as the owner, run `{}`",
     READ_ONLY: "{}; requests that only read are served",
+    UNCHECKED: "as the owner of the tables, run `{}`",
 }
 # With these obstacles, existing tables look as if they were missing.
 HIDING = ("no rights on the schema", "search path")
@@ -74,6 +78,10 @@ SELECT 'no rights', format('GRANT EXECUTE ON FUNCTION %s TO %I', f, current_user
 FROM to_regprocedure('{function}') AS f
 WHERE NOT has_function_privilege(f, 'EXECUTE')
 UNION ALL
+SELECT 'no right to read it', format('GRANT SELECT ON %s TO %I', id, current_user)
+FROM to_regclass('alembic_version') AS id
+WHERE NOT has_any_column_privilege(id, 'SELECT')
+UNION ALL
 SELECT 'row security', format('CREATE POLICY task_api ON %s TO %I USING (true)', id, current_user)
 FROM needed
 WHERE row_security_active(id) AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = id)
@@ -94,8 +102,14 @@ def obstacles() -> str:
 
 
 def worst(found: list[list[str]]) -> Obstacle | None:
-    """Return the obstacle to remove first, with all texts of its kind."""
+    """Return the obstacle to remove first, with all texts of its kind.
+
+    If the role lacks rights, the statements include the right to read the version.
+    """
+    kinds = {kind for kind, _ in found}
     for kind, clause in CLAUSES.items():
-        if texts := [text for each, text in found if each == kind]:
+        if kind in kinds:
+            named = (NO_RIGHTS, UNCHECKED) if kind == NO_RIGHTS else (kind,)
+            texts = [text for name in named for each, text in found if each == name]
             return Obstacle(kind, clause.format("; ".join(texts)))
     return None

@@ -4,12 +4,12 @@ Unless `hostaddr` is set, libpq resolves the host itself, which blocks
 (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PQCONNECTSTARTPARAMS).
 """
 
-import asyncio
-import socket
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
+
+from addresses import look_up
 
 
 async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -25,7 +25,7 @@ async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
     found = [
         (host, address, ports[number if len(ports) > 1 else 0])
         for number, host in enumerate(hosts)
-        for address in (await _resolved(host) if _is_name(host) else [""])
+        for address in (await look_up(host) if _is_name(host) else [""])
     ]
     if not found:
         raise psycopg2.OperationalError(f'the host "{", ".join(hosts)}" has no address')
@@ -36,11 +36,3 @@ async def addresses(parameters: Mapping[str, Any]) -> dict[str, str]:
 def _is_name(host: str) -> bool:
     """Return whether `host` has addresses, unlike a folder of Unix sockets."""
     return host != "" and not host.startswith(("/", "@"))
-
-
-async def _resolved(host: str) -> list[str]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # another host may still resolve
-        return []
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -27,8 +27,8 @@ SYSTEM_FILES = (
 )
 ABSENT = "/dev/null/absent"  # no such file can exist, so libpq continues without one
 NO_ROOT = (
-    "has sslmode={} without sslrootcert, and ~/.postgresql/root.crt can't be read: "
-    "add sslrootcert=system, or the path of the authority's certificate"
+    ", and ~/.postgresql/root.crt can't be read: add sslrootcert=system, or the path of the "
+    "authority's certificate"
 )
 
 
@@ -37,15 +37,17 @@ def home_files(parameters: Mapping[str, Any]) -> dict[str, str]:
 
     Raises ValueError if the server must be verified, but the root certificate can't be read.
     """
+    if _are_sockets(parameters):  # which have no TLS
+        return {}
     mode = str(_given("sslmode", parameters) or "prefer")
     added = {}
     if not _given("sslrootcert", parameters):
         root = _home_file("root.crt")
         if mode.startswith("verify-") and not os.access(root, os.R_OK):
-            raise ValueError(NO_ROOT.format(mode))
+            raise ValueError(_lack(mode, parameters) + NO_ROOT)
         if _is_unreadable(root):
             if mode == "require":  # libpq verifies the server if the file exists
-                raise ValueError(NO_ROOT.format(mode))
+                raise ValueError(_lack(mode, parameters) + NO_ROOT)
             added["sslrootcert"] = ABSENT
     if not _given("sslcert", parameters) and _is_unreadable(_home_file("postgresql.crt")):
         added["sslcert"] = ABSENT
@@ -66,6 +68,18 @@ def system_file(parameters: Mapping[str, Any]) -> dict[str, str]:
     if found is None or _given("sslmode", parameters) not in (None, "verify-full"):
         return {}
     return {"sslmode": "verify-full", "sslrootcert": found}
+
+
+def _are_sockets(parameters: Mapping[str, Any]) -> bool:
+    """Return whether every host is a folder of Unix sockets. With `hostaddr`, none is."""
+    hosts = str(parameters.get("host") or "").split(",")
+    return not _given("hostaddr", parameters) and all(each.startswith(("/", "@")) for each in hosts)
+
+
+def _lack(mode: str, parameters: Mapping[str, Any]) -> str:
+    if parameters.get("sslmode"):
+        return f"has sslmode={mode} without sslrootcert"
+    return f"has no sslrootcert, which PGSSLMODE={mode} in the environment needs"
 
 
 def _given(name: str, parameters: Mapping[str, Any]) -> object:

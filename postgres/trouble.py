@@ -22,13 +22,23 @@ class Trouble:
         """Log a problem of this `kind`, unless the last line was about the same kind."""
         if kind != self.kind:
             self.kind = kind
-            logger.warning("The database can't be used (%s): %s", kind, sentence)
+            self._warn(sentence)
 
     def end(self) -> None:
         """Log that the problem has ended, if there was one."""
         if self.kind is not None:
             self.kind = None
             logger.info(self._end)
+
+    def _warn(self, sentence: str) -> None:
+        logger.warning("The database can't be used (%s): %s", self.kind, sentence)
+
+
+class VersionTrouble(Trouble):
+    """A problem that only keeps the service from reading the version of the schema."""
+
+    def _warn(self, sentence: str) -> None:
+        logger.warning("The schema version can't be checked (%s): %s", self.kind, sentence)
 
 
 class PassingTrouble(Trouble):

@@ -14,6 +14,7 @@ from sqlmodel import select
 import condition
 from database import Database
 from errors import DatabaseUnusable
+from migrations.state import REVISIONS
 from models import Task
 from postgres.trouble import PassingTrouble
 from tests.support.services import (
@@ -248,6 +249,45 @@ def test_trouble_ends_when_it_has_not_occurred_for_a_while() -> None:
     with recorded_messages() as messages:
         asyncio.run(work())
     assert messages == ["The database can't be used (disk full): no space left", "It has ended"]
+
+
+def at_version(url: URL, version: str) -> None:
+    sql(url, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    sql(url, "INSERT INTO alembic_version VALUES (%s)", version)
+
+
+def test_the_remedy_includes_the_right_to_read_the_version(url: URL, role: str) -> None:
+    at_version(url, REVISIONS[0])
+    sql(url, f"REVOKE INSERT ON tasks FROM {role}")
+    with serving(url, role) as (client, messages):
+        assert state(client) == (503, "disconnected")
+        [said] = troubles(messages)
+        remedy = f"GRANT INSERT ON tasks TO {role}; GRANT SELECT ON alembic_version TO {role}"
+        assert said.split("`")[1] == remedy
+        sql(url, remedy)
+        assert state(client) == (503, "not migrated")
+
+
+def test_a_version_that_the_role_may_not_read_is_a_warning(url: URL, role: str) -> None:
+    at_version(url, REVISIONS[-1])
+    end, remedy = "The schema version can be checked", f"GRANT SELECT ON alembic_version TO {role}"
+    said = (
+        "The schema version can't be checked (no right to read it): "
+        f"as the owner of the tables, run `{remedy}`"
+    )
+    with serving(url, role) as (client, messages):
+        for _ in range(2):
+            assert state(client) == (200, "connected")
+        assert failed(client) == set()
+        assert (messages.count(said), troubles(messages)) == (1, [])
+        sql(url, f"REVOKE INSERT ON tasks FROM {role}")
+        assert state(client) == (503, "disconnected")
+        sql(url, f"GRANT INSERT ON tasks TO {role}")
+        assert state(client) == (200, "connected")
+        assert end not in messages
+        sql(url, remedy)
+        assert state(client) == (200, "connected")
+    assert (messages.count(said), messages.count(end)) == (1, 1)
 
 
 def test_column_privileges_are_enough(url: URL, role: str) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from addresses import look_up
+
 
 class FetchError(Exception):
     """There was no usable response. The text says why, in our own words."""
@@ -43,8 +45,8 @@ async def get(url: str, context: ssl.SSLContext | None, seconds: float, max_size
             answer = await _ask(url, context, max_size)
     except TimeoutError:
         raise FetchError(f"no response within {seconds:g} s") from None
-    # UnicodeError: the host name can't be resolved, for example because it has an empty label.
-    except (OSError, UnicodeError, HttpParserError, HttpParserUpgrade) as error:
+    # RuntimeError: no thread can be started for the lookup of the name.
+    except (OSError, RuntimeError, HttpParserError, HttpParserUpgrade) as error:
         raise FetchError(type(error).__name__) from error
     status = answer.parser.get_status_code()
     if status != 200:
@@ -56,7 +58,7 @@ async def _ask(url: str, context: ssl.SSLContext | None, max_size: int) -> _Answ
     parts = urlsplit(url)
     tls = context if parts.scheme == "https" else None
     port = parts.port or (80 if tls is None else 443)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
+    reader, writer = await _connect(parts.hostname or "", port, tls)
     try:
         writer.write(
             f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
@@ -71,3 +73,19 @@ async def _ask(url: str, context: ssl.SSLContext | None, max_size: int) -> _Answ
         return answer
     finally:
         writer.transport.abort()  # not close(), which waits for the peer to close
+
+
+async def _connect(
+    host: str, port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the first address of `host` that accepts a connection."""
+    failure: Exception = FetchError("the host has no address")
+    for address in await look_up(host):
+        try:
+            name = host if tls else None
+            return await asyncio.open_connection(address, port, ssl=tls, server_hostname=name)
+        except ssl.SSLError:
+            raise
+        except OSError as error:  # another address may still work
+            failure = error
+    raise failure

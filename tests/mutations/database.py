@@ -51,6 +51,13 @@ MUTATIONS = [
         ("test_a_request_cancelled_as_its_rows_arrive_leaves_the_connection_open",),
     ),
     Mutation(
+        "lookup-keeps-the-process-running",
+        "If DNS does not respond, the process would not exit in time after SIGTERM.",
+        'name="DNS", daemon=True',
+        'name="DNS"',
+        ("test_an_event_loop_closes_during_a_lookup",),
+    ),
+    Mutation(
         "rows-go-to-the-next-statement",
         "A statement through SQLAlchemy would lose its rows after an error of another statement.",
         "self._on_rows = None\n            raise",

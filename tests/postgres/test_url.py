@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from postgres import tls_files
 from postgres.client_parameters import _REMEDIES
 from postgres.dialect import libpq_parameters
 from postgres.dns import addresses
@@ -184,6 +185,37 @@ def test_unreadable_files_do_not_turn_tls_off(home: Path, closed: str) -> None:
     assert re.search(r"'sslrootcert': '/etc/\S+'", system)
     for mode, said in zip(modes, verified, strict=True):
         assert said.startswith(f"has sslmode={mode} without sslrootcert")
+
+
+NEEDS_ROOT = "has no sslrootcert, which PGSSLMODE=verify-full in the environment needs, and "
+SOCKETS = ["%2Ftmp%2Fsock:6502", "%2Ftmp,%2Fvar", "%40abstract", "?host=/tmp"]
+REMOTE = ["h", "%2Ftmp,h", "/d?hostaddr=192.0.2.1&host=/tmp", ""]
+
+
+@pytest.mark.parametrize("host", SOCKETS)
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_a_socket_needs_no_root_certificate(
+    host: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libpq ignores sslmode there. Other programs on the machine may need the variable."""
+    monkeypatch.setenv("PGSSLMODE", mode)
+    monkeypatch.setattr(tls_files, "_is_unreadable", lambda path: True)
+    assert not {"sslmode", "sslrootcert"} & parameters(f"postgresql://{host}").keys()
+    assert parameters(f"postgresql:///d?host=/tmp&sslmode={mode}")["sslmode"] == mode
+
+
+@pytest.mark.parametrize("host", REMOTE)
+def test_the_error_names_the_variable_that_has_the_mode(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert complaint(f"postgresql://{host}").startswith(NEEDS_ROOT)
+
+
+def test_an_address_in_the_environment_is_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("PGHOSTADDR", "192.0.2.1")
+    assert complaint("postgresql:///d?host=/tmp").startswith(NEEDS_ROOT)
 
 
 @pytest.mark.parametrize("closed", [".", "root.crt"])

@@ -7,7 +7,8 @@ from pathlib import Path
 from config import ROOT
 
 LAYERS = (
-    ("postgres", "addresses", "origins", "memory", "models", "secret_rules"),
+    ("addresses", "origins", "memory", "models", "secret_rules"),
+    ("postgres",),
     ("observability", "config", "schemas"),
     ("development", "errors"),
     ("condition",),

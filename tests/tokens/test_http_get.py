@@ -102,7 +102,7 @@ def test_an_unreachable_or_unknown_host_is_a_fetch_error() -> None:
     with pytest.raises(FetchError, match="ConnectionRefusedError"):
         get("http://127.0.0.1:9/keys")
     for host in ("nowhere.invalid", "a..example", "x" * 64 + ".example"):
-        with pytest.raises(FetchError, match=r"gaierror|Unicode\w*Error"):
+        with pytest.raises(FetchError, match="the host has no address"):
             get(f"http://{host}/keys")
 
 
