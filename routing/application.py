@@ -24,7 +24,7 @@ from memory import block_imports
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware, OutermostMiddleware
 from routing import openapi
-from routing.body import BodyLimit
+from routing.body import BodyLimit, SoleErrors
 from routing.fast_routes import FastRoutes
 from routing.served_document import openapi_json
 
@@ -65,7 +65,7 @@ class Application(FastAPI):
         if self.user_middleware:
             app = ErrorsMiddleware(app, handler)  # so that it sees the response to an error
             for added, arguments, options in reversed(self.user_middleware):
-                app = added(app, *arguments, **options)
+                app = added(SoleErrors(app), *arguments, **options)
             app = BodyLimit(app)
         app = OutermostMiddleware(
             app,

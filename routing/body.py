@@ -1,11 +1,15 @@
 """Limits on the size of a request's body, and on the time in which it must arrive."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import Request
-from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBodyLimitResponder
+from starlette.middleware.body_limit import (
+    MAX_BODY_SIZE_SCOPE_KEY,
+    RequestBodyLimitResponder,
+    _RequestBodyTooLarge,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import PayloadTooLarge, RequestTimeout
@@ -46,12 +50,39 @@ class _Limiter(RequestBodyLimitResponder):
     async def receive_with_limit(self) -> Message:
         try:
             return await super().receive_with_limit()
-        except HTTPException:
+        except _RequestBodyTooLarge:
             raise _too_large(self.max_body_size) from None
 
     async def send_with_limit(self, message: Message) -> None:
         self.response_started = True
         await self.send(message)
+
+
+class SoleErrors:
+    """Middleware that takes an error of `receive` out of a group which has only that error.
+
+    Starlette's BaseHTTPMiddleware, which `@app.middleware("http")` adds, receives in a task group.
+    A group has no status, so it would be a 500 instead of a 413.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        async def receive_sole() -> Message:
+            try:
+                return await receive()
+            except ExceptionGroup as group:
+                raise _sole(group) from None
+
+        return self._app(scope, receive_sole, send)
+
+
+def _sole(error: Exception) -> Exception:
+    """Return the only error in a group, which may be nested, or else the group."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 class BoundedRequest(Request):
