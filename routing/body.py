@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Self
 
 from fastapi import Request
 from starlette.middleware.body_limit import (
@@ -88,6 +88,13 @@ def _sole(error: Exception) -> Exception:
 class BoundedRequest(Request):
     """A request whose body is limited in size, and must arrive in time."""
 
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Return a request that shares the state of `request`: a body that either has read."""
+        bounded = cls(request.scope, request.receive)
+        bounded.__dict__ = vars(request)
+        return bounded
+
     async def body(self) -> bytes:
         """Return the whole body.
 
@@ -109,7 +116,7 @@ class BoundedRequest(Request):
         exchange = getattr(self._receive, "__self__", None)
         if type(exchange) is not Exchange or self._stream_consumed:
             return None
-        body = exchange.take_body(self._limit)
+        body = exchange.take_body(_limit_of(self.scope))
         self._stream_consumed = body is not None
         return body
 
@@ -118,30 +125,33 @@ class BoundedRequest(Request):
         """Whether the headers say that there is a body."""
         return not FRAMING.isdisjoint({name for name, _ in self.scope["headers"]})
 
-    @property
-    def _limit(self) -> int:
-        limit: int = self.scope.get(MAX_BODY_SIZE_SCOPE_KEY, MAX_BODY)
-        return limit
-
-    def check_length(self) -> None:
-        """Raise PayloadTooLarge if the declared length is too large, even for an unread body."""
-        declared = ""
-        for name, value in self.scope["headers"]:
-            if name == b"content-length":
-                # Without leading zeros, because int() refuses more than 4,300 digits.
-                declared = value.decode("latin-1").lstrip("0")
-        too_long = len(declared) > len(str(self._limit))
-        if declared.isdecimal() and (too_long or int(declared) > self._limit):
-            raise _too_large(self._limit)
-
     async def _received(self) -> bytes:
-        self.check_length()
+        check_length(self.scope)
+        limit = _limit_of(self.scope)
         body = b""
         async for chunk in self.stream():
             body += chunk
-            if len(body) > self._limit:
-                raise _too_large(self._limit)
+            if len(body) > limit:
+                raise _too_large(limit)
         return body
+
+
+def check_length(scope: Scope) -> None:
+    """Raise PayloadTooLarge if the declared length is too large, even for an unread body."""
+    declared = ""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            # Without leading zeros, because int() refuses more than 4,300 digits.
+            declared = value.decode("latin-1").lstrip("0")
+    limit = _limit_of(scope)
+    too_long = len(declared) > len(str(limit))
+    if declared.isdecimal() and (too_long or int(declared) > limit):
+        raise _too_large(limit)
+
+
+def _limit_of(scope: Scope) -> int:
+    limit: int = scope.get(MAX_BODY_SIZE_SCOPE_KEY, MAX_BODY)
+    return limit
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -165,11 +175,17 @@ class LateBody(dict[str, Any]):
 class LateRequest(BoundedRequest):
     """A request that returns a LateBody when FastAPI reads the body, before the dependencies."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        super().__init__(scope, receive)
-        self.late = LateBody()
-        self.body_is_optional = False
-        self._asked_for: set[str] = set()
+    late: LateBody
+    body_is_optional: bool
+    _asked_for: set[str]
+
+    @classmethod
+    def of(cls, request: Request, body_is_optional: bool = False) -> Self:
+        late = super().of(request)
+        late.late = LateBody()
+        late.body_is_optional = body_is_optional
+        late._asked_for = set()
+        return late
 
     async def body(self) -> bytes:
         return self.late if self._is_first("body") else await super().body()  # type: ignore[return-value]

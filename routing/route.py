@@ -21,7 +21,7 @@ from memory import RESPONSE_PART
 from middleware.errors import has_hung_up
 from observability.timing import RequestTiming
 from routing.admission import Admission, Slot
-from routing.body import BoundedRequest, LateRequest
+from routing.body import BoundedRequest, LateRequest, check_length
 from routing.json_body import is_empty, parse_json
 from routing.parameters import ParameterSolver, Unsupported
 from routing.paths import path_to_match, restored
@@ -64,6 +64,7 @@ class Route(APIRoute):
         strict = context.strict_content_type
         return (
             self.arguments is not None
+            and type(self) in (Route, TaskRoute)  # a subclass may override any method
             and list(context.dependencies) == list(self.own_dependencies)
             and context.max_body_size is None
             and getattr(strict, "value", strict) is True
@@ -114,7 +115,8 @@ class Route(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            return await handle(BoundedRequest(request.scope, request.receive))
+            is_plain = type(request) is Request  # else a subclass has put its own in its place
+            return await handle(BoundedRequest.of(request) if is_plain else request)
 
         return handle_bounded
 
@@ -172,16 +174,15 @@ class TaskRoute(Route):
         handle = APIRoute.get_route_handler(self)
 
         async def handle_in_order(request: Request) -> Response:
+            is_plain = type(request) is Request  # else a subclass has put its own in its place
             if self.arguments is not None:
                 join_lines(request.scope, self.arguments.headers)
-                if self.arguments.takes_body:
-                    late = LateRequest(request.scope, request.receive)
-                    late.body_is_optional = self.arguments.body_is_optional
-                    return await handle(late)
-            elif self.body_field and get_current_user not in request.app.dependency_overrides:
+                if self.arguments.takes_body and is_plain:
+                    return await handle(LateRequest.of(request, self.arguments.body_is_optional))
+            if self.body_field and get_current_user not in request.app.dependency_overrides:
                 # Check the token now, because FastAPI reads the body before it calls dependencies.
                 await get_current_user(request, request.path_params["user_id"])
-            return await handle(BoundedRequest(request.scope, request.receive))
+            return await handle(BoundedRequest.of(request) if is_plain else request)
 
         return handle_in_order
 
@@ -232,19 +233,23 @@ def _is_short_of_memory(request: Request, user_id: str) -> bool:
     )
 
 
-async def _receive_unused(request: BoundedRequest) -> None:
+async def _receive_unused(request: Request) -> None:
     """Receive a body that the operation does not use, or check its declared length."""
     if "transfer-encoding" in request.headers:
         await request.body()
     else:
-        request.check_length()
+        check_length(request.scope)
 
 
 async def _body(request: Request) -> None:
-    if not isinstance(request, LateRequest):
-        assert isinstance(request, BoundedRequest)
+    if isinstance(request, LateRequest):
+        await _fill(request)
+    else:
         await _receive_unused(request)
-        return
+
+
+async def _fill(request: LateRequest) -> None:
+    """Receive the body, and fill the object that FastAPI got in its place."""
     body = await request.body()
     if request.body_is_optional and is_empty(body):
         return
