@@ -120,7 +120,6 @@ class ParameterSolver:
         self._parts = parts
         self._arguments: dict[str, Parameter] = {}
         self._dependencies: dict[str, tuple[Callable[..., Any], Dependency]] = {}
-        self.headers: Set[bytes] = frozenset()
         _require(inspect.iscoroutinefunction(operation))
         hints = _hints(operation)
         returned = hints.pop("return", None)
@@ -128,8 +127,6 @@ class ParameterSolver:
         for name, parameter in inspect.signature(operation).parameters.items():
             _require(name in hints and parameter.kind not in _VARIADIC)
             self._add(name, hints[name], parameter.default)
-        bodies = [each for each in self._arguments.values() if isinstance(each, BodyParameter)]
-        self.body_is_optional = any(each.default is not None for each in bodies)
         kinds = [type(argument) for argument in self._arguments.values()]
         _require(kinds.count(BodyParameter) <= 1 and kinds.count(QueryParameter) <= 1)
         functions = [function for function, _ in self._dependencies.values()]
@@ -139,10 +136,9 @@ class ParameterSolver:
     def _add(self, name: str, annotation: Any, default: Any) -> None:
         marker = _marker(annotation)
         if isinstance(marker, params.Header):
-            _require(default is None and marker.alias is not None and not _is_plural(annotation))
+            _require(default is None and marker.alias is not None and not is_plural(annotation))
             assert marker.alias is not None
             self._arguments[name] = HeaderParameter(marker.alias, annotation)
-            self.headers |= {marker.alias.lower().encode()}
             return
         if isinstance(default, BaseModel):
             _require(marker is None and _is_model(annotation) and _is_empty(default, annotation))
@@ -235,15 +231,15 @@ def _is_empty(default: BaseModel, annotation: Any) -> bool:
 
 def _has_lists(annotation: Any) -> bool:
     """Return whether a field of a model has several values, which FastAPI would collect."""
-    return any(_is_plural(field.annotation) for field in _plain(annotation).model_fields.values())
+    return any(is_plural(field.annotation) for field in _plain(annotation).model_fields.values())
 
 
-def _is_plural(annotation: Any) -> bool:
+def is_plural(annotation: Any) -> bool:
     plain = _plain(annotation)
     if any(isinstance(rule, PlainValidator) for rule in getattr(annotation, "__metadata__", ())):
         return False  # it takes one text, whatever type that is converted to
     if get_args(plain) and not _is_collection(get_origin(plain)):
-        return any(_is_plural(each) for each in get_args(plain))
+        return any(is_plural(each) for each in get_args(plain))
     return _is_collection(get_origin(plain) or plain)
 
 

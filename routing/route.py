@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import takewhile
 from time import perf_counter
 from typing import Any, ClassVar
 
 from fastapi import Depends, Request, Response, params
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute, RouteContext
+from fastapi.routing import APIRoute, RouteContext, _effective_route_context_var
+from pydantic import BaseModel, RootModel
+from pydantic_core import PydanticUndefined as Undefined
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
@@ -23,7 +26,7 @@ from observability.timing import RequestTiming
 from routing.admission import Admission, Slot
 from routing.body import BoundedRequest, LateRequest, check_length
 from routing.json_body import is_empty, parse_json
-from routing.parameters import ParameterSolver, Unsupported
+from routing.parameters import ParameterSolver, Unsupported, is_plural
 from routing.paths import path_to_match, restored
 from schemas import TaskListResponse
 from serving.memory_budget import MemoryBudget
@@ -172,14 +175,15 @@ class TaskRoute(Route):
     def get_route_handler(self) -> Handler:
         """Return FastAPI's own handler. `own_dependencies` run first, in the fast path's order."""
         handle = APIRoute.get_route_handler(self)
+        route = _included(self)
+        model, lists = _only_model(route), _lists(route)
 
         async def handle_in_order(request: Request) -> Response:
             is_plain = type(request) is Request  # else a subclass has put its own in its place
-            if self.arguments is not None:
-                join_lines(request.scope, self.arguments.headers)
-                if self.arguments.takes_body and is_plain:
-                    return await handle(LateRequest.of(request, self.arguments.body_is_optional))
-            if self.body_field and get_current_user not in request.app.dependency_overrides:
+            join_lines(request.scope, lists)
+            if model is not None and is_plain:
+                return await handle(LateRequest.of(request, model.default is not Undefined))
+            if route.body_field and get_current_user not in request.app.dependency_overrides:
                 # Check the token now, because FastAPI reads the body before it calls dependencies.
                 await get_current_user(request, request.path_params["user_id"])
             return await handle(BoundedRequest.of(request) if is_plain else request)
@@ -192,6 +196,44 @@ def restored_parts(parts: dict[str, Any]) -> dict[str, Any]:
     return {
         name: restored(value) if isinstance(value, str) else value for name, value in parts.items()
     }
+
+
+def _included(route: APIRoute) -> APIRoute:
+    """Return `route` as the router that is including it now changes it, as FastAPI does."""
+    context = _effective_route_context_var.get()
+    return route if context is None or context.original_route is not route else context
+
+
+def _only_model(route: APIRoute) -> Any:
+    """Return the parameter for the body if the body is one JSON model, else None.
+
+    Its default, if it has one, must be an empty model, because FastAPI gets an empty object instead
+    of an empty body.
+    """
+    field: Any = route.body_field
+    if field is None or route._embed_body_fields or isinstance(field.field_info, params.Form):
+        return None
+    # LateBody is still empty while the dependencies before our own are solved.
+    before = list(takewhile(lambda each: each.call is not _body, route.dependant.dependencies))
+    is_early = len(before) == len(route.dependant.dependencies) or any(map(_reads_body, before))
+    kind, default = field.field_info.annotation, field.default
+    is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+    is_object = is_model and not issubclass(kind, RootModel)
+    is_empty = default is Undefined or (type(default) is kind and not default.model_fields_set)
+    return field if is_object and is_empty and not is_early else None
+
+
+def _reads_body(dependant: Any) -> bool:
+    return bool(dependant.body_params) or any(map(_reads_body, dependant.dependencies))
+
+
+def _lists(route: APIRoute) -> list[bytes]:
+    """Return the names of the headers of which FastAPI would pass only the first line."""
+    return [
+        field.alias.lower().encode()
+        for field in route.dependant.header_params
+        if not is_plural(field.field_info.annotation)
+    ]
 
 
 def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:

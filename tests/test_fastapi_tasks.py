@@ -1,10 +1,21 @@
 """The six operations with FastAPI's overrides, dependencies and handlers, served by FastAPI."""
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import wraps
+from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Request,
+    Response,
+)
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -86,13 +97,59 @@ def assert_denied(app: FastAPI) -> None:
             assert (response.status_code, response.json()) == (403, body), (method, path)
 
 
-# The same request on both paths. Any dependency override moves every route to FastAPI's path.
+# The same request on both paths. Any dependency override moves every route to FastAPI's path, and a
+# parameter that the fast path does not support moves its route.
 
 
-@pytest.fixture(scope="module")
-def both_paths(postgres: URL) -> Iterator[tuple[TestClient, TestClient]]:
+def with_override(app: FastAPI) -> None:
+    app.dependency_overrides[nothing] = nothing
+
+
+def with_parameter(annotation: Any) -> Callable[[FastAPI], None]:
+    """Return a function that adds a parameter to each operation on tasks."""
+
+    def add(app: FastAPI) -> None:
+        router = APIRouter(route_class=TaskRoute)
+        for route in tasks.router.routes:
+            assert isinstance(route, TaskRoute)
+            options = {name: getattr(route, name) for name in ("methods", "status_code", "name")}
+            router.add_api_route(route.path, extended(route.endpoint, annotation), **options)
+        app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
+        app.include_router(router)
+
+    return add
+
+
+def extended(endpoint: Callable[..., Any], annotation: Any) -> Callable[..., Any]:
+    @wraps(endpoint)
+    async def operation(*, extra: Any, **arguments: Any) -> Any:
+        return await endpoint(**arguments)
+
+    signature = inspect.signature(endpoint)
+    extra = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+    parameters = [*signature.parameters.values(), extra]
+    operation.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return operation
+
+
+def from_a_thread() -> None: ...
+
+
+SLOW: dict[str, Callable[[FastAPI], None]] = {
+    "override": with_override,
+    "BackgroundTasks": with_parameter(BackgroundTasks),
+    "Response": with_parameter(Response),
+    "dependency": with_parameter(Annotated[None, Depends(from_a_thread)]),
+    "header": with_parameter(Annotated[str, Header(alias="Host")]),
+}
+
+
+@pytest.fixture(scope="module", params=SLOW)
+def both_paths(
+    postgres: URL, request: pytest.FixtureRequest
+) -> Iterator[tuple[TestClient, TestClient]]:
     fast, slow = new_app(postgres), new_app(postgres)
-    slow.dependency_overrides[nothing] = nothing
+    SLOW[request.param](slow)
     with client_of(fast) as one, client_of(slow) as other:
         yield one, other
 
@@ -159,6 +216,12 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "POST", TASKS,
         {"headers": JSON, "content": '{"title": "\\ud800", "description": "\\udc00"}'},
     ),
+    "surrogate in an unknown name": (
+        "POST", TASKS, {"headers": JSON, "content": '{"title": "x", "\\ud800": 1}'},
+    ),
+    "UTF-16": ("POST", TASKS, {"headers": JSON, "content": '{"title": "x"}'.encode("utf-16")}),
+    "chunked": ("POST", TASKS, {"headers": JSON, "content": ["{", "}"]}),
+    "chunked, without a use": ("DELETE", f"{TASKS}/999999999", {"content": ["x"]}),
     "no JSON": ("POST", TASKS, {"content": "title=x"}),
     "text": ("POST", TASKS, {"headers": {"Content-Type": "text/plain"}, "content": "{}"}),
     "merge patch": (
@@ -206,10 +269,18 @@ def test_both_paths_send_the_same_response(
     both_paths: tuple[TestClient, TestClient], name: str
 ) -> None:
     method, path, request = REQUESTS[name]
-    fast, slow = (client.request(method, path, **request) for client in both_paths)
+    fast, slow = (client.request(method, path, **with_parts(request)) for client in both_paths)
     assert slow.status_code == fast.status_code
     assert slow.text == fast.text
     assert without_ids(slow) == without_ids(fast)
+
+
+def with_parts(request: dict[str, Any]) -> dict[str, Any]:
+    """Return `request` with an iterator for a body in parts, which is sent chunked."""
+    parts = request.get("content")
+    return (
+        request | {"content": (p.encode() for p in parts)} if isinstance(parts, list) else request
+    )
 
 
 def without_ids(response: Any) -> dict[str, str]:
