@@ -278,7 +278,8 @@ def _is_short_of_memory(request: Request, user_id: str) -> bool:
 async def _receive_unused(request: Request) -> None:
     """Receive a body that the operation does not use, or check its declared length."""
     if "transfer-encoding" in request.headers:
-        await request.body()
+        if not request._stream_consumed:  # FastAPI has read a form
+            await request.body()
     else:
         check_length(request.scope)
 

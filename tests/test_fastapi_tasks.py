@@ -11,10 +11,12 @@ from fastapi import (
     BackgroundTasks,
     Depends,
     FastAPI,
+    Form,
     Header,
     HTTPException,
     Request,
     Response,
+    UploadFile,
 )
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
@@ -330,6 +332,28 @@ def test_all_six_operations_work_on_both_paths(both_paths: tuple[TestClient, Tes
         again = client.post(TASKS, json={"title": "Once"}, headers=key)
         assert first.json() == again.json()
         assert again.headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_form_or_file_can_be_sent_to_a_task_route(postgres: URL, chunked: bool) -> None:
+    router = APIRouter(prefix="/api/{user_id}/files", route_class=TaskRoute)
+
+    @router.post("")
+    async def upload(user_id: CurrentUser, file: UploadFile, word: Annotated[str, Form()]) -> str:
+        return f"{word} {(await file.read()).decode()}"
+
+    app = new_app(postgres)
+    app.include_router(router)
+    with client_of(app) as client:
+        form: dict[str, Any] = {"data": {"word": "a"}, "files": {"file": b"b"}}
+        request = client.build_request("POST", "/api/alice/files", **form)
+        content, headers = request.read(), {"Content-Type": request.headers["content-type"]}
+        parts: Any = iter([content[:50], content[50:]]) if chunked else content
+        response = client.post("/api/alice/files", content=parts, headers=headers)
+        assert (response.status_code, response.json()) == (200, "a b")
+        parts = iter([content, b"x" * 70_000]) if chunked else content + b"x" * 70_000
+        response = client.post("/api/alice/files", content=parts, headers=headers)
+        assert (response.status_code, response.json()) == (413, TOO_LARGE)
 
 
 # Overrides.
