@@ -334,6 +334,52 @@ def test_all_six_operations_work_on_both_paths(both_paths: tuple[TestClient, Tes
         assert again.headers["idempotency-replayed"] == "true"
 
 
+async def whose(user_id: CurrentUser) -> dict[str, str]:
+    return {"user_id": user_id}
+
+
+# Where a route has its parameter, and whether the path has it.
+PREFIXES = {
+    "the route": ("", "", "/{user_id}/lab", ""),
+    "the router": ("/{user_id}", "", "/lab", ""),
+    "the router above": ("", "/{user_id}", "/lab", ""),
+    "the inclusion": ("", "", "/lab", "/{user_id}"),
+}
+
+
+def include(app: FastAPI, inner: str, outer: str, path: str, inclusion: str) -> APIRouter:
+    router, above = APIRouter(prefix=inner, route_class=TaskRoute), APIRouter(prefix=outer)
+    router.get(path)(whose)
+    above.include_router(router)
+    app.include_router(above, prefix=inclusion)
+    return router
+
+
+@pytest.mark.parametrize("place", PREFIXES)
+def test_the_path_of_a_task_route_may_get_its_user_id_anywhere(postgres: URL, place: str) -> None:
+    app = new_app(postgres)
+    include(app, *PREFIXES[place])
+    with client_of(app) as client:
+        assert client.get("/alice/lab").json() == {"user_id": "alice"}
+
+
+@pytest.mark.parametrize("place", PREFIXES)
+def test_a_task_route_without_a_user_id_is_refused_when_it_is_included(
+    postgres: URL, place: str
+) -> None:
+    prefixes = [part.replace("user_id", "user") for part in PREFIXES[place]]
+    message = r"TaskRoute needs {user_id} in its path; use Route .* the route /.*lab"
+    with pytest.raises(RuntimeError, match=message):
+        include(new_app(postgres), *prefixes)
+
+
+def test_a_task_route_without_a_user_id_is_refused_at_the_start(postgres: URL) -> None:
+    app = new_app(postgres)
+    include(app, *PREFIXES["the route"]).get("/lab")(whose)
+    with pytest.raises(RuntimeError, match=r"TaskRoute needs {user_id} in its path"):
+        TestClient(app).get("/")
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_form_or_file_can_be_sent_to_a_task_route(postgres: URL, chunked: bool) -> None:
     router = APIRouter(prefix="/api/{user_id}/files", route_class=TaskRoute)
