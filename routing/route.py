@@ -44,6 +44,7 @@ class Route(APIRoute):
 
     # Dependencies whose work the fast path does itself.
     own_dependencies: ClassVar[Sequence[params.Depends]] = ()
+    joins_lines: ClassVar[bool] = False  # whether the lines of a header are one list
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Route(APIRoute):
         super().__init__(path, endpoint, dependencies=every, **options)
         self.arguments: ParameterSolver | None = None
         with suppress(Unsupported):
-            self.arguments = ParameterSolver(endpoint, self.param_convertors)
+            self.arguments = ParameterSolver(endpoint, self.param_convertors, self.joins_lines)
 
     def is_fast(self, context: RouteContext) -> bool:
         """Return whether the fast path does everything that FastAPI would do for this route.
@@ -131,6 +132,8 @@ class TaskRoute(Route):
     client what is wrong with the body. A thousand requests may wait for a slot. They stay small,
     because the objects that an operation needs are made only after that.
     """
+
+    joins_lines: ClassVar[bool] = True
 
     @property
     def slash_is_optional(self) -> bool:
