@@ -42,18 +42,6 @@ class APIError(HTTPException):
         return {"detail": cls.detail, "code": cls.code}
 
 
-def ungrouped(error: BaseException) -> BaseException:
-    """Return the APIError in `error` if that is a group of one, else `error`.
-
-    What `receive` raises reaches an endpoint as a group if Starlette's BaseHTTPMiddleware, which
-    `@app.middleware` adds, is around it.
-    """
-    inner = error
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
-    return inner if isinstance(inner, APIError) else error
-
-
 class InvalidInput(APIError):
     """The response to input that breaks rules. `detail` names as many of them as fit."""
 

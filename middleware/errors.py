@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from errors import APIError, Overloaded, ungrouped
+from errors import APIError, Overloaded
 from errors.handlers import api_error
 from middleware.response_headers import complete
 from observability import logs
@@ -63,15 +63,16 @@ class ErrorsMiddleware:
         try:
             await self.app(scope, receive, observed)
         except (Exception, asyncio.CancelledError) as error:
-            if not await self.handle(error, started, scope, receive, send):
+            # Nothing is sent to a client that disconnected. BaseHTTPMiddleware expects either a
+            # response or an exception.
+            if _is_disconnect(error) or not await self.handle(error, started, scope, receive, send):
                 raise
 
     async def handle(
         self, error: BaseException, started: bool, scope: Scope, receive: Receive, send: Send
     ) -> bool:
         """Log `error` and send its response. Return False if `error` must be raised again."""
-        error = ungrouped(error)
-        if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
+        if _is_disconnect(error):
             logs.logger.info("the client went away", extra=logs.request_context(scope))
             return True
         error_response = api_error(error, scope["app"], scope)
@@ -150,6 +151,11 @@ class OutermostMiddleware(ErrorsMiddleware):
         status = response.status_code
         headers = complete(response.raw_headers, scope, status)
         return status if send_whole(status, headers, response.body) else 0
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    """Return whether the client has disconnected. FastAPI raises its own error from that one."""
+    return isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect)
 
 
 def _no_fast_response(scope: Scope, receive: Receive) -> None:

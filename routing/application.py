@@ -16,7 +16,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from config import Settings
@@ -24,8 +24,9 @@ from memory import block_imports
 from middleware.cors import CORSMiddleware
 from middleware.errors import ErrorsMiddleware, OutermostMiddleware
 from routing import openapi
-from routing.body import BodyLimit
+from routing.body import BodyLimit, SoleErrors
 from routing.fast_routes import FastRoutes
+from routing.route import TaskRoute
 from routing.served_document import openapi_json
 
 DEFAULT_HANDLERS = (
@@ -38,6 +39,7 @@ NO_WEBSOCKETS = (
     "(serving/protocol.py). Send events over HTTP instead, with a StreamingResponse or an "
     "EventSourceResponse, or serve the route in a separate process."
 )
+NO_USER_ID = "TaskRoute needs {user_id} in its path; use Route or APIRoute for the route "
 
 
 class Application(FastAPI):
@@ -56,6 +58,7 @@ class Application(FastAPI):
         """
         with block_imports("pydantic.v1"):
             refuse_websockets(self.routes)
+            refuse_without_user(self.routes)
         settings: Settings = self.state.settings
         handlers, handler = self._added_handlers()
         routes = FastRoutes(self, BodyLimit(AsyncExitStackMiddleware(self.router)))
@@ -65,7 +68,7 @@ class Application(FastAPI):
         if self.user_middleware:
             app = ErrorsMiddleware(app, handler)  # so that it sees the response to an error
             for added, arguments, options in reversed(self.user_middleware):
-                app = added(app, *arguments, **options)
+                app = added(SoleErrors(app), *arguments, **options)
             app = BodyLimit(app)
         app = OutermostMiddleware(
             app,
@@ -113,11 +116,14 @@ class Application(FastAPI):
             self.add_route(self.openapi_url, openapi_json, include_in_schema=False)
         super().setup()
 
-    # These methods refuse a WebSocket route when it is added.
+    # These methods refuse a route that can't be served when it is added.
 
-    def include_router(self, router: APIRouter, *arguments: Any, **options: Any) -> None:
+    def include_router(
+        self, router: APIRouter, *arguments: Any, prefix: str = "", **options: Any
+    ) -> None:
         refuse_websockets(router.routes)
-        super().include_router(router, *arguments, **options)
+        refuse_without_user(router.routes, prefix)
+        super().include_router(router, *arguments, prefix=prefix, **options)
 
     def add_api_websocket_route(self, path: str, *arguments: Any, **options: Any) -> None:
         raise RuntimeError(NO_WEBSOCKETS.format(path=path))
@@ -137,6 +143,14 @@ def refuse_websockets(routes: Iterable[BaseRoute]) -> None:
         if isinstance(route, WebSocketRoute):
             raise RuntimeError(NO_WEBSOCKETS.format(path=context.path))
         refuse_websockets(getattr(route, "routes", None) or ())
+
+
+def refuse_without_user(routes: Iterable[BaseRoute], prefix: str = "") -> None:
+    """Raise RuntimeError if the path of a TaskRoute lacks the user whose token it checks."""
+    for context in iter_route_contexts(list(routes)):
+        path = f"{prefix}{context.path}"
+        if isinstance(context.original_route, TaskRoute) and "user_id" not in compile_path(path)[2]:
+            raise RuntimeError(NO_USER_ID + path)
 
 
 async def _leave(request: Request, error: Exception) -> Response:

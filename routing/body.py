@@ -1,14 +1,18 @@
 """Limits on the size of a request's body, and on the time in which it must arrive."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, Self
 
 from fastapi import Request
-from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBodyLimitResponder
+from starlette.middleware.body_limit import (
+    MAX_BODY_SIZE_SCOPE_KEY,
+    RequestBodyLimitResponder,
+    _RequestBodyTooLarge,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from errors import APIError, PayloadTooLarge, RequestTimeout, ungrouped
+from errors import PayloadTooLarge, RequestTimeout
 from serving.exchange import Exchange
 
 MAX_BODY = 64 * 1024  # bytes
@@ -33,25 +37,11 @@ class BodyLimit:
         # Keep the server's own `receive`, because has_hung_up (middleware/errors.py) can't poll one
         # that a middleware puts in its place.
         is_outermost = scope.setdefault("server_receive", receive) is receive
-        if not is_outermost:
-            receive = _ungrouping(receive)
         try:
             await _Limiter(self._app, MAX_BODY)(scope, receive, send)
         finally:
             if is_outermost:  # `receive` refers to the scope, which would be a cycle
                 scope.pop("server_receive", None)
-
-
-def _ungrouping(receive: Receive) -> Receive:
-    """Return `receive`, but raising the error itself if a middleware made it a group."""
-
-    async def ungrouping() -> Message:
-        try:
-            return await receive()
-        except ExceptionGroup as group:
-            raise ungrouped(group) from None
-
-    return ungrouping
 
 
 class _Limiter(RequestBodyLimitResponder):
@@ -60,9 +50,7 @@ class _Limiter(RequestBodyLimitResponder):
     async def receive_with_limit(self) -> Message:
         try:
             return await super().receive_with_limit()
-        except APIError:  # of the server (serving/exchange.py)
-            raise
-        except HTTPException:
+        except _RequestBodyTooLarge:
             raise _too_large(self.max_body_size) from None
 
     async def send_with_limit(self, message: Message) -> None:
@@ -70,8 +58,42 @@ class _Limiter(RequestBodyLimitResponder):
         await self.send(message)
 
 
+class SoleErrors:
+    """Middleware that takes an error of `receive` out of a group which has only that error.
+
+    Starlette's BaseHTTPMiddleware, which `@app.middleware("http")` adds, receives in a task group.
+    A group has no status, so it would be a 500 instead of a 413.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        async def receive_sole() -> Message:
+            try:
+                return await receive()
+            except ExceptionGroup as group:
+                raise _sole(group) from None
+
+        return self._app(scope, receive_sole, send)
+
+
+def _sole(error: Exception) -> Exception:
+    """Return the only error in a group, which may be nested, or else the group."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 class BoundedRequest(Request):
     """A request whose body is limited in size, and must arrive in time."""
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Return a request that shares the state of `request`: a body that either has read."""
+        bounded = cls(request.scope, request.receive)
+        bounded.__dict__ = vars(request)
+        return bounded
 
     async def body(self) -> bytes:
         """Return the whole body.
@@ -94,7 +116,7 @@ class BoundedRequest(Request):
         exchange = getattr(self._receive, "__self__", None)
         if type(exchange) is not Exchange or self._stream_consumed:
             return None
-        body = exchange.take_body(self._limit)
+        body = exchange.take_body(_limit_of(self.scope))
         self._stream_consumed = body is not None
         return body
 
@@ -103,30 +125,33 @@ class BoundedRequest(Request):
         """Whether the headers say that there is a body."""
         return not FRAMING.isdisjoint({name for name, _ in self.scope["headers"]})
 
-    @property
-    def _limit(self) -> int:
-        limit: int = self.scope.get(MAX_BODY_SIZE_SCOPE_KEY, MAX_BODY)
-        return limit
-
-    def check_length(self) -> None:
-        """Raise PayloadTooLarge if the declared length is too large, even for an unread body."""
-        declared = ""
-        for name, value in self.scope["headers"]:
-            if name == b"content-length":
-                # Without leading zeros, because int() refuses more than 4,300 digits.
-                declared = value.decode("latin-1").lstrip("0")
-        too_long = len(declared) > len(str(self._limit))
-        if declared.isdecimal() and (too_long or int(declared) > self._limit):
-            raise _too_large(self._limit)
-
     async def _received(self) -> bytes:
-        self.check_length()
+        check_length(self.scope)
+        limit = _limit_of(self.scope)
         body = b""
         async for chunk in self.stream():
             body += chunk
-            if len(body) > self._limit:
-                raise _too_large(self._limit)
+            if len(body) > limit:
+                raise _too_large(limit)
         return body
+
+
+def check_length(scope: Scope) -> None:
+    """Raise PayloadTooLarge if the declared length is too large, even for an unread body."""
+    declared = ""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            # Without leading zeros, because int() refuses more than 4,300 digits.
+            declared = value.decode("latin-1").lstrip("0")
+    limit = _limit_of(scope)
+    too_long = len(declared) > len(str(limit))
+    if declared.isdecimal() and (too_long or int(declared) > limit):
+        raise _too_large(limit)
+
+
+def _limit_of(scope: Scope) -> int:
+    limit: int = scope.get(MAX_BODY_SIZE_SCOPE_KEY, MAX_BODY)
+    return limit
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -150,11 +175,17 @@ class LateBody(dict[str, Any]):
 class LateRequest(BoundedRequest):
     """A request that returns a LateBody when FastAPI reads the body, before the dependencies."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        super().__init__(scope, receive)
-        self.late = LateBody()
-        self.body_is_optional = False
-        self._asked_for: set[str] = set()
+    late: LateBody
+    body_is_optional: bool
+    _asked_for: set[str]
+
+    @classmethod
+    def of(cls, request: Request, body_is_optional: bool = False) -> Self:
+        late = super().of(request)
+        late.late = LateBody()
+        late.body_is_optional = body_is_optional
+        late._asked_for = set()
+        return late
 
     async def body(self) -> bytes:
         return self.late if self._is_first("body") else await super().body()  # type: ignore[return-value]

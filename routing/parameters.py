@@ -54,14 +54,28 @@ class QueryParameter:
 
     def __init__(self, annotation: Any) -> None:
         self._validate = TypeAdapter(annotation).validator.validate_python
+        fields = _plain(annotation).model_fields.items()
+        names = [each.validation_alias or each.alias or name for name, each in fields]
+        _require(all(isinstance(name, str) for name in names))
+        self._known = frozenset(names)
 
     def value(self, request: Request, body: bytes) -> Any:
         text = request.scope["query_string"]
         if len(text) <= MAX_CACHED_QUERY:
-            return self._validate(dict(_parsed(text)))  # a copy, because a validator may change it
-        if text.count(b"&") >= MAX_PARAMETERS:
+            sent = _parsed(text)
+        elif text.count(b"&") >= MAX_PARAMETERS:
             raise InvalidInput(Fault("query", TOO_MANY))
-        return self._validate(dict(request.query_params))
+        else:
+            sent = request.query_params
+        values: dict[str, Any] = dict(sent)  # a copy, because a validator may change it
+        if text.count(b"&") >= len(values):
+            values |= self._lists(sent)
+        return self._validate(values)
+
+    def _lists(self, sent: QueryParams) -> dict[str, list[str]]:
+        """Return the values of each name that the model does not have and that was sent again."""
+        others = {name: sent.getlist(name) for name in sent if name not in self._known}
+        return {name: values for name, values in others.items() if len(values) > 1}
 
 
 @lru_cache(256)
@@ -93,18 +107,24 @@ class BodyParameter:
 
 
 class HeaderParameter:
-    """An optional header. Its value is None if it is absent."""
+    """An optional header. Its value is None if it is absent.
 
-    def __init__(self, alias: str, annotation: Any) -> None:
+    It is the first of several lines, as in FastAPI, unless they are one list (`is_list`).
+    """
+
+    def __init__(self, alias: str, annotation: Any, is_list: bool) -> None:
         self.location: tuple[str, ...] = ("header", alias)
         self._name = alias.lower().encode()
+        self._lines = None if is_list else 1
         self._validate = TypeAdapter(annotation).validator.validate_python
 
     def value(self, request: Request, body: bytes) -> Any:
         own = self._name
         lines = [value for name, value in request.scope["headers"] if name == own]
+        if not lines:
+            return None
         # Several lines are one list (RFC 9110, section 5.3).
-        return self._validate(b", ".join(lines).decode("latin-1")) if lines else None
+        return self._validate(b", ".join(lines[: self._lines]).decode("latin-1"))
 
 
 class ParameterSolver:
@@ -116,11 +136,13 @@ class ParameterSolver:
     parts of the path. Raises Unsupported for anything else.
     """
 
-    def __init__(self, operation: Callable[..., Any], parts: Collection[str]) -> None:
+    def __init__(
+        self, operation: Callable[..., Any], parts: Collection[str], joins_lines: bool = True
+    ) -> None:
         self._parts = parts
+        self._joins_lines = joins_lines
         self._arguments: dict[str, Parameter] = {}
         self._dependencies: dict[str, tuple[Callable[..., Any], Dependency]] = {}
-        self.headers: Set[bytes] = frozenset()
         _require(inspect.iscoroutinefunction(operation))
         hints = _hints(operation)
         returned = hints.pop("return", None)
@@ -128,8 +150,6 @@ class ParameterSolver:
         for name, parameter in inspect.signature(operation).parameters.items():
             _require(name in hints and parameter.kind not in _VARIADIC)
             self._add(name, hints[name], parameter.default)
-        bodies = [each for each in self._arguments.values() if isinstance(each, BodyParameter)]
-        self.body_is_optional = any(each.default is not None for each in bodies)
         kinds = [type(argument) for argument in self._arguments.values()]
         _require(kinds.count(BodyParameter) <= 1 and kinds.count(QueryParameter) <= 1)
         functions = [function for function, _ in self._dependencies.values()]
@@ -139,10 +159,11 @@ class ParameterSolver:
     def _add(self, name: str, annotation: Any, default: Any) -> None:
         marker = _marker(annotation)
         if isinstance(marker, params.Header):
-            _require(default is None and marker.alias is not None and not _is_plural(annotation))
+            _require(default is None and marker.alias is not None and not is_plural(annotation))
+            # FastAPI passes the lines of a collection one by one, whatever validates them.
+            _require(self._joins_lines or not is_plural(_plain(annotation)))
             assert marker.alias is not None
-            self._arguments[name] = HeaderParameter(marker.alias, annotation)
-            self.headers |= {marker.alias.lower().encode()}
+            self._arguments[name] = HeaderParameter(marker.alias, annotation, self._joins_lines)
             return
         if isinstance(default, BaseModel):
             _require(marker is None and _is_model(annotation) and _is_empty(default, annotation))
@@ -235,15 +256,15 @@ def _is_empty(default: BaseModel, annotation: Any) -> bool:
 
 def _has_lists(annotation: Any) -> bool:
     """Return whether a field of a model has several values, which FastAPI would collect."""
-    return any(_is_plural(field.annotation) for field in _plain(annotation).model_fields.values())
+    return any(is_plural(field.annotation) for field in _plain(annotation).model_fields.values())
 
 
-def _is_plural(annotation: Any) -> bool:
+def is_plural(annotation: Any) -> bool:
     plain = _plain(annotation)
     if any(isinstance(rule, PlainValidator) for rule in getattr(annotation, "__metadata__", ())):
         return False  # it takes one text, whatever type that is converted to
     if get_args(plain) and not _is_collection(get_origin(plain)):
-        return any(_is_plural(each) for each in get_args(plain))
+        return any(is_plural(each) for each in get_args(plain))
     return _is_collection(get_origin(plain) or plain)
 
 

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import takewhile
 from time import perf_counter
 from typing import Any, ClassVar
 
 from fastapi import Depends, Request, Response, params
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute, RouteContext
+from fastapi.routing import APIRoute, RouteContext, _effective_route_context_var
+from pydantic import BaseModel, RootModel
+from pydantic_core import PydanticUndefined as Undefined
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
@@ -21,9 +24,9 @@ from memory import RESPONSE_PART
 from middleware.errors import has_hung_up
 from observability.timing import RequestTiming
 from routing.admission import Admission, Slot
-from routing.body import BoundedRequest, LateRequest
+from routing.body import BoundedRequest, LateRequest, check_length
 from routing.json_body import is_empty, parse_json
-from routing.parameters import ParameterSolver, Unsupported
+from routing.parameters import ParameterSolver, Unsupported, is_plural
 from routing.paths import path_to_match, restored
 from routing.response_memory import reserved_memory, response_memory
 from schemas import TaskListResponse
@@ -42,6 +45,7 @@ class Route(APIRoute):
 
     # Dependencies whose work the fast path does itself.
     own_dependencies: ClassVar[Sequence[params.Depends]] = ()
+    joins_lines: ClassVar[bool] = False  # whether the lines of a header are one list
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Route(APIRoute):
         super().__init__(path, endpoint, dependencies=every, **options)
         self.arguments: ParameterSolver | None = None
         with suppress(Unsupported):
-            self.arguments = ParameterSolver(endpoint, self.param_convertors)
+            self.arguments = ParameterSolver(endpoint, self.param_convertors, self.joins_lines)
 
     def is_fast(self, context: RouteContext) -> bool:
         """Return whether the fast path does everything that FastAPI would do for this route.
@@ -65,6 +69,7 @@ class Route(APIRoute):
         strict = context.strict_content_type
         return (
             self.arguments is not None
+            and type(self) in (Route, TaskRoute, DocumentationRoute)  # others may override methods
             and list(context.dependencies) == list(self.own_dependencies)
             and context.max_body_size is None
             and getattr(strict, "value", strict) is True
@@ -115,7 +120,8 @@ class Route(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            return await handle(BoundedRequest(request.scope, request.receive))
+            is_plain = type(request) is Request  # else a subclass has put its own in its place
+            return await handle(BoundedRequest.of(request) if is_plain else request)
 
         return handle_bounded
 
@@ -138,6 +144,8 @@ class TaskRoute(Route):
     client what is wrong with the body. A thousand requests may wait for a slot. They stay small,
     because the objects that an operation needs are made only after that.
     """
+
+    joins_lines: ClassVar[bool] = True
 
     @property
     def slash_is_optional(self) -> bool:
@@ -182,18 +190,18 @@ class TaskRoute(Route):
     def get_route_handler(self) -> Handler:
         """Return FastAPI's own handler. `own_dependencies` run first, in the fast path's order."""
         handle = APIRoute.get_route_handler(self)
+        route = _included(self)
+        model, lists = _only_model(route), _lists(route)
 
         async def handle_in_order(request: Request) -> Response:
-            if self.arguments is not None:
-                join_lines(request.scope, self.arguments.headers)
-                if self.arguments.takes_body:
-                    late = LateRequest(request.scope, request.receive)
-                    late.body_is_optional = self.arguments.body_is_optional
-                    return await handle(late)
-            elif self.body_field and get_current_user not in request.app.dependency_overrides:
+            is_plain = type(request) is Request  # else a subclass has put its own in its place
+            join_lines(request.scope, lists)
+            if model is not None and is_plain:
+                return await handle(LateRequest.of(request, model.default is not Undefined))
+            if route.body_field and get_current_user not in request.app.dependency_overrides:
                 # Check the token now, because FastAPI reads the body before it calls dependencies.
                 await get_current_user(request, request.path_params["user_id"])
-            return await handle(BoundedRequest(request.scope, request.receive))
+            return await handle(BoundedRequest.of(request) if is_plain else request)
 
         return handle_in_order
 
@@ -203,6 +211,44 @@ def restored_parts(parts: dict[str, Any]) -> dict[str, Any]:
     return {
         name: restored(value) if isinstance(value, str) else value for name, value in parts.items()
     }
+
+
+def _included(route: APIRoute) -> APIRoute:
+    """Return `route` as the router that is including it now changes it, as FastAPI does."""
+    context = _effective_route_context_var.get()
+    return route if context is None or context.original_route is not route else context
+
+
+def _only_model(route: APIRoute) -> Any:
+    """Return the parameter for the body if the body is one JSON model, else None.
+
+    Its default, if it has one, must be an empty model, because FastAPI gets an empty object instead
+    of an empty body.
+    """
+    field: Any = route.body_field
+    if field is None or route._embed_body_fields or isinstance(field.field_info, params.Form):
+        return None
+    # LateBody is still empty while the dependencies before our own are solved.
+    before = list(takewhile(lambda each: each.call is not _body, route.dependant.dependencies))
+    is_early = len(before) == len(route.dependant.dependencies) or any(map(_reads_body, before))
+    kind, default = field.field_info.annotation, field.default
+    is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+    is_object = is_model and not issubclass(kind, RootModel)
+    is_empty = default is Undefined or (type(default) is kind and not default.model_fields_set)
+    return field if is_object and is_empty and not is_early else None
+
+
+def _reads_body(dependant: Any) -> bool:
+    return bool(dependant.body_params) or any(map(_reads_body, dependant.dependencies))
+
+
+def _lists(route: APIRoute) -> list[bytes]:
+    """Return the names of the headers of which FastAPI would pass only the first line."""
+    return [
+        field.alias.lower().encode()
+        for field in route.dependant.header_params
+        if not is_plural(field.field_info.annotation)
+    ]
 
 
 def join_lines(scope: Scope, names: Sequence[bytes] | Any) -> None:
@@ -244,19 +290,24 @@ def _is_short_of_memory(request: Request, user_id: str) -> bool:
     )
 
 
-async def _receive_unused(request: BoundedRequest) -> None:
+async def _receive_unused(request: Request) -> None:
     """Receive a body that the operation does not use, or check its declared length."""
     if "transfer-encoding" in request.headers:
-        await request.body()
+        if not request._stream_consumed:  # FastAPI has read a form
+            await request.body()
     else:
-        request.check_length()
+        check_length(request.scope)
 
 
 async def _body(request: Request) -> None:
-    if not isinstance(request, LateRequest):
-        assert isinstance(request, BoundedRequest)
+    if isinstance(request, LateRequest):
+        await _fill(request)
+    else:
         await _receive_unused(request)
-        return
+
+
+async def _fill(request: LateRequest) -> None:
+    """Receive the body, and fill the object that FastAPI got in its place."""
     body = await request.body()
     if request.body_is_optional and is_empty(body):
         return

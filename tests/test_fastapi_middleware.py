@@ -10,10 +10,14 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 from sqlalchemy.engine import URL
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from errors import APIError
+from serving import exchange
 from tests.support.fastapi_application import client_of, new_app
 from tests.support.services import recorded_log
 from tests.support.serving import ORIGIN
@@ -186,6 +190,128 @@ def test_a_body_that_middleware_reads_is_limited(postgres: URL, content: str | N
         assert lengths == []
         created = client.post(TASKS, json={"title": "x"})
         assert created.status_code == 201
+
+
+# BaseHTTPMiddleware receives in a task group, which puts an error of `receive` into an
+# ExceptionGroup. The response must be the same as without it.
+
+
+class Reading(BaseHTTPMiddleware):
+    """Middleware that reads the body before the route does."""
+
+    async def dispatch(self, request: Request, call_next: Next) -> Response:
+        await request.body()
+        return await call_next(request)
+
+
+class Passing(BaseHTTPMiddleware):
+    async def dispatch(self, request: Request, call_next: Next) -> Response:
+        return await call_next(request)
+
+
+MIDDLEWARE: dict[str, list[type[BaseHTTPMiddleware]]] = {
+    "none": [],
+    "one": [Passing],
+    "two": [Passing, Passing],
+    "reading": [Reading],
+    "reading, outside": [Passing, Reading],  # the last one added is the outermost
+    "reading, inside": [Reading, Passing],
+}
+
+
+class Word(BaseModel):
+    word: str
+
+
+class Failing:
+    """A server whose `receive` raises an error, or returns that the client has disconnected."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.error: Exception | None = None
+        self.disconnects = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def failing() -> Message:
+            if self.error is not None:
+                raise self.error
+            return {"type": "http.disconnect"} if self.disconnects else await receive()
+
+        await self.app(scope, failing if scope["type"] == "http" else receive, send)
+
+
+@pytest.fixture(scope="module", params=MIDDLEWARE)
+def received(postgres: URL, request: pytest.FixtureRequest) -> Iterator[TestClient]:
+    """A service with BaseHTTPMiddleware, or without, and with routes that read a body."""
+    app = new_app(postgres)
+    for kind in MIDDLEWARE[request.param]:
+        app.add_middleware(kind)
+
+    @app.post("/model")
+    async def model(word: Word) -> Word:
+        return word
+
+    @app.post("/raw")
+    async def raw(request: Request) -> int:
+        return len(await request.body())
+
+    with client_of(Failing(app), raise_server_exceptions=False) as client:
+        yield client
+
+
+READING_ROUTES = [TASKS, "/model", "/raw"]
+# The errors that the module of `receive` uses.
+ERRORS = [
+    kind
+    for kind in vars(exchange).values()
+    if isinstance(kind, type) and issubclass(kind, APIError) and kind is not APIError
+]
+
+
+def in_chunks() -> Iterator[bytes]:
+    yield from [b"x" * 1000] * 70
+
+
+@pytest.mark.parametrize("path", READING_ROUTES)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body_is_a_413_with_any_middleware(
+    received: TestClient, path: str, chunked: bool
+) -> None:
+    content = in_chunks() if chunked else b"x" * 70_000
+    response = received.post(path, content=content, headers={"Content-Type": "application/json"})
+    body = {"detail": "The body is larger than 64 KiB.", "code": "PAYLOAD_TOO_LARGE"}
+    assert (response.status_code, response.json()) == (413, body)
+
+
+@pytest.mark.parametrize("path", READING_ROUTES)
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("kind", ERRORS)
+def test_an_error_of_receive_is_the_response_with_any_middleware(
+    received: TestClient, path: str, chunked: bool, kind: type[APIError]
+) -> None:
+    server: Any = received.app
+    server.error = error = kind()
+    try:
+        content = iter([b"{}"]) if chunked else b"{}"
+        response = received.post(path, content=content)
+    finally:
+        server.error = None
+    assert (response.status_code, response.json()) == (error.status, error.body())
+
+
+@pytest.mark.parametrize("path", READING_ROUTES)
+def test_a_client_that_disconnects_is_no_bug_with_any_middleware(
+    received: TestClient, path: str
+) -> None:
+    server: Any = received.app
+    server.disconnects = True
+    try:
+        with recorded_log() as log:
+            received.post(path, content=b"{}")
+    finally:
+        server.disconnects = False
+    assert log.getvalue().count("the client went away") == 1
+    assert "INTERNAL_ERROR" not in log.getvalue()
 
 
 def test_starlettes_gzip_middleware_works(postgres: URL) -> None:

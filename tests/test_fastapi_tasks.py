@@ -1,11 +1,24 @@
 """The six operations with FastAPI's overrides, dependencies and handlers, served by FastAPI."""
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import wraps
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    Form,
+    Header,
+    HTTPException,
+    Request,
+    Response,
+    UploadFile,
+)
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -108,13 +121,59 @@ def assert_denied(app: FastAPI) -> None:
             assert (response.status_code, response.json()) == (403, body), (method, path)
 
 
-# The same request on both paths. Any dependency override moves every route to FastAPI's path.
+# The same request on both paths. Any dependency override moves every route to FastAPI's path, and a
+# parameter that the fast path does not support moves its route.
 
 
-@pytest.fixture(scope="module")
-def both_paths(postgres: URL) -> Iterator[tuple[TestClient, TestClient]]:
+def with_override(app: FastAPI) -> None:
+    app.dependency_overrides[nothing] = nothing
+
+
+def with_parameter(annotation: Any) -> Callable[[FastAPI], None]:
+    """Return a function that adds a parameter to each operation on tasks."""
+
+    def add(app: FastAPI) -> None:
+        router = APIRouter(route_class=TaskRoute)
+        for route in tasks.router.routes:
+            assert isinstance(route, TaskRoute)
+            options = {name: getattr(route, name) for name in ("methods", "status_code", "name")}
+            router.add_api_route(route.path, extended(route.endpoint, annotation), **options)
+        app.router.routes[:] = [route for route in app.routes if not serves_tasks(route)]
+        app.include_router(router)
+
+    return add
+
+
+def extended(endpoint: Callable[..., Any], annotation: Any) -> Callable[..., Any]:
+    @wraps(endpoint)
+    async def operation(*, extra: Any, **arguments: Any) -> Any:
+        return await endpoint(**arguments)
+
+    signature = inspect.signature(endpoint)
+    extra = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+    parameters = [*signature.parameters.values(), extra]
+    operation.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return operation
+
+
+def from_a_thread() -> None: ...
+
+
+SLOW: dict[str, Callable[[FastAPI], None]] = {
+    "override": with_override,
+    "BackgroundTasks": with_parameter(BackgroundTasks),
+    "Response": with_parameter(Response),
+    "dependency": with_parameter(Annotated[None, Depends(from_a_thread)]),
+    "header": with_parameter(Annotated[str, Header(alias="Host")]),
+}
+
+
+@pytest.fixture(scope="module", params=SLOW)
+def both_paths(
+    postgres: URL, request: pytest.FixtureRequest
+) -> Iterator[tuple[TestClient, TestClient]]:
     fast, slow = new_app(postgres), new_app(postgres)
-    slow.dependency_overrides[nothing] = nothing
+    SLOW[request.param](slow)
     with client_of(fast) as one, client_of(slow) as other:
         yield one, other
 
@@ -181,6 +240,12 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "POST", TASKS,
         {"headers": JSON, "content": '{"title": "\\ud800", "description": "\\udc00"}'},
     ),
+    "surrogate in an unknown name": (
+        "POST", TASKS, {"headers": JSON, "content": '{"title": "x", "\\ud800": 1}'},
+    ),
+    "UTF-16": ("POST", TASKS, {"headers": JSON, "content": '{"title": "x"}'.encode("utf-16")}),
+    "chunked": ("POST", TASKS, {"headers": JSON, "content": ["{", "}"]}),
+    "chunked, without a use": ("DELETE", f"{TASKS}/999999999", {"content": ["x"]}),
     "no JSON": ("POST", TASKS, {"content": "title=x"}),
     "text": ("POST", TASKS, {"headers": {"Content-Type": "text/plain"}, "content": "{}"}),
     "merge patch": (
@@ -228,10 +293,18 @@ def test_both_paths_send_the_same_response(
     both_paths: tuple[TestClient, TestClient], name: str
 ) -> None:
     method, path, request = REQUESTS[name]
-    fast, slow = (client.request(method, path, **request) for client in both_paths)
+    fast, slow = (client.request(method, path, **with_parts(request)) for client in both_paths)
     assert slow.status_code == fast.status_code
     assert slow.text == fast.text
     assert without_ids(slow) == without_ids(fast)
+
+
+def with_parts(request: dict[str, Any]) -> dict[str, Any]:
+    """Return `request` with an iterator for a body in parts, which is sent chunked."""
+    parts = request.get("content")
+    return (
+        request | {"content": (p.encode() for p in parts)} if isinstance(parts, list) else request
+    )
 
 
 def without_ids(response: Any) -> dict[str, str]:
@@ -281,6 +354,74 @@ def test_all_six_operations_work_on_both_paths(both_paths: tuple[TestClient, Tes
         again = client.post(TASKS, json={"title": "Once"}, headers=key)
         assert first.json() == again.json()
         assert again.headers["idempotency-replayed"] == "true"
+
+
+async def whose(user_id: CurrentUser) -> dict[str, str]:
+    return {"user_id": user_id}
+
+
+# Where a route has its parameter, and whether the path has it.
+PREFIXES = {
+    "the route": ("", "", "/{user_id}/lab", ""),
+    "the router": ("/{user_id}", "", "/lab", ""),
+    "the router above": ("", "/{user_id}", "/lab", ""),
+    "the inclusion": ("", "", "/lab", "/{user_id}"),
+}
+
+
+def include(app: FastAPI, inner: str, outer: str, path: str, inclusion: str) -> APIRouter:
+    router, above = APIRouter(prefix=inner, route_class=TaskRoute), APIRouter(prefix=outer)
+    router.get(path)(whose)
+    above.include_router(router)
+    app.include_router(above, prefix=inclusion)
+    return router
+
+
+@pytest.mark.parametrize("place", PREFIXES)
+def test_the_path_of_a_task_route_may_get_its_user_id_anywhere(postgres: URL, place: str) -> None:
+    app = new_app(postgres)
+    include(app, *PREFIXES[place])
+    with client_of(app) as client:
+        assert client.get("/alice/lab").json() == {"user_id": "alice"}
+
+
+@pytest.mark.parametrize("place", PREFIXES)
+def test_a_task_route_without_a_user_id_is_refused_when_it_is_included(
+    postgres: URL, place: str
+) -> None:
+    prefixes = [part.replace("user_id", "user") for part in PREFIXES[place]]
+    message = r"TaskRoute needs {user_id} in its path; use Route .* the route /.*lab"
+    with pytest.raises(RuntimeError, match=message):
+        include(new_app(postgres), *prefixes)
+
+
+def test_a_task_route_without_a_user_id_is_refused_at_the_start(postgres: URL) -> None:
+    app = new_app(postgres)
+    include(app, *PREFIXES["the route"]).get("/lab")(whose)
+    with pytest.raises(RuntimeError, match=r"TaskRoute needs {user_id} in its path"):
+        TestClient(app).get("/")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_form_or_file_can_be_sent_to_a_task_route(postgres: URL, chunked: bool) -> None:
+    router = APIRouter(prefix="/api/{user_id}/files", route_class=TaskRoute)
+
+    @router.post("")
+    async def upload(user_id: CurrentUser, file: UploadFile, word: Annotated[str, Form()]) -> str:
+        return f"{word} {(await file.read()).decode()}"
+
+    app = new_app(postgres)
+    app.include_router(router)
+    with client_of(app) as client:
+        form: dict[str, Any] = {"data": {"word": "a"}, "files": {"file": b"b"}}
+        request = client.build_request("POST", "/api/alice/files", **form)
+        content, headers = request.read(), {"Content-Type": request.headers["content-type"]}
+        parts: Any = iter([content[:50], content[50:]]) if chunked else content
+        response = client.post("/api/alice/files", content=parts, headers=headers)
+        assert (response.status_code, response.json()) == (200, "a b")
+        parts = iter([content, b"x" * 70_000]) if chunked else content + b"x" * 70_000
+        response = client.post("/api/alice/files", content=parts, headers=headers)
+        assert (response.status_code, response.json()) == (413, TOO_LARGE)
 
 
 # Overrides.

@@ -59,6 +59,7 @@ DOCUMENTED_NAMES = {
     "fastapi.routing.APIRoute",
     "fastapi.telemetry.TelemetryConfig",
     "starlette.middleware.cors.CORSMiddleware",
+    "starlette.datastructures.QueryParams.getlist",
     "starlette.routing.Mount",
     "?._asdict",  # of a named tuple
     "?._exit",  # of the module os

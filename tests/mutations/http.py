@@ -19,7 +19,7 @@ LIMITS = [
     Mutation(
         "chunks-without-limit",
         "A client that does not declare the length could fill the memory.",
-        "if len(body) > self._limit:",
+        "if len(body) > limit:",
         "if False:",
         ("test_a_chunked_body_is_refused_before_its_end",),
     ),

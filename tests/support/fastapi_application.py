@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import URL
+from starlette.types import ASGIApp
 
 from main import create_app
 from routing.route import Route
@@ -44,7 +45,7 @@ def router_at(place: str, **options: Any) -> APIRouter:
 
 
 @contextmanager
-def client_of(app: FastAPI, **options: Any) -> Iterator[TestClient]:
+def client_of(app: ASGIApp, **options: Any) -> Iterator[TestClient]:
     """Yield a client that sends alice's token and an allowed Origin, as a browser would."""
     headers = {"Origin": ORIGIN, **bearer("alice")}
     with TestClient(app, headers=headers, follow_redirects=False, **options) as client:

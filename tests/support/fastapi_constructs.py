@@ -24,7 +24,7 @@ from fastapi.responses import (
     StreamingResponse,
 )
 from fastapi.security import SecurityScopes
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainValidator
 
 from database import SessionDep
 
@@ -41,6 +41,10 @@ class Item(BaseModel):
 class Filter(BaseModel):
     limit: int = Field(10, ge=1)
     tags: list[str] = []
+
+
+class Open(BaseModel, extra="allow"):
+    limit: int = 10
 
 
 cleaned_up: list[str] = []
@@ -118,6 +122,20 @@ async def query_model(query: Annotated[Filter, Query()]) -> Response:
 
 async def header(x_word: Annotated[str, Header()] = "none") -> Response:
     return PlainTextResponse(x_word)
+
+
+async def header_with_alias(word: Annotated[str | None, Header(alias="X-Word")] = None) -> Response:
+    return PlainTextResponse(word)
+
+
+async def header_of_set(
+    words: Annotated[frozenset[str] | None, Header(alias="X-Word"), PlainValidator(sorted)] = None,
+) -> Response:
+    return JSONResponse(words)
+
+
+async def extra_query(query: Annotated[Open, Query()]) -> Response:
+    return JSONResponse(query.model_dump())
 
 
 async def cookie(session: Annotated[str | None, Cookie()] = None) -> Response:
@@ -259,6 +277,22 @@ CASES = {
         query_model, url="/x?tags=a&tags=b", body={"limit": 10, "tags": ["a", "b"]}
     ),
     "header": Case(header, request={"headers": {"X-Word": "hi"}}, body="hi"),
+    "header with an alias, two lines": Case(
+        header_with_alias, request={"headers": [("X-Word", "a"), ("X-Word", "b")]}, body="a"
+    ),
+    "header with several values": Case(
+        header_of_set, request={"headers": [("X-Word", "b"), ("X-Word", "a")]}, body=["a", "b"]
+    ),
+    "query model with extra names": Case(
+        extra_query,
+        url="/x?x=1&x=2&y=3&limit=1&limit=2",
+        body={"limit": 2, "x": ["1", "2"], "y": "3"},
+    ),
+    "long query model with extra names": Case(
+        extra_query,
+        url=f"/x?x=1&x=2&y={'3' * 100}",
+        body={"limit": 10, "x": ["1", "2"], "y": "3" * 100},
+    ),
     "cookie": Case(cookie, request={"headers": {"Cookie": "session=abc"}}, body="abc"),
     "body": Case(
         body, method="POST", request={"json": {"name": "n"}}, body={"name": "n", "price": 1.5}
