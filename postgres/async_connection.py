@@ -74,6 +74,15 @@ class AsyncConnection(Deadline, extensions.connection):
         if self.cancellation is None:
             super().close()
 
+    def abandon(self) -> None:
+        """Close, and fail the statement that is running, if there is one."""
+        waiter = self.waiter
+        if self.dead or waiter is None or waiter.done():
+            self.close()
+            return
+        self._abandon(waiter)
+        waiter.set_exception(psycopg2.OperationalError("connection already closed"))
+
     def _new_cursor(self) -> extensions.cursor:
         """Return a cursor that keeps times as text.
 
