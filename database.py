@@ -122,6 +122,8 @@ class Session(AsyncSession):
     ) -> list[Row]:
         """Return the rows of one statement, in one round trip and one transaction.
 
+        It uses a connection of its own, even if this session has begun an ordinary transaction. So
+        commit that first: otherwise the statement doesn't see its changes, and may wait for them.
         Set `retry` if the statement has no further effect when it is executed a second time. It is
         then sent once more, on a new connection, if the first connection turns out to be dead. Set
         `last` if this statement returns few rows, and the request needs no other one if there is a
@@ -215,8 +217,6 @@ class Database:
             # The engine keeps no connections of its own: it takes them from the pool.
             poolclass=NullPool,
             creator=lambda: await_only(self.pool.acquire()),
-            isolation_level="AUTOCOMMIT",
-            skip_autocommit_rollback=True,
             use_native_hstore=False,
         )
         dialect = self.engine.dialect
