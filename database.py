@@ -1,6 +1,8 @@
 """The database for the routes: an engine, a pool, and the session that routes depend on."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -13,9 +15,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.types import Scope
 
 from condition import Condition
 from errors import DatabaseNotMigrated, DatabaseUnavailable, DatabaseUnusable
+from observability.logs import logger
 from observability.timing import RequestTiming
 from postgres import cancellation, driver, prepared
 from postgres.async_connection import Row
@@ -69,15 +73,22 @@ class Session(AsyncSession):
     `fetch` checks a connection out of the pool for its one statement and returns it before the
     response is written, so that no request holds a connection while it waits for anything else. A
     request that only uses `fetch` has nothing to close. SQLAlchemy's own session is initialized
-    when it is first used.
+    when it is first used. It may hold a connection, so it is closed when its request ends, as
+    FastAPI closes a dependency with `yield`. A session without a request must be closed by its
+    owner.
     """
 
     def __init__(
-        self, database: "Database", timing: RequestTiming, release_slot: Callable[[], None]
+        self,
+        database: "Database",
+        timing: RequestTiming,
+        release_slot: Callable[[], None],
+        request_scope: Scope | None,
     ) -> None:
         self.database = database
         self.timing = timing
         self.release_slot = release_slot
+        self.request_scope = request_scope
 
     def __getattr__(self, name: str) -> Any:
         """Initialize SQLAlchemy's session when one of its attributes is first used.
@@ -87,7 +98,19 @@ class Session(AsyncSession):
         if "sync_session" in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         super().__init__(self.database.engine)
+        if self.request_scope is not None:
+            _exit_stack(self.request_scope).push_async_callback(self._close_after_request)
         return getattr(self, name)
+
+    async def _close_after_request(self) -> None:
+        """Return the connection, even if the request is being cancelled.
+
+        The response has been sent, so an error is only logged.
+        """
+        try:
+            await asyncio.shield(asyncio.create_task(self.close()))
+        except Exception:
+            logger.exception("the session of a request could not be closed")
 
     async def fetch(
         self,
@@ -99,6 +122,8 @@ class Session(AsyncSession):
     ) -> list[Row]:
         """Return the rows of one statement, in one round trip and one transaction.
 
+        It uses a connection of its own, even if this session has begun an ordinary transaction. So
+        commit that first: otherwise the statement doesn't see its changes, and may wait for them.
         Set `retry` if the statement has no further effect when it is executed a second time. It is
         then sent once more, on a new connection, if the first connection turns out to be dead. Set
         `last` if this statement returns few rows, and the request needs no other one if there is a
@@ -192,8 +217,6 @@ class Database:
             # The engine keeps no connections of its own: it takes them from the pool.
             poolclass=NullPool,
             creator=lambda: await_only(self.pool.acquire()),
-            isolation_level="AUTOCOMMIT",
-            skip_autocommit_rollback=True,
             use_native_hstore=False,
         )
         dialect = self.engine.dialect
@@ -236,13 +259,18 @@ class Database:
             self.condition.not_connected(error)
 
     def session(
-        self, timing: RequestTiming | None = None, release_slot: Callable[[], None] = lambda: None
+        self,
+        timing: RequestTiming | None = None,
+        release_slot: Callable[[], None] = lambda: None,
+        request_scope: Scope | None = None,
     ) -> Session:
         """Return a session on this database that adds its times to `timing`.
 
-        `Session.fetch` calls `release_slot` after the last statement of a request.
+        `Session.fetch` calls `release_slot` after the last statement of a request. The session is
+        closed when the request of `request_scope` ends. Without that, close it with
+        `async with database.session() as session:`.
         """
-        return Session(self, timing or RequestTiming(), release_slot)
+        return Session(self, timing or RequestTiming(), release_slot, request_scope)
 
     def _explain(self, context: ExceptionContext) -> None:
         """Raise what `Session.fetch` raises if SQLAlchemy finds that the database is not set up."""
@@ -266,12 +294,22 @@ class Database:
 
 
 async def get_session(request: Request) -> Session:
-    """Return a session on the application's database."""
+    """Return a session on the application's database, which is closed when the request ends."""
     database: Database = request.app.state.database
-    slot = request.scope.get("slot")  # there is none if the route is not a TaskRoute
+    scope = request.scope
+    slot = scope.get("slot")  # there is none if the route is not a TaskRoute
     if slot is None:
-        return database.session(request.scope.get("timing"))
-    return database.session(request.scope["timing"], slot.release)
+        return database.session(scope.get("timing"), request_scope=scope)
+    return database.session(scope["timing"], slot.release, scope)
+
+
+def _exit_stack(scope: Scope) -> AsyncExitStack:
+    """Return the stack that is closed after the response and its background tasks.
+
+    FastAPI has one around its own routing. On the fast path, middleware/errors.py closes this one.
+    """
+    stack: AsyncExitStack | None = scope.get("fastapi_middleware_astack")
+    return scope.setdefault("exit_stack", AsyncExitStack()) if stack is None else stack
 
 
 SessionDep = Annotated[Session, Depends(get_session)]

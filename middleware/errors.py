@@ -31,6 +31,9 @@ FastResponse = Callable[[Scope, Receive], Coroutine[Any, Any, Response] | None]
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _LOGGED = "error_logged"  # in the scope of a request whose exception was logged and is raised again
+# In the scope of a request on the fast path that used an ordinary session: the AsyncExitStack that
+# closes the session after the response and its background tasks (database.py).
+EXIT_STACK = "exit_stack"
 ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)  # perhaps with a port or a zone
 
 
@@ -132,6 +135,9 @@ class OutermostMiddleware(ErrorsMiddleware):
         except (Exception, asyncio.CancelledError) as error:
             if not await self.handle(error, bool(status), scope, receive, observed):
                 raise
+        finally:
+            if EXIT_STACK in scope:
+                await scope.pop(EXIT_STACK).aclose()
         milliseconds = (time.perf_counter() - started) * 1000
         if self.log_requests:
             logs.logger.info(

@@ -2,8 +2,9 @@
 
 psycopg2 has no coroutines, but it has an asynchronous mode, in which every call returns at once and
 `poll()` says what to wait for (https://www.psycopg.org/docs/advanced.html#asynchronous-support). So
-a thousand waiting requests need no threads. An asynchronous connection is always in autocommit
-mode. This service needs no other mode, because each of its operations is one statement.
+a thousand waiting requests need no threads. psycopg2 begins no transaction on an asynchronous
+connection. The service needs none, because each of its operations is one statement. SQLAlchemy's
+transactions are begun and ended by statements (driver.py, dialect.py).
 """
 
 import asyncio
@@ -73,6 +74,15 @@ class AsyncConnection(Deadline, extensions.connection):
         self._mark_dead()
         if self.cancellation is None:
             super().close()
+
+    def abandon(self) -> None:
+        """Close, and fail the statement that is running, if there is one."""
+        waiter = self.waiter
+        if self.dead or waiter is None or waiter.done():
+            self.close()
+            return
+        self._abandon(waiter)
+        waiter.set_exception(psycopg2.OperationalError("connection already closed"))
 
     def _new_cursor(self) -> extensions.cursor:
         """Return a cursor that keeps times as text.

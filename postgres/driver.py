@@ -5,12 +5,13 @@ statement needs, and opens the connections.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
 from psycopg2.errors import DeadlockDetected, SerializationFailure
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy.util import await_only
 
 from postgres.async_connection import AsyncConnection, OnRows, Row
@@ -28,6 +29,11 @@ ENCODING = {"client_encoding": "UTF8"}
 # so that the other statements can take their locks first.
 DEADLOCK_PAUSE = 0.1
 
+# Sent with the first statement of a transaction, so it costs no round trip. The isolation level is
+# the default of the role or the database.
+BEGIN = "BEGIN; "
+CLOSED = "connection already closed"  # SQLAlchemy recognises psycopg2's words
+
 
 class Connection(AsyncConnection):
     """A connection that executes statements, and prepares those that its database allows."""
@@ -35,11 +41,21 @@ class Connection(AsyncConnection):
     statements = PreparedStatements(enabled=False)  # until its Database sets its own
     generation = 0  # of its pool
     used = False  # since its pool last looked for surplus connections
+    begin = BEGIN  # or another command that begins SQLAlchemy's transactions; empty in autocommit
 
     @property
     def began_at(self) -> float:
         """When the last statement began, on the loop's clock, or 0.0."""
         return max(self._deadline - STATEMENT_TIMEOUT, 0.0)
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open, also one that has failed."""
+        return not self.dead and self.get_transaction_status() != TRANSACTION_STATUS_IDLE
+
+    async def end(self, command: str) -> None:
+        """End SQLAlchemy's transaction with COMMIT or ROLLBACK."""
+        await self.execute(self._cursor, command, None)
 
     async def fetch(
         self,
@@ -127,12 +143,25 @@ class Connection(AsyncConnection):
 
 
 class Cursor(extensions.cursor):
-    """A cursor for SQLAlchemy, which calls it inside `greenlet_spawn`."""
+    """A cursor for SQLAlchemy, which calls it inside `greenlet_spawn`.
+
+    It executes strings, so nothing is sent again after a deadlock or another error: the whole
+    transaction was rolled back.
+    """
 
     connection: Connection
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
-        await_only(self.connection.execute(self, query, vars))
+        connection = self.connection
+        if connection.dead:
+            raise psycopg2.OperationalError(CLOSED)
+        begin = "" if connection.is_in_transaction else connection.begin
+        await_only(connection.execute(self, f"{begin}{query}", vars))
+
+    def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
+        """Execute `query` with each of the parameters; psycopg2's own method would block."""
+        for each in vars_list:
+            self.execute(query, each)
 
     async def _async_soft_close(self) -> None:
         """Do nothing, because the rows are already in memory."""

@@ -21,7 +21,7 @@ from errors import InvalidInput
 from errors.faults import Fault
 from errors.wording import TEXTS
 from memory import RESPONSE_PART
-from middleware.errors import has_hung_up
+from middleware.errors import EXIT_STACK, has_hung_up
 from observability.timing import RequestTiming
 from routing.admission import Admission, Slot
 from routing.body import BoundedRequest, LateRequest, check_length
@@ -103,8 +103,12 @@ class Route(APIRoute):
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Do what `handle` does, on the fast path."""
-        response = await self.respond(BoundedRequest(scope, receive))
-        await response(scope, receive, send)
+        try:
+            response = await self.respond(BoundedRequest(scope, receive))
+            await response(scope, receive, send)
+        finally:
+            if EXIT_STACK in scope:
+                await scope.pop(EXIT_STACK).aclose()
 
     async def respond(self, request: BoundedRequest) -> Response:
         """Call the operation, on the fast path."""

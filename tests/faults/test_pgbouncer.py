@@ -1,5 +1,6 @@
 """The same faults behind PgBouncer in transaction mode, which keeps no session state."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +9,11 @@ from typing import Any
 
 import psycopg2
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database import Database
 from postgres.dialect import libpq_parameters
 from tests.faults.conftest import Serve
 from tests.faults.load import SLOWEST, freeze, load
@@ -21,6 +25,10 @@ from tests.support.services import locked_tasks, sql
 Settle = Callable[..., dict[str, Any]]
 
 POOL = min(SERVERS, 10 + 20)  # connections to Postgres that the service can keep busy
+IN_TRANSACTION = """
+SELECT count(*) FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()
+AND backend_type = 'client backend'
+"""
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name <> 'tests' AND wait_event_type = 'Lock'
@@ -85,6 +93,37 @@ def test_a_frozen_server_behind_pgbouncer(
         seen = freeze(database.folder, users)
         assert service.stops() == 0
     settle("Postgres is frozen for 7 s (SIGSTOP)", users.ledger, **seen)
+
+
+def test_transactions_behind_pgbouncer(database: Postgres, pooled: URL) -> None:
+    """Each transaction stays on one server connection, and none is left open."""
+    database.sql("CREATE TABLE notes (number int)")
+    insert = text("INSERT INTO notes VALUES (:number)")
+
+    async def transaction(engine: AsyncEngine, number: int) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(insert, {"number": number})
+            await asyncio.sleep(0.001)
+            await connection.execute(insert, {"number": number})
+            if number % 3 == 1:
+                raise KeyError
+            if number % 3 == 2:
+                await connection.execute(text("SELECT pg_sleep(30)"))
+
+    async def work() -> None:
+        service = Database(pooled, 2 * SERVERS)
+        tasks = [asyncio.create_task(transaction(service.engine, number)) for number in range(30)]
+        await asyncio.sleep(1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert service.pool.in_use == 0
+        await service.close()
+
+    asyncio.run(work())
+    found = database.sql("SELECT number, count(*) FROM notes GROUP BY 1 ORDER BY 1")
+    assert found == [(number, 2) for number in range(0, 30, 3)]
+    until(lambda: database.sql(IN_TRANSACTION) == [(0,)], "the transactions to end", 3)
 
 
 def test_titles_stay_utf_8_behind_pgbouncer_with_any_client_encoding(

@@ -59,5 +59,9 @@ def test_a_sqlmodel_session_works(run: Run, url: URL) -> None:
             with pytest.raises(DBAPIError):
                 await session.commit()
             await session.rollback()
+            session.add(carols("Undone"))
+            await session.flush()
+            await session.rollback()
+            assert (await session.exec(select(Task))).all() == []
 
     run(work())
