@@ -53,7 +53,10 @@ async def look_up(host: str) -> list[str]:
     waiter: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
     with _lock:
         if host not in _lookups:
-            Thread(target=_look_up, args=(host,), name="DNS", daemon=True).start()
+            try:
+                Thread(target=_look_up, args=(host,), name="DNS", daemon=True).start()
+            except RuntimeError:  # there are too many threads
+                return []
             _lookups[host] = []
         _lookups[host].append(waiter)
     return await waiter
@@ -61,12 +64,15 @@ async def look_up(host: str) -> list[str]:
 
 def _look_up(host: str) -> None:
     """Look `host` up, and pass its addresses to all calls that wait for them."""
-    found = _resolve(host)
-    with _lock:
-        waiters = _lookups.pop(host)
-    for waiter in waiters:
-        with suppress(RuntimeError):  # the event loop is closed
-            waiter.get_loop().call_soon_threadsafe(_complete, waiter, found)
+    found: list[str] = []
+    try:
+        found = _resolve(host)
+    finally:  # also after an error such as MemoryError
+        with _lock:
+            waiters = _lookups.pop(host)
+        for waiter in waiters:
+            with suppress(RuntimeError):  # the event loop is closed
+                waiter.get_loop().call_soon_threadsafe(_complete, waiter, found)
 
 
 def _complete(waiter: asyncio.Future[list[str]], found: list[str]) -> None:

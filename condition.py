@@ -63,6 +63,8 @@ class Condition:
         self._checking: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._letter_case = LetterCase(probe)
+        # Whether the log has a line about the server since a check last succeeded.
+        self._is_reported = False
 
     def not_connected(self, error: BaseException) -> None:
         """Log why connecting failed."""
@@ -95,6 +97,7 @@ class Condition:
             self._begin(self._responding if connection else self._connecting, error)
             raise DatabaseUnavailable(type(error).__name__) from error
         self._responding.end()
+        self._is_reported = False
         self._judge(obstacle)
 
     def _judge(self, obstacle: Obstacle | None) -> None:
@@ -174,9 +177,11 @@ class Condition:
         A server that hangs affects both the check and new connections, which is logged once.
         """
         kind = connect_error.kind(error)
-        other = self._responding if trouble is self._connecting else self._connecting
-        if trouble is not self._statements and kind == other.kind:
-            return
+        if trouble is not self._statements:
+            other = self._responding if trouble is self._connecting else self._connecting
+            if self._is_reported and kind == other.kind:
+                return
+            self._is_reported = True
         text = connect_error.sentence(error)
         for secret in self._secrets:
             text = text.replace(secret, "***")

@@ -27,7 +27,8 @@ class Loop(asyncio.SelectorEventLoop):
             look_up = partial(socket.getaddrinfo, host, port, **hints)
             Thread(target=self._complete, args=(found, look_up), daemon=True).start()
             self._lookups[key] = found
-            found.add_done_callback(lambda _: self._lookups.pop(key))
+            # If every call was cancelled, nobody else retrieves the exception.
+            found.add_done_callback(lambda done: (self._lookups.pop(key), done.exception()))
         return await asyncio.shield(self._lookups[key])
 
     def _complete(self, found: asyncio.Future[Any], look_up: partial[Any]) -> None:

@@ -59,13 +59,13 @@ class Exchange:
         "_delivered",
         "_error",
         "_event",
-        "_expects_continue",
         "_hold",
         "_received",
         "_response",
         "_taken",
         "complete",
         "disconnected",
+        "expects_continue",
         "head_memory",
         "keep_alive",
         "scope",
@@ -80,7 +80,7 @@ class Exchange:
         self.complete = False  # whether it has sent the whole response
         self._connection = connection
         self._body = head.body
-        self._expects_continue = head.expects_continue
+        self.expects_continue = head.expects_continue  # and has not been asked for the body
         self._content = bytearray()  # the part of the body that the application has yet to receive
         self._received = head.body is None  # whether the whole body has arrived
         self._delivered = False  # whether the application has received it
@@ -101,6 +101,7 @@ class Exchange:
             logger.error("Exception in ASGI application", exc_info=error)
         finally:
             self._release_memory()
+            self._error = None  # its traceback refers to this object
         if self.complete or self.disconnected:
             return
         if self.started:
@@ -123,7 +124,7 @@ class Exchange:
         """Add the next part of the body. `received` says whether it is the last part."""
         self._content += content
         self._received = received
-        self._expects_continue = False
+        self.expects_continue = False
         if len(self._content) >= (MAX_BUFFERED_BODY if self._hold else FREE):
             self._connection.pause_reading()
         if received and self._hold is not None:
@@ -142,9 +143,9 @@ class Exchange:
 
     async def receive(self) -> Message:
         """Return the next part of the body, or wait for the end of the exchange."""
-        if self._expects_continue and not self.started:
+        if self.expects_continue and not (self.started or self.disconnected or self._error):
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._expects_continue = False
+            self.expects_continue = False
         if not self._received and self._hold is None and not (self.complete or self.disconnected):
             await self._reserve()
         while not self._has_news():
@@ -249,7 +250,7 @@ class Exchange:
         return True
 
     def _start(self, status: int, headers: Iterable[RawHeader]) -> None:
-        if self._expects_continue:
+        if self.expects_continue:
             # The client may still send the body, which would look like the next request.
             self.keep_alive = False
         if self._body is not None and self._body.missing > MAX_UNREAD_BODY:
@@ -277,8 +278,7 @@ class Exchange:
         last = (len(content) - 1) // SLICE * SLICE
         for start in range(0, last, SLICE):
             self._connection.write(self._response.body(content[start : start + SLICE], more=True))
-            if self._connection.writing_paused:
-                await self._wait_for_reader()
+            await self._connection.drain()
             if self.disconnected:
                 return
         self._continue(content[last:], more)

@@ -13,7 +13,7 @@ BUDGET = 3 * 1024 * 1024
 FREE = 2 * 1024  # bytes of a request, or of an unread response, that need no reservation
 MAX_WAIT = 2.0  # seconds
 MAX_WAITING = 200  # requests; each takes some 12 KB while it waits
-LARGEST = 64 * 1024  # bytes that a request may ask for
+LARGEST = 64 * 1024  # bytes of the largest request
 CHECK = 0.25  # seconds between checks of the clients
 STALLED = 1.0  # seconds in which a client must send or read PROGRESS while others wait for memory
 PROGRESS = 8 * 1024  # bytes
@@ -148,7 +148,7 @@ class MemoryBudget:
     async def _wait(self, user: str, size: int, *, holds: bool) -> None:
         loop = asyncio.get_running_loop()
         if self._waiting >= MAX_WAITING:
-            self._make_room(user)
+            self._make_room(user, size)
         waiter = Waiter(user, size, loop.create_future(), loop.time() + MAX_WAIT, holds)
         self._queues.setdefault(user, deque()).append(waiter)
         self._waiting += 1
@@ -167,18 +167,18 @@ class MemoryBudget:
         if waiter.holds and granted.done() and not (granted.cancelled() or granted.exception()):
             self.change(waiter.user, -waiter.size)  # the bytes were granted at the same moment
 
-    def _make_room(self, user: str) -> None:
+    def _make_room(self, user: str, size: int) -> None:
         """Refuse the newest request of the user with the most waiting requests, or raise."""
         greedy = max(self._queues, key=lambda each: len(self._queues[each]))
         queue = self._queues[greedy]
         if len(queue) <= len(self._queues.get(user, ())) + 1:
-            raise self._refusal(user)
+            raise self._refusal(user, size)
         self._refuse(queue[-1])
 
     def _refuse(self, waiter: Waiter) -> None:
         self._remove(waiter)
         if not waiter.granted.done():
-            waiter.granted.set_exception(self._refusal(waiter.user))
+            waiter.granted.set_exception(self._refusal(waiter.user, waiter.size))
 
     def _remove(self, waiter: Waiter) -> None:
         self._waiting -= 1
@@ -220,8 +220,9 @@ class MemoryBudget:
         self._grant()
         self._timer = loop.call_later(CHECK, self._check) if self._queues else None
 
-    def _refusal(self, user: str) -> APIError:
-        kind = TooManyRequests if self._exceeds_share(user, LARGEST) else Overloaded
+    def _refusal(self, user: str, size: int) -> APIError:
+        is_full = self._exceeds_share(user, max(size, LARGEST))
+        kind = TooManyRequests if is_full else Overloaded
         self._refused(kind, user)
         return kind()
 

@@ -367,8 +367,8 @@ class Protocol(Connection):
 
     def _expire_body(self, exchange: Exchange) -> None:
         """Let the application respond with a 408, or close the connection if it has responded."""
-        if self._reading_paused:  # the application is slow, not the client
-            self._set_deadline(REQUEST_TIMEOUT)
+        if not exchange.started and (self._reading_paused or exchange.expects_continue):
+            self._set_deadline(REQUEST_TIMEOUT)  # the application is slow, not the client
             return
         logger.info("the body did not arrive in time", extra=request_context(exchange.scope))
         if exchange.started:

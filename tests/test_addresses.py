@@ -109,8 +109,21 @@ def test_a_thread_that_cannot_be_started_fails_only_its_call(
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", start)
-        with pytest.raises(RuntimeError):
-            asyncio.run(look_up("a.example"))
+        assert asyncio.run(look_up("a.example")) == []
+    resolver.respond()
+    assert asyncio.run(look_up("a.example")) == ["192.0.2.1"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lookup_that_fails_in_an_unusual_way_does_not_block_its_name(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, flags: int = 0, **__: object) -> None:
+        raise OSError if flags else MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", fail)
+        assert asyncio.run(look_up("a.example")) == []
     resolver.respond()
     assert asyncio.run(look_up("a.example")) == ["192.0.2.1"]
 

@@ -45,8 +45,7 @@ async def get(url: str, context: ssl.SSLContext | None, seconds: float, max_size
             answer = await _ask(url, context, max_size)
     except TimeoutError:
         raise FetchError(f"no response within {seconds:g} s") from None
-    # RuntimeError: no thread can be started for the lookup of the name.
-    except (OSError, RuntimeError, HttpParserError, HttpParserUpgrade) as error:
+    except (OSError, HttpParserError, HttpParserUpgrade) as error:
         raise FetchError(type(error).__name__) from error
     status = answer.parser.get_status_code()
     if status != 200:

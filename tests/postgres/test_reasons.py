@@ -297,6 +297,32 @@ def test_a_server_that_hangs_is_logged_once(postgres: URL, monkeypatch: pytest.M
     assert len(begins) == 2, messages
 
 
+def test_a_later_hang_is_logged_although_one_connection_attempt_timed_out_before(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool may not need that connection any more, so nothing says that connecting works."""
+
+    async def hang(_: object) -> None:
+        await asyncio.sleep(9)
+
+    async def work() -> None:
+        database = Database(postgres, 1)
+        database.condition.not_connected(TimeoutError())
+        with suppress(DatabaseNotMigrated):
+            await database.condition.check()
+        with monkeypatch.context() as patch:
+            patch.setattr(condition, "find_obstacle", hang)
+            patch.setattr(condition, "HEALTH_TIMEOUT", 0.2)
+            with pytest.raises(DatabaseUnavailable):
+                await database.condition.check()
+        await database.close()
+
+    with recorded_messages() as messages:
+        asyncio.run(work())
+    begins = [message.partition(":")[0] for message in messages]
+    assert begins.count("The database can't be used (timeout)") == 2, messages
+
+
 def error(text: str) -> ConnectError:
     return ConnectError(Exception(text))
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from errors import APIError, Overloaded, TooManyRequests
+from memory import RESPONSE_PART
 from serving import memory_budget
-from serving.memory_budget import Hold, MemoryBudget
+from serving.memory_budget import LARGEST, Hold, MemoryBudget
 
 Scene = Callable[[], Coroutine[object, object, None]]
 
@@ -65,6 +66,16 @@ def test_a_request_that_gets_no_memory_in_time_is_refused(user: str, error: type
         with pytest.raises(error):
             await budget.acquire(user, 50)
         assert refused == [(error, user)]
+
+    asyncio.run(scene())
+
+
+def test_a_user_whose_share_lacks_room_for_a_large_response_causes_the_refusal() -> None:
+    async def scene() -> None:
+        budget = MemoryBudget(4 * RESPONSE_PART)
+        budget.take("greedy", 2 * RESPONSE_PART - LARGEST - 1)
+        with pytest.raises(TooManyRequests):
+            await budget.acquire("greedy", RESPONSE_PART)
 
     asyncio.run(scene())
 

@@ -1,6 +1,7 @@
 """Bodies that arrive too slowly, or not at all, for an endpoint that a developer has added."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from sqlalchemy.engine import URL
 from errors import RequestTimeout
 from main import create_app
 from serving import memory_budget, protocol
+from serving.exchange import Exchange
 from serving.memory_budget import MemoryBudget
-from tests.support.refusals import LINES, answer, assert_complete
+from tests.support.refusals import LINES, answer, assert_complete, connected
 from tests.support.services import OVERLOADED, eventually, recorded_log
 from tests.support.serving import make_settings, serving
 
@@ -33,6 +35,11 @@ async def slow_parts() -> AsyncIterator[bytes]:
     for part in (b"one ", b"two ", b"three"):
         yield part
         await asyncio.sleep(LIMIT)
+
+
+async def once_and_never_again() -> AsyncIterator[bytes]:
+    yield b"one "
+    await asyncio.Event().wait()
 
 
 def add_endpoints(app: FastAPI) -> None:
@@ -55,6 +62,10 @@ def add_endpoints(app: FastAPI) -> None:
     async def unread() -> str:
         await asyncio.sleep(2 * LIMIT)
         return "done"
+
+    @app.post("/endless")
+    async def endless() -> StreamingResponse:
+        return StreamingResponse(once_and_never_again())
 
     @app.post("/events")
     async def events() -> StreamingResponse:
@@ -147,6 +158,36 @@ def test_a_body_that_the_endpoint_reads_late_is_not_too_slow(url: str) -> None:
         response = answer(url, post("/late", whole))
     assert (response.status_code, response.json()) == (200, 60_000)
     assert REASON not in log.getvalue()
+
+
+def test_a_client_that_waits_for_100_continue_is_not_too_slow(url: str) -> None:
+    """The endpoint asks for the body later than the limit."""
+    head = HEAD.replace(b"60000", b"2").replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    with connected(url) as client:
+        client.sendall(post("/late", head))
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"{}")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_malformed_body_during_the_response_ends_the_connection(url: str) -> None:
+    """Reading has stopped then, so it would not be noticed that the client disconnects."""
+    with recorded_log() as log:
+        response = answer(url, post("/endless", CHUNKED), b"zz\r\n", pause=0.1)
+        eventually(lambda: "[POST /endless] [200 in" in log.getvalue())
+    assert response.status_code == 200
+    assert not response.content.endswith(b"0\r\n\r\n")
+
+
+def test_a_refused_body_leaves_nothing_for_the_garbage_collector(url: str) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            assert answer(url, post("/body", CHUNKED), b"zz\r\n", pause=0.1).status_code == 400
+        eventually(lambda: not [each for each in gc.get_objects() if type(each) is Exchange])
+    finally:
+        gc.enable()
 
 
 def test_a_response_that_has_begun_is_cut_off(url: str) -> None:

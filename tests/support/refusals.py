@@ -14,13 +14,17 @@ from tests.support.serving import ORIGIN
 LINES = f"Origin: {ORIGIN}\r\nX-Request-ID: mine\r\nHost: tasks\r\n".encode()
 
 
+def connected(base_url: str) -> socket.socket:
+    where = urlsplit(base_url)
+    return socket.create_connection((str(where.hostname), where.port or 80), timeout=5)
+
+
 def answer(base_url: str, *segments: bytes, pause: float = 0, after: int = 0) -> httpx.Response:
     """Send the segments, with a pause after each. Return the last response.
 
     Check that `after` responses precede it, and that the service then closes the connection.
     """
-    where = urlsplit(base_url)
-    with socket.create_connection((str(where.hostname), where.port or 80), timeout=5) as client:
+    with connected(base_url) as client:
         received = b""
         with suppress(ConnectionError):
             for segment in segments:
