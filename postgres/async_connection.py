@@ -78,11 +78,12 @@ class AsyncConnection(Deadline, extensions.connection):
     def abandon(self) -> None:
         """Close, and fail the statement that is running, if there is one."""
         waiter = self.waiter
-        if self.dead or waiter is None or waiter.done():
+        if self.dead or waiter is None:
             self.close()
             return
         self._abandon(waiter)
-        waiter.set_exception(psycopg2.OperationalError("connection already closed"))
+        if not waiter.done():
+            waiter.set_exception(psycopg2.OperationalError("connection already closed"))
 
     def _new_cursor(self) -> extensions.cursor:
         """Return a cursor that keeps times as text.
@@ -174,7 +175,7 @@ class AsyncConnection(Deadline, extensions.connection):
     def _abandon(self, waiter: asyncio.Future[list[Row]]) -> None:
         """Cancel the statement and close the connection, unless the response is complete."""
         # If the rows have just arrived, another statement may already be using the connection.
-        if self.waiter is waiter:
+        if self.waiter is waiter and self.cancellation is None:
             self._mark_dead()
             self.cancellation = cancel_and_close(self, self.loop)
 

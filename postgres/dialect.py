@@ -80,7 +80,7 @@ class Dialect(PGDialect_psycopg2):
             try:
                 await_only(dbapi_connection.end("ROLLBACK"))
             except (psycopg2.Error, TimeoutError):
-                dbapi_connection.close()
+                dbapi_connection.abandon()  # the `close` of SQLAlchemy's proxy does something else
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

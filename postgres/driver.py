@@ -33,6 +33,7 @@ DEADLOCK_PAUSE = 0.1
 # the default of the role or the database.
 BEGIN = "BEGIN; "
 CLOSED = "connection already closed"  # SQLAlchemy recognises psycopg2's words
+BUSY = "a session executes one statement at a time; use a session for each concurrent task"
 
 
 class Connection(AsyncConnection):
@@ -76,8 +77,9 @@ class Connection(AsyncConnection):
         self._on_rows = on_rows
         try:
             rows = await self.execute(self._cursor, statement, parameters, elapsed)
-        except psycopg2.Error:
-            self._on_rows = None
+        except BaseException:
+            if self._on_rows is on_rows:  # else another statement has begun meanwhile
+                self._on_rows = None
             raise
         return self._rows() if on_rows is None else rows
 
@@ -155,6 +157,8 @@ class Cursor(extensions.cursor):
         connection = self.connection
         if connection.dead:
             raise psycopg2.OperationalError(CLOSED)
+        if connection.busy:
+            raise psycopg2.ProgrammingError(BUSY)
         begin = "" if connection.is_in_transaction else connection.begin
         await_only(connection.execute(self, f"{begin}{query}", vars))
 

@@ -40,6 +40,9 @@ class BodyLimit:
         try:
             await _Limiter(self._app, MAX_BODY)(scope, receive, send)
         finally:
+            # FastAPI has closed its stack, so a session that is first used now, such as by an
+            # exception handler, must not register there (database.py).
+            scope.pop("fastapi_middleware_astack", None)
             if is_outermost:  # `receive` refers to the scope, which would be a cycle
                 scope.pop("server_receive", None)
 

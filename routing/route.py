@@ -103,12 +103,15 @@ class Route(APIRoute):
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Do what `handle` does, on the fast path."""
+        outer = scope.pop(EXIT_STACK, None)  # of a session that a middleware is using
         try:
             response = await self.respond(BoundedRequest(scope, receive))
             await response(scope, receive, send)
         finally:
             if EXIT_STACK in scope:
                 await scope.pop(EXIT_STACK).aclose()
+            if outer is not None:
+                scope[EXIT_STACK] = outer
 
     async def respond(self, request: BoundedRequest) -> Response:
         """Call the operation, on the fast path."""

@@ -55,5 +55,6 @@ def _quoted(path: str, root_path: str, named: str, user_id: str) -> str:
     `path` ends with the user that it names, who differs from `user_id` only under an override of
     `get_current_user`.
     """
-    prefix = path.removeprefix(root_path).removesuffix("/").removesuffix(f"/{named}/tasks")
+    inner = path.removeprefix(root_path) if path.startswith(f"{root_path}/") else path
+    prefix = inner.removesuffix("/").removesuffix(f"/{named}/tasks")
     return f"{root_path}{quote(prefix)}/{quote(user_id, safe='')}/tasks"

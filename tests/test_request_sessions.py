@@ -304,3 +304,50 @@ def test_fetch_alone_leaves_nothing_to_close(postgres: URL) -> None:
 
     with client_of(app) as client:
         assert client.get("/titles").json() == []
+
+
+class Unexpected(Exception):
+    """An error of an endpoint."""
+
+
+def test_a_session_that_an_exception_handler_uses_is_closed(postgres: URL) -> None:
+    """FastAPI has closed its stack of the request by then."""
+    app = new_app(postgres)
+
+    @app.get("/fails")
+    async def fails() -> None:
+        raise Unexpected
+
+    @app.exception_handler(Exception)
+    async def note(request: Request, error: Exception) -> Response:
+        return JSONResponse(await titles(await get_session(request)), 418)
+
+    with client_of(app, raise_server_exceptions=False) as client:
+        pool = app.state.database.pool
+        for _ in range(2 * pool.limit):
+            assert client.get("/fails").status_code == 418
+        assert pool.in_use == 0
+
+
+def test_the_transaction_of_a_middleware_outlives_a_route_on_the_fast_path(postgres: URL) -> None:
+    app = new_app(postgres)
+
+    class Transaction:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            session = await get_session(Request(scope)) if scope["type"] == "http" else None
+            if session:
+                await session.execute(text("SELECT set_config('test.kept', 'yes', true)"))
+            await self.app(scope, receive, send)
+            if session:
+                kept = await session.execute(text("SELECT current_setting('test.kept', true)"))
+                found.append(kept.scalar_one())
+
+    found: list[str] = []
+    app.add_middleware(Transaction)
+    with client_of(app) as client:
+        assert client.get("/health/live").status_code == 200
+        assert app.state.database.pool.in_use == 0
+    assert found == ["yes"]

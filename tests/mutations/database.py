@@ -46,7 +46,7 @@ MUTATIONS = [
     Mutation(
         "connection-of-the-next-statement-is-closed",
         "A client that disconnects would make another client's write fail.",
-        "if self.waiter is waiter:",
+        "if self.waiter is waiter and self.cancellation is None:",
         "if True:",
         ("test_a_request_cancelled_as_its_rows_arrive_leaves_the_connection_open",),
     ),
@@ -60,8 +60,8 @@ MUTATIONS = [
     Mutation(
         "rows-go-to-the-next-statement",
         "A statement through SQLAlchemy would lose its rows after an error of another statement.",
-        "self._on_rows = None\n            raise",
-        "raise",
+        "if self._on_rows is on_rows:  # else",
+        "if False:  # else",
         ("test_a_failed_statement_does_not_take_the_rows_of_the_next_one",),
     ),
     Mutation(

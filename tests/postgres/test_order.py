@@ -122,6 +122,34 @@ def test_a_failed_statement_does_not_take_the_rows_of_the_next_one(run: Run, url
     run(work())
 
 
+def test_a_request_cancelled_between_two_messages_does_not_release_its_connection_twice(
+    run: Run, url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be cancelled while it waits to repeat a statement that a deadlock rolled back."""
+
+    async def work() -> None:
+        async with opened(url, 1) as session:
+            connection = await only_connection(session.database)
+            released: list[list[Row]] = []
+
+            async def wait(*_: object) -> list[Row]:
+                await asyncio.sleep(9)
+                return []
+
+            with monkeypatch.context() as patch:
+                patch.setattr(connection, "execute", wait)
+                request = asyncio.create_task(connection.fetch("", on_rows=released.append))
+                await asyncio.sleep(0)
+                request.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await request
+            async with session.database.engine.connect() as sqlalchemy:
+                assert (await sqlalchemy.execute(text("SELECT 7"))).scalar_one() == 7
+            assert released == []
+
+    run(work())
+
+
 @pytest.mark.parametrize(
     ("rows", "last", "is_released"), [(1, True, True), (0, True, False), (1, False, False)]
 )

@@ -322,3 +322,36 @@ def test_the_pool_gets_no_connection_inside_a_transaction(run: Run, url: URL) ->
             assert connection.closed
 
     run(work())
+
+
+def test_two_statements_at_once_on_one_session_are_refused(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with sessions(url) as (_, session):
+            await session.execute(text("SELECT 1"))
+            first = asyncio.create_task(session.execute(text("SELECT pg_sleep(0.2)")))
+            await asyncio.sleep(0.05)
+            connection = await session.connection()
+            with pytest.raises(DBAPIError, match="one statement at a time"):
+                await connection.execute(text("SELECT 2"))
+            with suppress(DBAPIError):
+                await first
+
+    run(work())
+
+
+def test_a_statement_is_cancelled_in_the_server_if_its_session_closes_at_once(
+    run: Run, url: URL
+) -> None:
+    async def work() -> None:
+        async with sessions(url) as (_, session):
+            slow = asyncio.create_task(session.execute(text("SELECT pg_sleep(30)")))
+            await asyncio.sleep(0.1)
+            slow.cancel()
+            await session.close()
+            with suppress(asyncio.CancelledError, DBAPIError):
+                await slow
+            await asyncio.sleep(0.5)
+            running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(30)%%'"
+            assert sql(url, f"{running} AND state = 'active' AND pid <> pg_backend_pid()") == [(0,)]
+
+    run(work())
