@@ -244,19 +244,27 @@ def test_each_change_of_the_reason_and_the_recovery_are_logged(
     assert messages.count("The database accepts connections again") == 1
 
 
+@contextmanager
+def hanging_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let each check of the database hang, until its time limit of 0.2 s."""
+
+    async def hang(_: object) -> None:
+        await asyncio.sleep(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(condition, "find_obstacle", hang)
+        patch.setattr(condition, "HEALTH_TIMEOUT", 0.2)
+        yield
+
+
 def test_a_check_that_hangs_behind_a_pooler_is_logged_once(
     postgres: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Connecting succeeds each time, which does not count as a recovery."""
 
-    async def hang(_: object) -> None:
-        await asyncio.sleep(9)
-
     async def work() -> None:
         database = Database(postgres, 1)
-        with monkeypatch.context() as patch:
-            patch.setattr(condition, "find_obstacle", hang)
-            patch.setattr(condition, "HEALTH_TIMEOUT", 0.2)
+        with hanging_checks(monkeypatch):
             for _ in range(3):
                 with pytest.raises(DatabaseUnavailable):
                     await database.condition.check()
@@ -275,14 +283,9 @@ def test_a_check_that_hangs_behind_a_pooler_is_logged_once(
 def test_a_server_that_hangs_is_logged_once(postgres: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check hangs on its open connection, and the pool's new connections hang too."""
 
-    async def hang(_: object) -> None:
-        await asyncio.sleep(9)
-
     async def work() -> None:
         database = Database(postgres, 1)
-        with monkeypatch.context() as patch:
-            patch.setattr(condition, "find_obstacle", hang)
-            patch.setattr(condition, "HEALTH_TIMEOUT", 0.2)
+        with hanging_checks(monkeypatch):
             for _ in range(2):
                 with pytest.raises(DatabaseUnavailable):
                     await database.condition.check()
@@ -302,19 +305,13 @@ def test_a_later_hang_is_logged_although_one_connection_attempt_timed_out_before
 ) -> None:
     """The pool may not need that connection any more, so nothing says that connecting works."""
 
-    async def hang(_: object) -> None:
-        await asyncio.sleep(9)
-
     async def work() -> None:
         database = Database(postgres, 1)
         database.condition.not_connected(TimeoutError())
         with suppress(DatabaseNotMigrated):
             await database.condition.check()
-        with monkeypatch.context() as patch:
-            patch.setattr(condition, "find_obstacle", hang)
-            patch.setattr(condition, "HEALTH_TIMEOUT", 0.2)
-            with pytest.raises(DatabaseUnavailable):
-                await database.condition.check()
+        with hanging_checks(monkeypatch), pytest.raises(DatabaseUnavailable):
+            await database.condition.check()
         await database.close()
 
     with recorded_messages() as messages:
