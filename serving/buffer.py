@@ -8,6 +8,7 @@ from errors import HeadersTooLarge
 from serving.head import Head, parse_head, parse_request_line
 from serving.headers import (
     INVALID_REQUEST_LINE,
+    NEUTRAL_LINE,
     TOO_MANY_LINES,
     feed,
     first_lines,
@@ -100,9 +101,9 @@ class HeadProbe:
         if self._parser is not None:
             self._parse(bytes(head[start:]))
         elif head.find(b"\n", start) >= 0:
-            parse_request_line(bytes(head))
+            *_, end = parse_request_line(bytes(head))
             self._parser = header_parser(self)
-            self._parse(bytes(head))
+            self._parse(NEUTRAL_LINE + bytes(head[end:]))
         elif METHOD_BEGIN.fullmatch(head[:33]) is None:
             raise malformed(INVALID_REQUEST_LINE)
 

@@ -39,8 +39,6 @@ def parse_head(data: bytes) -> Head:
     HTTPVersionNotSupported.
     """
     method, target, version, end = parse_request_line(data)
-    if method not in METHODS or not target.startswith(b"/"):
-        _check_line(data[:end])
     lines = parse_lines(data[end:], version)
     path, query = _split_target(method, target)
     body: Body | None = ChunkedBody() if lines.is_chunked else None
@@ -59,13 +57,18 @@ def parse_head(data: bytes) -> Head:
 
 
 def parse_request_line(data: bytes) -> tuple[bytes, bytes, str, int]:
-    """Return the method, target and version in the request line of `data`, and where it ends."""
+    """Return the method, target and version in the request line of `data`, and where it ends.
+
+    Raises InvalidInput, MethodNotImplemented or HTTPVersionNotSupported.
+    """
     match = REQUEST_LINE.match(data)
     if match is None:
         raise malformed(INVALID_REQUEST_LINE)
     method, target, major, minor = match.groups()
     if major != b"1":
         raise HTTPVersionNotSupported
+    if method not in METHODS or not target.startswith(b"/"):
+        _check_line(match[0])
     # A later 1.x is read as 1.1 (RFC 9110, section 2.5).
     return method, target, "1.0" if minor == b"0" else "1.1", match.end()
 

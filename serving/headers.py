@@ -31,6 +31,10 @@ CACHED_SIZE = 2048  # bytes of one request's lines; longer ones are rare
 # RFC 9110, section 7.2, and RFC 3986, section 3.2.2, with the underscore for container names.
 HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::\d*)?")
 
+# httptools parses header lines after this line instead of the client's, because it reads the lines
+# after some methods differently: after PRI it allows only the rest of the preface of HTTP/2.
+NEUTRAL_LINE = b"GET / HTTP/1.1\r\n"
+
 INVALID_REQUEST_LINE = "must begin with a request line of HTTP/1.1"
 INVALID_LENGTH = "must have one Content-Length, which is a number of bytes"
 
@@ -72,7 +76,7 @@ def parse_lines(data: bytes, version: str) -> HeaderLines:
 
 
 def _parse_lines(data: bytes, version: str) -> HeaderLines:
-    message = b"GET / HTTP/1.1\r\n" + data
+    message = NEUTRAL_LINE + data
     collector = _Collector()
     if message.count(b"\n") > TOO_MANY_LINES:  # with the empty line
         feed(header_parser(collector), first_lines(message, TOO_MANY_LINES))
