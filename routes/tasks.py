@@ -15,7 +15,7 @@ from memory import RESPONSE_PART
 from middleware.security_headers import RawHeader
 from routes.responses import BODY, CHANGE, COLLECTION, CREATED_HEADERS, ETAG, ONE_TASK
 from routing.openapi import error_responses
-from routing.route import TaskRoute
+from routing.task_route import TaskRoute
 from schemas import (
     DeletionQuery,
     StatsQuery,

@@ -26,8 +26,8 @@ from middleware.errors import ErrorsMiddleware, OutermostMiddleware
 from routing import openapi
 from routing.body import BodyLimit, SoleErrors
 from routing.fast_routes import FastRoutes
-from routing.route import TaskRoute
 from routing.served_document import openapi_json
+from routing.task_route import TaskRoute
 
 DEFAULT_HANDLERS = (
     http_exception_handler,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Self
+from typing import Self
 
 from fastapi import Request
 from starlette.middleware.body_limit import (
@@ -162,42 +162,3 @@ def _too_large(limit: int) -> PayloadTooLarge:
     if limit != MAX_BODY:
         error.detail = f"The body is larger than {limit} bytes."
     return error
-
-
-class LateBody(dict[str, Any]):
-    """The JSON object of a body, empty until a dependency of TaskRoute has received it.
-
-    FastAPI reads the body before it solves the first dependency, but the token must be checked
-    first.
-    """
-
-    def __bool__(self) -> bool:
-        return True  # or FastAPI would treat the body as absent
-
-
-class LateRequest(BoundedRequest):
-    """A request that returns a LateBody when FastAPI reads the body, before the dependencies."""
-
-    late: LateBody
-    body_is_optional: bool
-    _asked_for: set[str]
-
-    @classmethod
-    def of(cls, request: Request, body_is_optional: bool = False) -> Self:
-        late = super().of(request)
-        late.late = LateBody()
-        late.body_is_optional = body_is_optional
-        late._asked_for = set()
-        return late
-
-    async def body(self) -> bytes:
-        return self.late if self._is_first("body") else await super().body()  # type: ignore[return-value]
-
-    async def json(self) -> Any:
-        return self.late if self._is_first("json") else await super().json()
-
-    def _is_first(self, what: str) -> bool:
-        """Return whether this is the first read, which is FastAPI's. Dependencies read later."""
-        is_first = what not in self._asked_for
-        self._asked_for.add(what)
-        return is_first

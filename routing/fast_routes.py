@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from errors import MethodNotAllowed
 from routing.body import BoundedRequest
 from routing.candidates import Candidate, Search, candidate_of, searches
-from routing.paths import path_to_match
-from routing.route import FAST, Route, restored_parts
+from routing.paths import path_to_match, restored_parts
+from routing.route import FAST, Route
 
 
 class FastRoutes:

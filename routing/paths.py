@@ -1,6 +1,7 @@
 """The path of a request as routes match it, computed once for all of them."""
 
 import re
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -52,6 +53,13 @@ def path_to_match(scope: Scope) -> str | None:
 def restored(value: str) -> str:
     """Return `value`, a part of a path from `path_to_match`, with its own slashes and newlines."""
     return value.translate(_CHARACTERS)
+
+
+def restored_parts(parts: dict[str, Any]) -> dict[str, Any]:
+    """Return path parameters with the slashes and newlines that `path_to_match` replaced."""
+    return {
+        name: restored(value) if isinstance(value, str) else value for name, value in parts.items()
+    }
 
 
 def _escaped(path: str, raw: str) -> str:

@@ -31,7 +31,7 @@ from auth import CurrentUser, get_current_user
 from database import get_session
 from routes import tasks
 from routing.application import Application
-from routing.route import TaskRoute
+from routing.task_route import TaskRoute
 from tests.support.fastapi_application import client_of, new_app
 from tests.support.serving import ORIGIN, bearer
 

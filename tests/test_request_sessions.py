@@ -20,7 +20,8 @@ from auth import CurrentUser
 from database import Session, SessionDep, get_session
 from main import create_app
 from models import Task
-from routing.route import Route, TaskRoute
+from routing.route import Route
+from routing.task_route import TaskRoute
 from tests.support.fastapi_application import client_of, new_app
 from tests.support.processes import until
 from tests.support.serving import bearer, make_settings

@@ -73,13 +73,13 @@ LAYERS = (
             ),
             Step(
                 "makes the arguments",
-                ("routing/parameters.py", "routing/json_body.py"),
+                ("routing/solver.py", "routing/parameters.py"),
                 "else 400",
             ),
         ),
         Step(
             "frees the slot",
-            ("routing/route.py", "routing/admission.py"),
+            ("routing/task_route.py", "routing/admission.py"),
             "the next request takes it",
         ),
     ),

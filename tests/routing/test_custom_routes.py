@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy.engine import URL
 
 from auth import CurrentUser
-from routing.route import Route, TaskRoute
+from routing.route import Route
+from routing.task_route import TaskRoute
 from schemas import TaskUpdate
 from tests.support.fastapi_application import client_of, new_app
 
