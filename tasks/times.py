@@ -11,6 +11,7 @@ from typing import Any
 
 # Characters of a time in UTC with six decimals: 2026-01-09 12:30:45.123456+00
 SIZE = 29
+LINE = SIZE + 1  # with the newline after it
 
 
 def rfc3339(time: str | None) -> str | None:
@@ -46,9 +47,14 @@ def all_rfc3339(times: Sequence[Any]) -> list[str | None]:
         text = "\n".join([time if len(time) == SIZE else _padded(time) for time in times])
     except TypeError:  # one of them is None
         return [rfc3339(time) for time in times]
-    if not _has_only_utc(text, len(times)):
+    characters = bytearray(text, "utf-8")
+    if not _has_only_utc(characters, len(times)):
         return [rfc3339(time) for time in times]
-    return [*text.replace(" ", "T").replace("+00", "Z").split("\n")]
+    characters[10::LINE] = b"T" * len(times)
+    characters[26::LINE] = b"Z" * len(times)
+    del characters[27::LINE]  # the first 0 of each line
+    del characters[27 :: LINE - 1]  # the second
+    return [*characters.decode().split("\n")]
 
 
 def _padded(time: str) -> str:
@@ -57,12 +63,11 @@ def _padded(time: str) -> str:
     return f"{time[:-3]:0<26}+00" if is_utc else time
 
 
-def _has_only_utc(text: str, count: int) -> bool:
-    """Return whether `text` is `count` lines of SIZE characters, with `+00` at their ends."""
-    line = SIZE + 1
+def _has_only_utc(lines: bytearray, count: int) -> bool:
+    """Return whether `lines` is `count` lines of SIZE characters, with `+00` at their ends."""
     return (
-        len(text) == line * count - 1
-        and text[10::line] == " " * count
-        and text[26::line] == "+" * count
-        and text[27::line] == text[28::line] == "0" * count
+        len(lines) == LINE * count - 1
+        and lines[10::LINE] == b" " * count
+        and lines[26::LINE] == b"+" * count
+        and lines[27::LINE] == lines[28::LINE] == b"0" * count
     )
