@@ -65,7 +65,7 @@ def _summary(connection: Connection) -> object:
         for request in connection.requests
         if request.complete
     ]
-    return requests, connection.statuses, connection.over
+    return requests, connection.statuses, connection.refusals, connection.over
 
 
 def _check_responses(connection: Connection) -> None:

@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from serving.protocol import Protocol
 
+DETAIL = re.compile(rb"\{.*\}")
 STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
 
 
@@ -92,6 +93,11 @@ class Connection:
         """The status of each final response."""
         found = map(int, STATUS.findall(b"".join(self.transport.written)))
         return [status for status in found if status >= 200]
+
+    @property
+    def refusals(self) -> list[bytes]:
+        """What is wrong, from the body of each refusal. The application's bodies have no braces."""
+        return DETAIL.findall(b"".join(self.transport.written))
 
     async def send(self, segments: Sequence[bytes]) -> None:
         """Pass the segments to the protocol while the connection is open, then disconnect."""
