@@ -28,8 +28,7 @@ class Dialect(PGDialect_psycopg2):
 
     def do_close(self, dbapi_connection: Any) -> None:
         """Return a connection to the pool from which SQLAlchemy took it."""
-        # It may be busy if a task of the operation is still using it. Closing it rolls back.
-        if dbapi_connection.busy or dbapi_connection.is_in_transaction:
+        if dbapi_connection.busy:  # a task of the operation is still using it
             dbapi_connection.abandon()
         dbapi_connection.begin = BEGIN
         self.release(dbapi_connection)

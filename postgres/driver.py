@@ -51,7 +51,7 @@ class Connection(AsyncConnection):
 
     @property
     def is_in_transaction(self) -> bool:
-        """Whether a transaction is open, also one that has failed."""
+        """Whether a transaction is open, also one that has failed, or a statement is unfinished."""
         return not self.dead and self.get_transaction_status() != TRANSACTION_STATUS_IDLE
 
     async def end(self, command: str) -> None:
@@ -97,6 +97,8 @@ class Connection(AsyncConnection):
         closes the connection, because the late response would be taken for the response to the next
         statement.
         """
+        if self.busy:
+            raise psycopg2.ProgrammingError(BUSY)
         self._set_deadline(STATEMENT_TIMEOUT - elapsed)
         if not isinstance(statement, Statement):
             return await self._run(cursor, statement, parameters)
@@ -107,6 +109,7 @@ class Connection(AsyncConnection):
             return await self._run(cursor, self.statements.plain(statement), parameters or {})
         except DeadlockDetected:  # Postgres rolled this back, so that the others can finish
             await asyncio.sleep(DEADLOCK_PAUSE)
+            self._set_deadline(self._deadline - self.loop.time())  # the timer may have ended
             return await self._execute_statement(cursor, statement, parameters or {})
 
     async def _execute_statement(
@@ -157,8 +160,6 @@ class Cursor(extensions.cursor):
         connection = self.connection
         if connection.dead:
             raise psycopg2.OperationalError(CLOSED)
-        if connection.busy:
-            raise psycopg2.ProgrammingError(BUSY)
         begin = "" if connection.is_in_transaction else connection.begin
         await_only(connection.execute(self, f"{begin}{query}", vars))
 
