@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg2
+from psycopg2.extras import register_uuid
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import URL
@@ -25,6 +26,10 @@ class Dialect(PGDialect_psycopg2):
     has_terminate = True
 
     release: Callable[[Connection], None] = staticmethod(Connection.close)
+
+    def on_connect(self) -> None:
+        """Let every connection return a UUID, also those that only `Session.fetch` has used."""
+        register_uuid()  # type: ignore[no-untyped-call]
 
     def do_close(self, dbapi_connection: Any) -> None:
         """Return a connection to the pool from which SQLAlchemy took it."""
