@@ -343,7 +343,7 @@ def test_a_commit_during_a_statement_is_refused_and_does_not_disturb_it(run: Run
     async def work() -> None:
         async with sessions(url) as (database, _), database.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
-            running = asyncio.create_task(connection.execute(text("SELECT 2 FROM pg_sleep(0.2)")))
+            running = asyncio.create_task(connection.execute(text("SELECT 2 FROM pg_sleep(0.5)")))
             await asyncio.sleep(0.05)
             with pytest.raises(DBAPIError, match="one statement at a time"):
                 await connection.commit()
