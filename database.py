@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.types import Scope
 
 from condition import Condition
-from errors import DatabaseNotMigrated, DatabaseUnavailable, DatabaseUnusable
+from errors import APIError, DatabaseNotMigrated, DatabaseUnavailable, DatabaseUnusable
 from observability.logs import logger
 from observability.timing import RequestTiming
 from postgres import cancellation, driver, prepared
@@ -181,11 +181,7 @@ class Session(AsyncSession):
         except psycopg2.Error as error:
             if connection.dead:
                 raise ConnectionLost(f"{OUTCOME_UNKNOWN}: {type(error).__name__}") from error
-            if isinstance(error, ReadOnlySqlTransaction):
-                # After a failover, these connections lead to a server that is now a replica.
-                connection.close()
-                database.close_connections()
-            if (response := await database.condition.explain(error)) is not None:
+            if (response := await database.explain(error)) is not None:
                 raise response from error
             raise
         except TimeoutError as error:
@@ -272,11 +268,21 @@ class Database:
         """
         return Session(self, timing or RequestTiming(), release_slot, request_scope)
 
+    async def explain(self, error: psycopg2.Error) -> APIError | None:
+        """Return the response to a statement's `error`, or None if the statement itself is wrong.
+
+        After a failover, the connections may lead to a server that is now a replica, so they are
+        closed. Raises DatabaseUnavailable.
+        """
+        if isinstance(error, ReadOnlySqlTransaction):
+            self.close_connections()
+        return await self.condition.explain(error)
+
     def _explain(self, context: ExceptionContext) -> None:
         """Raise what `Session.fetch` raises if SQLAlchemy finds that the database is not set up."""
         error = context.original_exception
         if isinstance(error, psycopg2.Error):
-            response = await_only(self.condition.explain(error))
+            response = await_only(self.explain(error))
             if isinstance(response, DatabaseNotMigrated | DatabaseUnusable):
                 raise response from error
 

@@ -21,6 +21,9 @@ BEGIN
 END
 $$;
 SELECT pg_advisory_xact_lock(7426031955) \g /dev/null
+-- Create everything in the schema of the table, which may not be the first one of the search path.
+SELECT set_config('search_path', relnamespace::regnamespace || ', ' || current_setting('search_path'), true)
+FROM pg_class WHERE oid = to_regclass('tasks') \g /dev/null
 \if :{?zone}
 \else
     \set zone UTC
@@ -192,6 +195,11 @@ BEGIN
             EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', ids, allowed.role);
         END IF;
     END LOOP;
+    -- Without its policies, row security hides all tasks from other roles than the owner.
+    IF old.relrowsecurity THEN
+        ALTER TABLE tasks ENABLE ROW LEVEL SECURITY;
+        ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
+    END IF;
     EXECUTE format('ALTER TABLE tasks OWNER TO %s', old.relowner::regrole);
     EXECUTE format('ALTER TABLE idempotency_keys OWNER TO %s', old.relowner::regrole);
     EXECUTE format('ALTER TABLE alembic_version OWNER TO %s', old.relowner::regrole);

@@ -27,6 +27,11 @@ ADVISORY_LOCK = 7_426_031_955
 # Seconds to connect, unless the URL or the environment says otherwise. libpq's default has no
 # limit.
 os.environ.setdefault("PGCONNECT_TIMEOUT", "15")
+# Creates everything in the schema of the table, which may not be the first one of the search path.
+USE_SCHEMA_OF_TASKS = text(
+    "SELECT set_config('search_path', relnamespace::regnamespace || ', '"
+    " || current_setting('search_path'), true) FROM pg_class WHERE oid = to_regclass('tasks')"
+)
 
 
 def number(_: Any, __: Any, scripts: list[Any]) -> None:
@@ -103,6 +108,7 @@ def _migrate(url: URL) -> tuple[tuple[str, ...], tuple[str, ...]]:
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             if not is_stamp():
                 adoption.refuse_foreign_table(connection)
+            connection.execute(USE_SCHEMA_OF_TASKS)
             migrations = context.get_context()
             before = migrations.get_current_heads()
             if unknown := set(before) - {each.revision for each in context.script.walk_revisions()}:

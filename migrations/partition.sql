@@ -3,9 +3,28 @@
 -- Meanwhile, reads continue until the last step, and writes wait. If the script fails, it changes nothing.
 
 \set ON_ERROR_STOP 1
+-- Override defaults of the role that would change what the statements see, or interrupt them.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+SET LOCAL statement_timeout = 0;
 SET LOCAL lock_timeout = '5s';
+SET LOCAL row_security = off; -- so that a policy that hides tasks causes an error
 -- This fails without --single-transaction.
 LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
+-- Create everything in the schema of the table, which may not be the first one of the search path.
+SELECT set_config('search_path', relnamespace::regnamespace || ', ' || current_setting('search_path'), true)
+FROM pg_class WHERE oid = 'tasks'::regclass \g /dev/null
+
+-- Refuse what the new table would silently lack.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_policy WHERE polrelid = 'tasks'::regclass)
+        OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'tasks'::regclass AND NOT tgisinternal)
+    THEN
+        RAISE EXCEPTION 'The table tasks has policies or triggers, which the new table would lack.'
+            USING HINT = 'Drop these first, and create them again afterwards.';
+    END IF;
+END
+$$;
 
 -- Use a sequence, because partitioned tables can have identity columns only from PostgreSQL 17 on.
 CREATE SEQUENCE tasks_ids AS bigint;
@@ -79,6 +98,25 @@ BEGIN
     IF (SELECT count(*) FROM tasks) <> (SELECT count(*) FROM tasks_partitioned) THEN
         RAISE EXCEPTION 'not every task was copied';
     END IF;
+END
+$$;
+
+-- Keep the owner, and row security.
+DO $$
+DECLARE
+    old pg_class;
+    made regclass;
+BEGIN
+    SELECT * INTO old FROM pg_class WHERE oid = 'tasks'::regclass;
+    FOR made IN SELECT relid FROM pg_partition_tree('tasks_partitioned') LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO %s', made, old.relowner::regrole);
+        IF old.relrowsecurity THEN
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', made);
+        END IF;
+        IF old.relforcerowsecurity THEN
+            EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', made);
+        END IF;
+    END LOOP;
 END
 $$;
 

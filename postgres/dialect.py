@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg2
+from psycopg2.extras import register_uuid
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import URL
@@ -26,10 +27,13 @@ class Dialect(PGDialect_psycopg2):
 
     release: Callable[[Connection], None] = staticmethod(Connection.close)
 
+    def on_connect(self) -> None:
+        """Let every connection return a UUID, also those that only `Session.fetch` has used."""
+        register_uuid()  # type: ignore[no-untyped-call]
+
     def do_close(self, dbapi_connection: Any) -> None:
         """Return a connection to the pool from which SQLAlchemy took it."""
-        # It may be busy if a task of the operation is still using it. Closing it rolls back.
-        if dbapi_connection.busy or dbapi_connection.is_in_transaction:
+        if dbapi_connection.busy:  # a task of the operation is still using it
             dbapi_connection.abandon()
         dbapi_connection.begin = BEGIN
         self.release(dbapi_connection)

@@ -51,8 +51,19 @@ class Connection(AsyncConnection):
 
     @property
     def is_in_transaction(self) -> bool:
-        """Whether a transaction is open, also one that has failed."""
+        """Whether a transaction is open, also one that has failed, or a statement is unfinished."""
         return not self.dead and self.get_transaction_status() != TRANSACTION_STATUS_IDLE
+
+    def cursor(self, name: str | None = None, **options: Any) -> Any:  # type: ignore[override]
+        """Return a cursor, which keeps its rows in the server if it has a name.
+
+        psycopg2's own cursors can't have a name in asynchronous mode.
+        """
+        if name is None:
+            return super().cursor(**options)
+        cursor = super().cursor(cursor_factory=ServerCursor)
+        cursor.portal = name
+        return cursor
 
     async def end(self, command: str) -> None:
         """End SQLAlchemy's transaction with COMMIT or ROLLBACK."""
@@ -97,6 +108,8 @@ class Connection(AsyncConnection):
         closes the connection, because the late response would be taken for the response to the next
         statement.
         """
+        if self.busy:
+            raise psycopg2.ProgrammingError(BUSY)
         self._set_deadline(STATEMENT_TIMEOUT - elapsed)
         if not isinstance(statement, Statement):
             return await self._run(cursor, statement, parameters)
@@ -107,6 +120,7 @@ class Connection(AsyncConnection):
             return await self._run(cursor, self.statements.plain(statement), parameters or {})
         except DeadlockDetected:  # Postgres rolled this back, so that the others can finish
             await asyncio.sleep(DEADLOCK_PAUSE)
+            self._set_deadline(self._deadline - self.loop.time())  # the timer may have ended
             return await self._execute_statement(cursor, statement, parameters or {})
 
     async def _execute_statement(
@@ -157,8 +171,6 @@ class Cursor(extensions.cursor):
         connection = self.connection
         if connection.dead:
             raise psycopg2.OperationalError(CLOSED)
-        if connection.busy:
-            raise psycopg2.ProgrammingError(BUSY)
         begin = "" if connection.is_in_transaction else connection.begin
         await_only(connection.execute(self, f"{begin}{query}", vars))
 
@@ -169,6 +181,28 @@ class Cursor(extensions.cursor):
 
     async def _async_soft_close(self) -> None:
         """Do nothing, because the rows are already in memory."""
+
+
+class ServerCursor(Cursor):
+    """A cursor whose rows stay in the server until they are fetched, for SQLAlchemy's `stream`.
+
+    It ends with the transaction. SQLAlchemy decides how many rows it fetches at once.
+    """
+
+    portal: str
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
+        super().execute(f"DECLARE {self.portal} NO SCROLL CURSOR FOR {query}", vars)
+
+    def fetchmany(self, size: int | None = None) -> list[Row]:
+        return self._fetched(self.arraysize if size is None else size)
+
+    def fetchall(self) -> list[Row]:
+        return self._fetched("ALL")
+
+    def _fetched(self, count: int | str) -> list[Row]:
+        super().execute(f"FETCH {count} FROM {self.portal}")
+        return super().fetchall()
 
 
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:

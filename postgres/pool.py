@@ -90,9 +90,14 @@ class Pool:
         return connection
 
     def release(self, connection: Connection) -> None:
-        """Return a connection to the pool."""
+        """Return a connection to the pool.
+
+        It is closed if it is still in a transaction or a COPY, which a text such as BEGIN leaves
+        behind. Otherwise the statements of other requests would become part of that, or fail.
+        """
         self.in_use -= 1
-        if connection.dead or connection.generation != self._generation:
+        is_unfinished = connection.is_in_transaction
+        if connection.dead or is_unfinished or connection.generation != self._generation:
             connection.close()
             self._connect()
         else:

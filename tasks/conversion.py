@@ -7,7 +7,6 @@ types has no converter. The others do what SQLAlchemy and FastAPI would do.
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -28,7 +27,6 @@ from sqlalchemy import (
     Numeric,
     String,
     TypeDecorator,
-    Uuid,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -109,19 +107,10 @@ def _check(column: Column[Any], kind: TypeEngine[Any]) -> None:
         raise _refused(column, "is an array of enums or JSON, so use sa_type=JSONB instead")
     if isinstance(kind, DateTime) and not kind.timezone:
         raise _refused(column, "has times without a zone, so use sa_type=DateTime(timezone=True)")
-    if isinstance(kind, Uuid) or isinstance(item, Uuid):
-        _register_uuid()
 
 
 def _refused(column: Column[Any], reason: str) -> TypeError:
     return TypeError(f"The field {column.name} of models.Task {reason}.")
-
-
-@cache
-def _register_uuid() -> None:
-    from psycopg2.extras import register_uuid  # only for tasks that have such a field
-
-    register_uuid()  # type: ignore[no-untyped-call]
 
 
 def _unless_none(convert: Converter) -> Converter:

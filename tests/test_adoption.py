@@ -264,6 +264,28 @@ def test_roles_keep_their_rights_on_the_adopted_table(foreign: URL) -> None:
 
 
 @pytest.mark.slow
+def test_the_adopted_tables_have_the_schema_and_the_row_security_of_the_old_one(
+    foreign: URL,
+) -> None:
+    sql(foreign, "CREATE SCHEMA postgres")  # the first one of the search path
+    sql(foreign, "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY")
+    adopt(foreign)
+    alembic(foreign, "upgrade", "head")
+    made = """
+        SELECT relname::text, relrowsecurity FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1
+    """
+    assert sql(foreign, made) == [
+        ("alembic_version", False),
+        ("idempotency_keys", True),
+        ("tasks", True),
+    ]
+    assert sql(
+        foreign, "SELECT to_regprocedure('public.tasks_next_update(timestamptz)')::text"
+    ) == [("tasks_next_update(timestamp with time zone)",)]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_100_000_tasks_keep_their_timestamps_in_any_time_zone(zone: str, server: URL) -> None:
     with database_of_its_own(server, tables=False) as url:

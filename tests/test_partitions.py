@@ -162,6 +162,54 @@ def test_a_partitioned_table_has_the_constraints_and_indexes_of_the_models(
     assert sql(filled, "SELECT to_regclass('tasks_id_seq')") == [(None,)]
 
 
+def test_the_new_table_has_the_schema_the_owner_and_the_row_security_of_the_old_one(
+    filled: URL,
+) -> None:
+    before = sql(filled, ROWS)
+    sql(filled, "DROP ROLE IF EXISTS partitioned_owner; CREATE ROLE partitioned_owner")
+    sql(filled, "CREATE SCHEMA postgres")  # the first one of the search path
+    sql(filled, "GRANT USAGE ON SCHEMA public TO partitioned_owner")
+    sql(filled, "ALTER TABLE tasks OWNER TO partitioned_owner, ENABLE ROW LEVEL SECURITY")
+    try:
+        partition(filled)
+        kinds = """
+            SELECT DISTINCT relnamespace::regnamespace::text, relowner::regrole::text,
+                relrowsecurity, (SELECT count(*) FROM pg_index WHERE indrelid = pg_class.oid)
+            FROM pg_class WHERE relname ~ '^tasks(_[0-9]+)?$'
+        """
+        assert sql(filled, kinds) == [("public", "partitioned_owner", True, 6)]
+        as_owner = "SET ROLE partitioned_owner;"
+        assert sql(filled, f"{as_owner} {ROWS}") == before
+        sql(filled, f"{as_owner} INSERT INTO tasks (user_id, title) VALUES ('a', 'b')")
+    finally:
+        sql(filled, "DROP OWNED BY partitioned_owner CASCADE; DROP ROLE partitioned_owner")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    {
+        "CREATE POLICY own ON tasks USING (user_id = 'alice')": "has policies or triggers",
+        "CREATE TRIGGER audit BEFORE INSERT ON tasks FOR EACH ROW"
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()": "has policies or triggers",
+        "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY": "row-level",
+    }.items(),
+)
+def test_the_script_refuses_what_it_would_lose(change: str, sentence: str, filled: URL) -> None:
+    """Its count of the tasks does not help, because a policy hides tasks from that too."""
+    before = sql(filled, ROWS)
+    sql(filled, "DROP ROLE IF EXISTS partitioning; CREATE ROLE partitioning LOGIN")
+    sql(filled, "GRANT ALL ON SCHEMA public TO partitioning")
+    sql(filled, "ALTER TABLE tasks OWNER TO partitioning")
+    try:
+        sql(filled, change)
+        ended = run_script(filled.set(username="partitioning"), "partition.sql")
+        assert ended.returncode != 0
+        assert sentence in ended.stderr
+        assert sql(filled, ROWS) == before
+    finally:
+        sql(filled, "DROP OWNED BY partitioning CASCADE; DROP ROLE partitioning")
+
+
 def test_a_script_that_fails_changes_nothing(filled: URL) -> None:
     before = sql(filled, ROWS)
     sql(filled, "CREATE TABLE tasks_31 ()")  # blocks the name of the last partition

@@ -65,11 +65,21 @@ MUTATIONS = [
         ("test_a_failed_statement_does_not_take_the_rows_of_the_next_one",),
     ),
     Mutation(
+        "unfinished-transaction-is-lent",
+        "Statements of other requests would become part of it, and be rolled back with it.",
+        "is_unfinished = connection.is_in_transaction",
+        "is_unfinished = False",
+        ("test_a_connection_in_a_transaction_or_a_copy_is_not_used_again",),
+    ),
+    Mutation(
         "pool-is-kept-after-a-failover",
         "Each connection to the old primary would cause one more failed write.",
-        "database.close_connections()",
-        "pass",
-        ("test_after_a_failover_no_connection_to_the_old_primary_is_kept",),
+        "SqlTransaction):\n            self.close_connections()",
+        "SqlTransaction):\n            pass",
+        (
+            "test_after_a_failover_no_connection_to_the_old_primary_is_kept",
+            "test_after_a_failover_a_session_uses_new_connections",
+        ),
     ),
     Mutation(
         "libpq-crashes",

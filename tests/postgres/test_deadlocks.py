@@ -9,6 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from sqlalchemy.engine import URL
 
 from errors import DatabaseUnavailable
+from postgres import driver
 from postgres.prepared import Statement
 from tests.postgres.recording import Recorded, run
 from tests.support.services import connect, database_of_its_own, eventually, sql
@@ -61,6 +62,31 @@ def test_a_statement_that_ends_a_deadlock_is_sent_again_and_takes_effect_once(
         assert sql(url, "SELECT completed FROM tasks") == [(True,)] * 3
         deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         assert eventually(lambda: sql(url, deadlocks) == [(1,)])
+
+
+def test_the_second_attempt_has_a_time_limit_too(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer, which serves all statements of a connection, ends during the pause."""
+
+    async def scenario(scene: Recorded) -> None:
+        monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.5)
+        monkeypatch.setattr(driver, "DEADLOCK_PAUSE", 0.4)
+        await scene.fetch("SELECT 1")
+        await asyncio.sleep(0.3)
+        with pytest.raises(DatabaseUnavailable):
+            await scene.fetch(Statement("SELECT fails_once()", {}))
+        monkeypatch.undo()
+
+    with database_of_its_own(postgres) as url:
+        sql(url, "CREATE SEQUENCE attempts")
+        sql(
+            url,
+            "CREATE FUNCTION fails_once() RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+            " IF nextval('attempts') = 1 THEN RAISE SQLSTATE '40P01'; END IF;"
+            " PERFORM pg_sleep(10); END $$",
+        )
+        run(url, scenario)
 
 
 def test_a_second_deadlock_is_an_error(postgres: URL) -> None:

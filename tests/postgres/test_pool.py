@@ -4,9 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
 
+import psycopg2
 import pytest
 from sqlalchemy.engine import URL
 
@@ -77,6 +78,25 @@ def test_a_connection_that_became_read_only_is_not_used_again(run: Run, url: URL
             with pytest.raises(DatabaseUnavailable):
                 await fetch(session, "CREATE TABLE not_here ()")
             assert await backend(session) != pid
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["BEGIN", "BEGIN; SELECT 1 / 0", "COPY (SELECT 1) TO STDOUT", "COPY tasks FROM STDIN"],
+)
+def test_a_connection_in_a_transaction_or_a_copy_is_not_used_again(
+    statement: str, run: Run, url: URL
+) -> None:
+    async def work() -> None:
+        async with opened(url, 1) as session:
+            pid = await backend(session)
+            with suppress(psycopg2.Error):
+                await fetch(session, statement)
+            assert await backend(session) != pid
+            await fetch(session, "CREATE TABLE kept ()")
+            await asyncio.to_thread(sql, url, "DROP TABLE kept")
 
     run(work())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +13,12 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models import Task
-from tests.postgres.sessions import Run, kill, opened
+from postgres import driver
+from postgres.async_connection import Row
+from tests.postgres.sessions import Run, fetch, kill, opened
+
+# SQLModel recommends `exec`, whose types have no place for plain SQL.
+pytestmark = pytest.mark.filterwarnings("ignore:(?s).*session.exec:DeprecationWarning")
 
 
 def test_the_engine_invalidates_a_killed_connection(run: Run, url: URL) -> None:
@@ -63,5 +69,64 @@ def test_a_sqlmodel_session_works(run: Run, url: URL) -> None:
             await session.flush()
             await session.rollback()
             assert (await session.exec(select(Task))).all() == []
+
+    run(work())
+
+
+NUMBERS = text("SELECT n, '100%' FROM generate_series(1, :last) AS n")
+OPEN_CURSORS = text("SELECT count(*) FROM pg_cursors")
+
+
+def test_rows_are_streamed_in_parts(run: Run, url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[str] = []
+    fetched = driver.ServerCursor._fetched
+
+    def recorded(self: driver.ServerCursor, count: int | str) -> list[Row]:
+        parts.append(str(count))
+        return fetched(self, count)
+
+    async def work() -> None:
+        async with opened(url) as pool, AsyncSession(pool.bind) as session:
+            monkeypatch.setattr(driver.ServerCursor, "_fetched", recorded)
+            result = await session.stream(
+                NUMBERS, {"last": 25}, execution_options={"max_row_buffer": 10}
+            )
+            assert [tuple(row) async for row in result] == [(n, "100%") for n in range(1, 26)]
+            assert parts == ["1", "5", "10", "10", "10"]
+            scalars = await session.stream_scalars(
+                NUMBERS, {"last": 7}, execution_options={"yield_per": 3}
+            )
+            assert [part async for part in scalars.partitions(3)] == [[1, 2, 3], [4, 5, 6], [7]]
+            rest = await session.stream(NUMBERS, {"last": 9})
+            assert len(await rest.all()) == 9
+
+    run(work())
+
+
+def test_a_stream_that_is_not_read_to_its_end_ends_with_its_transaction(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with opened(url, 1) as pool, AsyncSession(pool.bind) as session:
+            result = await session.stream(NUMBERS, {"last": 1000})
+            assert tuple(await anext(result)) == (1, "100%")
+            assert (await session.execute(OPEN_CURSORS)).scalar_one() == 1
+            await session.commit()
+            assert (await session.execute(OPEN_CURSORS)).scalar_one() == 0
+            await session.stream(NUMBERS, {"last": 1000})
+            await session.close()
+            assert pool.database.pool.in_use == 0
+
+    run(work())
+
+
+def test_a_uuid_has_the_same_type_whoever_has_used_its_connection(run: Run, url: URL) -> None:
+    uuid = "SELECT gen_random_uuid()"
+
+    async def work() -> None:
+        async with opened(url, 1) as pool:
+            [(before,)] = await fetch(pool, uuid)
+            async with AsyncSession(pool.bind) as session:
+                in_session = (await session.execute(text(uuid))).scalar_one()
+            [(after,)] = await fetch(pool, uuid)
+            assert {type(each) for each in (before, in_session, after)} == {UUID}
 
     run(work())

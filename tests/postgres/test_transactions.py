@@ -339,6 +339,35 @@ def test_two_statements_at_once_on_one_session_are_refused(run: Run, url: URL) -
     run(work())
 
 
+def test_a_commit_during_a_statement_is_refused_and_does_not_disturb_it(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with sessions(url) as (database, _), database.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+            running = asyncio.create_task(connection.execute(text("SELECT 2 FROM pg_sleep(0.5)")))
+            await asyncio.sleep(0.05)
+            with pytest.raises(DBAPIError, match="one statement at a time"):
+                await connection.commit()
+            async with asyncio.timeout(5):
+                assert (await running).scalar_one() == 2
+
+    run(work())
+
+
+def test_after_a_failover_a_session_uses_new_connections(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with sessions(url) as (database, session):
+            await fetch(database.session(), "SET default_transaction_read_only = on")
+            session.add(task("A"))
+            with pytest.raises(DBAPIError):
+                await session.commit()
+            await session.rollback()
+            session.add(task("B"))
+            await session.commit()
+            assert titles(url) == ["B"]
+
+    run(work())
+
+
 def test_a_statement_is_cancelled_in_the_server_if_its_session_closes_at_once(
     run: Run, url: URL
 ) -> None:

@@ -22,5 +22,9 @@ def run_script_without_options(url: URL, name: str) -> subprocess.CompletedProce
 def _psql(url: URL, *arguments: str) -> subprocess.CompletedProcess[str]:
     psql = shutil.which("psql")
     assert psql, "psql is missing: apt-get install postgresql-client"
-    place = [f"--host={url.query['host']}", "--username=postgres", f"--dbname={url.database}"]
+    place = [
+        f"--host={url.query['host']}",
+        f"--username={url.username or 'postgres'}",
+        f"--dbname={url.database}",
+    ]
     return subprocess.run([psql, "-X", *place, *arguments], capture_output=True, text=True)
