@@ -93,10 +93,9 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application. If it fails, refuse the request or cut the response off."""
-        if self.disconnected:  # the body, in the same segment, was malformed
-            return
         try:
-            await app(self.scope, self.receive, self.send)
+            if not self.disconnected:  # else the body, in the same segment, was malformed
+                await app(self.scope, self.receive, self.send)
         except BaseException as error:
             logger.error("Exception in ASGI application", exc_info=error)
         finally:
