@@ -1,5 +1,6 @@
 """However a request ends, the memory that was reserved for it becomes free again."""
 
+import asyncio
 import socket
 import struct
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from contextlib import suppress
 
 import httpx
 import pytest
-from fastapi import Request
+from fastapi import BackgroundTasks, Request
 from sqlalchemy.engine import URL
 
 from main import create_app
+from serving.memory_budget import Hold, MemoryBudget
 from tests.support.refusals import connected
 from tests.support.services import NO_TLS, eventually
 from tests.support.serving import bearer, make_settings, serving
@@ -38,10 +40,23 @@ async def budget(request: Request) -> dict[str, int]:
     return {"used": request.state.memory.used}
 
 
+async def work_later(request: Request, tasks: BackgroundTasks) -> None:
+    await request.body()
+    tasks.add_task(asyncio.sleep, 20)
+
+
+async def leave_a_task(request: Request) -> None:
+    reading = asyncio.create_task(request.body())
+    reading.add_done_callback(asyncio.Task.exception)  # it is a ClientDisconnect
+    await asyncio.sleep(0)
+
+
 @pytest.fixture(scope="module")
 def base_url(postgres: URL) -> Iterator[str]:
-    app = create_app(make_settings(postgres))
+    app = create_app(make_settings(postgres, shutdown_timeout=1))
     app.add_api_route("/budget", budget)
+    app.add_api_route("/later", work_later, methods=["POST"])
+    app.add_api_route("/left", leave_a_task, methods=["POST"])
     with serving(app) as url:
         yield url
 
@@ -65,4 +80,28 @@ def test_the_memory_of_a_request_that_fails_is_released(
                 while client.recv(65536):
                     pass
     with httpx.Client(base_url=base_url, verify=NO_TLS) as client:
+        eventually(lambda: is_unused(client))
+
+
+def test_the_memory_of_a_body_is_released_before_background_tasks(base_url: str) -> None:
+    with httpx.Client(base_url=base_url, verify=NO_TLS) as client:
+        assert client.post("/later", content=bytes(60_000)).status_code == 200
+        eventually(lambda: is_unused(client))
+
+
+def test_memory_that_is_granted_after_the_response_is_released(
+    base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    granted: list[object] = []
+    acquire = MemoryBudget.acquire
+
+    async def recorded(self: MemoryBudget, user: str, size: int) -> Hold:
+        granted.append(hold := await acquire(self, user, size))
+        return hold
+
+    with httpx.Client(base_url=base_url, verify=NO_TLS) as client, monkeypatch.context() as patched:
+        patched.setattr(MemoryBudget, "acquire", recorded)
+        patched.setattr(MemoryBudget, "has_room", lambda *_: False)  # so that it waits
+        assert client.post("/left", content=bytes(60_000)).status_code == 200
+        eventually(lambda: granted)
         eventually(lambda: is_unused(client))
