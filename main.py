@@ -119,7 +119,8 @@ def create_app(settings: Settings) -> FastAPI:
 app = create_app(get_settings())
 
 if __name__ == "__main__":
-    from serving import server
+    from serving import server, threads
 
     logs.log_uncaught_errors()
-    server.run(app)
+    with threads.exit_without_threads():
+        server.run(app)

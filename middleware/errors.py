@@ -112,16 +112,18 @@ class OutermostMiddleware(ErrorsMiddleware):
         self.fast_response = fast_response or _no_fast_response
 
     async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, started = 0, time.perf_counter()
+        status, started, ended = 0, time.perf_counter(), 0.0
 
         async def observed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if status < 400 and scope["method"] in WRITES and has_hung_up(receive):
                     _log_unheard(message, scope)
                 message["headers"] = complete(message.get("headers", ()), scope, status)
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                ended = time.perf_counter()
 
         try:
             response = self.fast_response(scope, receive)
@@ -138,7 +140,8 @@ class OutermostMiddleware(ErrorsMiddleware):
         finally:
             if EXIT_STACK in scope:
                 await scope.pop(EXIT_STACK).aclose()
-        milliseconds = (time.perf_counter() - started) * 1000
+        # Without background tasks, for which no client waits.
+        milliseconds = ((ended or time.perf_counter()) - started) * 1000
         if self.log_requests:
             logs.logger.info(
                 "%d in %.1f ms", status, milliseconds, extra=logs.request_context(scope)

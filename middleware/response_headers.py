@@ -11,7 +11,7 @@ CORS_HEADERS = "cors_headers"  # the key of a scope that holds the CORS headers 
 
 
 def complete(headers: Sequence[RawHeader], scope: Scope, status: int) -> list[RawHeader]:
-    """Return `headers` with the request's id, the CORS headers, and defaults that are missing."""
+    """Return `headers` with the CORS headers, and with the request's id and defaults if missing."""
     given = dict(headers)
     cors: tuple[RawHeader, ...] = scope.get(CORS_HEADERS, ())
     for name, _ in cors:
@@ -22,7 +22,8 @@ def complete(headers: Sequence[RawHeader], scope: Scope, status: int) -> list[Ra
         others: Sequence[RawHeader] = DEFAULTS
     else:
         others = missing_defaults(given, status)
-    return [*headers, (HEADER, request_id(scope).encode()), *cors, *others]
+    own = () if HEADER in given else ((HEADER, request_id(scope).encode()),)
+    return [*headers, *own, *cors, *others]
 
 
 def _merged(

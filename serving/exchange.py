@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Scope
 from errors import APIError, InternalError, Overloaded, RequestTimeout, TooManyRequests
 from memory import RESPONSE_PART
 from middleware.security_headers import RawHeader
+from observability.logs import request_context
 from serving.body import SizedBody
 from serving.head import Head
 from serving.memory_budget import FREE, Hold, MemoryBudget
@@ -93,12 +94,15 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application. If it fails, refuse the request or cut the response off."""
-        if self.disconnected:  # the body, in the same segment, was malformed
-            return
         try:
-            await app(self.scope, self.receive, self.send)
+            if not self.disconnected:  # else the body, in the same segment, was malformed
+                await app(self.scope, self.receive, self.send)
         except BaseException as error:
-            logger.error("Exception in ASGI application", exc_info=error)
+            logger.error(
+                "Exception in ASGI application",
+                exc_info=error,
+                extra=request_context(self.scope),
+            )
         finally:
             self._release_memory()
             self._error = None  # its traceback refers to this object
@@ -116,8 +120,10 @@ class Exchange:
     def _release_memory(self) -> None:
         if self.head_memory is not None:
             self.head_memory.release()
+            self.head_memory = None
         if self._hold is not None:
             self._hold.release()
+            self._hold = None
             self._connection.reserved = False
 
     def feed(self, content: bytes, received: bool) -> None:
@@ -194,6 +200,9 @@ class Exchange:
         except APIError:
             self.keep_alive = False  # otherwise the connection would wait for the rest of the body
             raise
+        if self.complete or self.disconnected:  # meanwhile
+            self._release_memory()
+            return
         self._connection.reserved = True
         if not self._received:
             self._hold.watch(self._missing, self.cut_off)
@@ -266,6 +275,7 @@ class Exchange:
         if not more:
             self.complete = True
             self._content.clear()  # the rest of the body may arrive much later
+            self._release_memory()  # background tasks may run for much longer
             self._wake()
             self._connection.response_complete()
 

@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from types import FrameType
@@ -97,6 +98,8 @@ class Server(uvicorn.Server):
             left = self.config.timeout_graceful_shutdown - (time.monotonic() - began)
             self.config.timeout_graceful_shutdown = max(left, TICK)  # type: ignore[assignment]
         await super().shutdown(sockets)
+        # Closing the event loop waits for the threads of its executor. A new one has none.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
     async def _hand_over(self, listeners: list[socket.socket]) -> None:
         """Keep accepting until clients have reached the next release, which shares the port.

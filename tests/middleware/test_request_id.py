@@ -2,15 +2,19 @@
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy.engine import URL
 
 from middleware.security_headers import DEFAULTS
+from tests.support.fastapi_application import client_of, new_app
 from tests.support.services import (
+    NO_TLS,
     database_of_its_own,
     eventually,
     recorded_log,
@@ -18,7 +22,7 @@ from tests.support.services import (
     sql,
     unreachable,
 )
-from tests.support.serving import ORIGIN
+from tests.support.serving import ORIGIN, serving
 
 MADE = re.compile(r"[0-9a-f]{32}")
 PREFLIGHT = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
@@ -135,6 +139,29 @@ def test_a_generated_id_is_the_same_in_the_log_and_the_response(postgres: URL) -
         [made] = ids(client.get("/api/bob/tasks"))
         eventually(lambda: log.getvalue().count("\n") >= 2)
     assert log.getvalue().count(f" request_id={made}]\n") == 2
+
+
+def test_every_log_line_of_a_response_that_is_cut_off_ends_with_its_id(postgres: URL) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"some"
+        raise ArithmeticError
+
+    app = new_app(postgres)
+    app.add_api_route("/cut", lambda: StreamingResponse(parts()))
+    with serving(app) as base_url, recorded_log() as log:
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"{base_url}/cut", headers={"X-Request-ID": "mine"}, verify=NO_TLS)
+        eventually(lambda: "Exception in ASGI application" in log.getvalue())
+    lines = [line for line in log.getvalue().splitlines() if " [ERROR] " in line]
+    assert len(lines) == 2
+    assert all(line.endswith(" request_id=mine]") for line in lines)
+
+
+def test_an_id_that_a_route_sets_is_the_only_one_in_its_response(postgres: URL) -> None:
+    app = new_app(postgres)
+    app.add_api_route("/own", lambda: Response(headers={"X-Request-ID": "its-own"}))
+    with client_of(app) as client:
+        assert client.get("/own").headers.get_list("x-request-id") == ["its-own"]
 
 
 def test_no_request_id_can_forge_a_log_line(base_url: str) -> None:

@@ -10,6 +10,13 @@ def case(name: str) -> tuple[str, ...]:
 
 LIMITS = [
     Mutation(
+        "memory-of-a-large-head",
+        "A client without a token could use up the memory for the requests of all users.",
+        "self.head_memory.release()",
+        "pass",
+        ("test_the_memory_of_a_request_that_fails_is_released",),
+    ),
+    Mutation(
         "body-over-64-kib",
         "A client could fill the memory.",
         "MAX_BODY = 64 * 1024",

