@@ -44,6 +44,14 @@ class Connection(AsyncConnection):
     used = False  # since its pool last looked for surplus connections
     begin = BEGIN  # or another command that begins SQLAlchemy's transactions; empty in autocommit
 
+    def cursor(self, name: str | None = None, **options: Any) -> Any:  # type: ignore[override]
+        """Return a cursor, or a ServerSideCursor if it has a name, as psycopg2 does."""
+        if name is None:
+            return super().cursor(**options)
+        cursor = super().cursor(cursor_factory=ServerSideCursor, **options)
+        cursor.query_name = name
+        return cursor
+
     @property
     def began_at(self) -> float:
         """When the last statement began, on the loop's clock, or 0.0."""
@@ -169,6 +177,28 @@ class Cursor(extensions.cursor):
 
     async def _async_soft_close(self) -> None:
         """Do nothing, because the rows are already in memory."""
+
+
+class ServerSideCursor(Cursor):
+    """A cursor whose rows stay in the server until they are fetched, for SQLAlchemy's `stream`.
+
+    psycopg2's own have no asynchronous mode. The cursor ends with its transaction.
+    """
+
+    query_name: str  # letters, digits and underscores
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
+        super().execute(f"DECLARE {self.query_name} NO SCROLL CURSOR FOR {query}", vars)
+
+    def fetchmany(self, size: int | None = None) -> list[Row]:
+        return self._fetch(str(size or self.arraysize))
+
+    def fetchall(self) -> list[Row]:
+        return self._fetch("ALL")
+
+    def _fetch(self, number: str) -> list[Row]:
+        super().execute(f"FETCH {number} FROM {self.query_name}")
+        return super().fetchall()
 
 
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:
