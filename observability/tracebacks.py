@@ -4,13 +4,16 @@ import traceback
 from typing import Any
 
 import psycopg2
+from fastapi.exceptions import ResponseValidationError, ValidationException
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from observability.redaction import redact
 
-# Their texts quote what a client sent: Postgres quotes whole rows, and pydantic quotes the input.
-_SENSITIVE_ERRORS = (psycopg2.Error, DBAPIError, ValidationError)
+# Their texts quote what a client sent: Postgres quotes whole rows, SQLAlchemy the parameters, and
+# pydantic and FastAPI the input.
+_SENSITIVE_ERRORS = (psycopg2.Error, StatementError, ValidationError, ValidationException)
+MAX_FAULTS = 5  # of a response
 MAX_CHAIN = 100  # exceptions of one stack trace; a loop can chain any number
 
 
@@ -68,10 +71,22 @@ def _text(error: BaseException) -> str:
     if not isinstance(error, _SENSITIVE_ERRORS):
         return _line(_str(error))
     cause: Any = getattr(error, "orig", error)
-    state = getattr(cause, "pgcode", None)
-    return _line(
-        f"(text withheld, SQLSTATE {state}{_place(cause)})" if state else "(text withheld)"
-    )
+    if isinstance(cause, psycopg2.Error) and cause.pgcode:
+        return _line(f"(text withheld, SQLSTATE {cause.pgcode}{_place(cause)})")
+    if isinstance(cause, psycopg2.ProgrammingError):
+        return _line(_str(cause))  # found before anything was sent: a mistake in the program
+    if isinstance(error, ResponseValidationError):
+        return _line(f"(text withheld: {_faults(error)})")
+    return "(text withheld)"
+
+
+def _faults(error: ResponseValidationError) -> str:
+    """Return the wrong fields of a response and the kinds of their errors, but no values."""
+    kinds = {
+        ".".join(part for part in each["loc"] if isinstance(part, str)): each["type"]
+        for each in error.errors()
+    }
+    return ", ".join(f"{field} {kind}" for field, kind in list(kinds.items())[:MAX_FAULTS])
 
 
 def _place(error: Any) -> str:

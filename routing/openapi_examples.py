@@ -3,6 +3,7 @@
 Swagger UI makes such examples itself, but Postman's converter invents random values.
 """
 
+from contextlib import suppress
 from typing import Any
 
 
@@ -36,6 +37,9 @@ def _example_of(schema: Any, models: dict[str, Any]) -> Any:
     if "properties" in schema:
         fields = schema["properties"].items()
         return {name: _example_of(field, models) for name, field in fields}
+    for each in schema.get("anyOf", ()):  # null has none
+        with suppress(NoExample):
+            return _example_of(each, models)
     if "items" in schema:
         return [_example_of(schema["items"], models)]
     raise NoExample

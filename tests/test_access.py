@@ -17,6 +17,7 @@ from errors import DatabaseUnusable
 from migrations.state import REVISIONS
 from models import Task
 from postgres.trouble import PassingTrouble
+from schemas import TaskUpdate
 from tests.support.services import (
     DATABASE_UNAVAILABLE,
     database_of_its_own,
@@ -294,7 +295,7 @@ def test_column_privileges_are_enough(url: URL, role: str) -> None:
     sql(url, f"REVOKE ALL ON tasks FROM {role}")
     columns = ", ".join(column.name for column in Task.__table__.columns)  # type: ignore[attr-defined]
     sql(url, f"GRANT DELETE, SELECT ({columns}), INSERT ({columns}) ON tasks TO {role}")
-    changed = "title, description, completed, updated_at"
+    changed = ", ".join([*TaskUpdate.model_fields, "updated_at"])
     sql(url, f"GRANT UPDATE ({changed}) ON tasks TO {role}")
     with serving(url, role) as (client, messages):
         assert failed(client) == set()

@@ -13,6 +13,8 @@ from unittest.mock import ANY
 import httpx
 import pytest
 
+from schemas import TaskResponse
+
 Create = Callable[..., dict[str, Any]]
 Body = Any
 
@@ -55,7 +57,7 @@ def shape(method: str, path: str, status: int, body: Body, **options: Any) -> Sh
 
 def task(**changes: Any) -> dict[str, Any]:
     """Return the expected body of alice's task, with `changes`."""
-    own: dict[str, Any] = {"id": ANY, "user_id": ANY, "created_at": ANY, "updated_at": ANY}
+    own: dict[str, Any] = dict.fromkeys(TaskResponse.model_fields, ANY)
     own |= {"title": "Buy milk", "description": None, "completed": False}
     assert changes.keys() <= own.keys()
     return {**own, **changes}

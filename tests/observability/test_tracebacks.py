@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import psycopg2
 import pytest
+from fastapi.exceptions import ResponseValidationError
+from psycopg2 import extensions
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from observability.tracebacks import MAX_CHAIN, stack_trace
 
@@ -87,6 +90,53 @@ def as_a_member() -> None:
 def test_a_text_that_may_quote_a_client_is_withheld(fails: Callable[[], None]) -> None:
     trace = stack_trace(of(fails))
     assert "psycopg2.IntegrityError: (text withheld)" in trace
+    assert PRIVATE not in trace
+
+
+def told_by_sqlalchemy() -> None:
+    parameters = {"title": PRIVATE}
+    raise StatementError("no value", "SELECT %(title)s", parameters, ValueError("no value"))
+
+
+def told_by_fastapi() -> None:
+    errors = [
+        {"type": "missing", "loc": ("response", place, "title"), "msg": "", "input": PRIVATE}
+        for place in (0, 1)
+    ]
+    raise ResponseValidationError(errors, body={"description": PRIVATE})
+
+
+@pytest.mark.parametrize(
+    ("fails", "shown"),
+    [
+        (told_by_sqlalchemy, "sqlalchemy.exc.StatementError: (text withheld)"),
+        (
+            told_by_fastapi,
+            "fastapi.exceptions.ResponseValidationError: (text withheld: response.title missing)",
+        ),
+    ],
+)
+def test_the_values_of_a_statement_and_of_a_response_are_withheld(
+    fails: Callable[[], None], shown: str
+) -> None:
+    trace = stack_trace(of(fails))
+    assert trace.endswith(shown)
+    assert PRIVATE not in trace
+
+
+def adapting_an_object() -> None:
+    extensions.adapt(object())
+
+
+def passed_on_by_sqlalchemy() -> None:
+    cause = of(adapting_an_object)
+    raise DBAPIError("SELECT %(title)s", {"title": PRIVATE}, cause) from cause
+
+
+@pytest.mark.parametrize("fails", [adapting_an_object, passed_on_by_sqlalchemy])
+def test_a_mistake_that_the_driver_finds_itself_is_shown(fails: Callable[[], None]) -> None:
+    trace = stack_trace(of(fails))
+    assert trace.endswith("Error: can't adapt type 'object'")
     assert PRIVATE not in trace
 
 

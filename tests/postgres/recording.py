@@ -13,6 +13,7 @@ from postgres.async_connection import Row
 from postgres.driver import Connection
 from postgres.letter_case import KNOWS_CASE
 from postgres.prepared import Statement
+from schemas import TaskCreate
 from tasks import queries
 from tests.support.services import sql
 
@@ -80,7 +81,14 @@ def a_task(url: URL) -> dict[str, Any]:
         url, "INSERT INTO tasks (user_id, title) VALUES ('alice', 'Tea') RETURNING id"
     )
     changes = queries.update_values({"title": "Oolong", "description": None, "completed": True})
-    return {"user_id": "alice", "task_id": task_id, "limit": 1000, **changes}
+    new = a_new_task(title="Oolong", completed=True)
+    return {"task_id": task_id, "limit": 1000, **changes, **new}
+
+
+def a_new_task(**fields: Any) -> dict[str, Any]:
+    """Return the parameters of CREATE."""
+    values = queries.stored(TaskCreate(title="Tea").model_dump())
+    return {"user_id": "alice", **values, **fields}
 
 
 async def forget(scene: Recorded) -> None:

@@ -13,7 +13,6 @@ from sqlalchemy.engine import URL
 from errors import DatabaseNotMigrated
 from observability.instruments import traced_connection
 from postgres.prepared import Statement
-from schemas import TaskCreate
 from tasks import queries
 from tests.postgres.recording import (
     DEALLOCATE,
@@ -21,6 +20,7 @@ from tests.postgres.recording import (
     LIST,
     PREPARE,
     Recorded,
+    a_new_task,
     a_task,
     forget,
     run,
@@ -39,11 +39,6 @@ EFFECTS: dict[str, tuple[Statement, list[Any], list[Any]]] = {
     "get": (queries.GET, [], []),
     "list": (LIST, [], []),
 }
-
-
-def a_new_task(**fields: Any) -> dict[str, Any]:
-    """Return the parameters of CREATE."""
-    return {"user_id": "alice", **TaskCreate(title="Tea").model_dump(), **fields}
 
 
 def rows_of(url: URL) -> set[tuple[Any, ...]]:

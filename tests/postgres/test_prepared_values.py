@@ -6,7 +6,7 @@ from sqlalchemy.engine import URL
 
 from postgres.prepared import Statement
 from tasks import queries
-from tests.postgres.recording import EXECUTE, LIST, PREPARE, Recorded, run
+from tests.postgres.recording import EXECUTE, LIST, PREPARE, Recorded, a_new_task, run
 from tests.support.services import sql
 
 
@@ -70,8 +70,6 @@ def test_a_title_that_is_too_long_is_refused_and_not_truncated(url: URL, enabled
     async def scenario(scene: Recorded) -> None:
         for _ in range(2):
             with pytest.raises((errors.StringDataRightTruncation, errors.CheckViolation)):
-                await scene.fetch(
-                    queries.CREATE, user_id="a", title="x" * 201, description=None, completed=False
-                )
+                await scene.fetch(queries.CREATE, **a_new_task(title="x" * 201))
 
     run(url, scenario, prepared_statements=enabled)

@@ -22,6 +22,7 @@ from config import ROOT, Settings
 from main import create_app
 from models import tasks
 from routing import openapi
+from routing.openapi_examples import add_example
 from tests.support.examples import example_of
 from tests.support.processes import run
 from tests.support.serving import bearer
@@ -295,6 +296,13 @@ def test_the_example_of_every_body_is_valid_and_complete(document: Any, name: st
     model = getattr(schemas, name)
     assert set(example) == set(model.model_fields)
     assert model.model_validate_json(json.dumps(example)).model_dump_json()
+
+
+def test_the_example_of_a_body_may_come_from_one_part_of_a_union() -> None:
+    due_date = {"anyOf": [{"type": "null"}, {"type": "string", "examples": ["2026-01-31"]}]}
+    body = {"content": {"application/json": {"schema": {"properties": {"due_date": due_date}}}}}
+    add_example(body, {})
+    assert json_of(body)["example"] == {"due_date": "2026-01-31"}
 
 
 def test_the_service_accepts_the_examples(client: httpx.Client, document: Any) -> None:

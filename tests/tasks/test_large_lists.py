@@ -9,6 +9,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from database import Session
+from schemas import TaskResponse
 from tasks.large_lists import ALWAYS, CHUNK, MAX_BYTES, MAX_CHUNK, UNKNOWN, LargeList, LargeLists
 from tasks.pagination import PART, json_size
 from tasks.serialization import to_json, to_tasks
@@ -55,7 +56,12 @@ def test_after_a_large_list_only_lists_that_fit_in_memory_are_read_at_once(size:
 
 
 def test_the_size_of_a_list_is_estimated_from_its_first_part() -> None:
-    row = (1, "alice", "Tea", "x" * 500, False, "2026-01-09 12:30:45+00", "2026-01-09 12:30:45+00")
+    values = {
+        "title": "Tea",
+        "description": "x" * 500,
+        **dict.fromkeys(("created_at", "updated_at"), "2026-01-09 12:30:45+00"),
+    }
+    row = [values.get(name) for name in TaskResponse.model_fields]
     tasks = to_tasks([row] * (CHUNK + 1))
     assert json_size(tasks) == pytest.approx(len(to_json(tasks)), rel=0.01)
     assert json_size(tasks[:CHUNK]) == 0
