@@ -1,6 +1,7 @@
 """Run the server: `python -m mcp_server` on stdin and stdout, `python -m mcp_server http`."""
 
 import asyncio
+import signal
 import sys
 
 from mcp_server import settings
@@ -15,6 +16,8 @@ def main(arguments: list[str]) -> None:
         serve(settings.read(settings.HttpSettings))
     elif not arguments:
         server = stdio_server(settings.read(settings.StdioSettings))
+        # asyncio would wait for the thread that reads stdin, until the client disconnects.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         with asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(server.run_stdio_async())
     else:

@@ -14,7 +14,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from mcp_server.token import Caller
 
-TIMEOUT = 10.0  # seconds for one response
+TIMEOUT = 10.0  # seconds for one response, including its body
+CONNECT_TIMEOUT = 5.0  # seconds of these for the connection
 PATIENCE = 20.0  # seconds for all attempts of one call
 ATTEMPTS = 4
 PAUSE = 1.0  # seconds before another attempt, if the response does not say how many
@@ -93,7 +94,10 @@ class TasksApi:
 
     async def _attempt(self, request: httpx2.Request) -> Outcome:
         try:
-            return await self._http.send(request)
+            async with asyncio.timeout(TIMEOUT):  # httpx2 limits only each wait for some bytes
+                return await self._http.send(request)
+        except TimeoutError:
+            return httpx2.ReadTimeout("The response takes too long.", request=request)
         except httpx2.TransportError as error:
             return error
 
@@ -154,7 +158,7 @@ async def http_client(url: str) -> AsyncIterator[httpx2.AsyncClient]:
     """
     async with httpx2.AsyncClient(
         base_url=url,
-        timeout=TIMEOUT,
+        timeout=httpx2.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
     ) as client:

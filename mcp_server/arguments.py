@@ -13,6 +13,7 @@ TEXTS = {
     "missing": "is required",
     "string_type": "must be a string",
     "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must not be blank",
     "string_too_long": "must have at most {max_length} characters",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",

@@ -20,21 +20,17 @@ class Call:
 
 
 class RequireToken:
-    """Middleware that passes on only POST requests with a usable token, and refuses others.
+    """An application around `app`, to which it passes only POST requests with a usable token.
 
     It does not verify the token, because the API does so with every request. When the API refuses
     the token, the response becomes a 401 too, so that the client signs in again.
     """
 
-    def __init__(self, app: ASGIApp, *, path: str, metadata_url: str) -> None:
+    def __init__(self, app: ASGIApp, *, metadata_url: str) -> None:
         self._app = app
-        self._path = path
         self._challenge = f'Bearer resource_metadata="{metadata_url}"'
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self._path:
-            await self._app(scope, receive, send)
-            return
         try:
             call = Call(_caller(scope))
         except InvalidToken as invalid:

@@ -10,6 +10,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mcp_server.api import TasksApi, http_client
@@ -36,12 +37,16 @@ def http_app(settings: HttpSettings) -> ASGIApp:
         transport_security=_security(f"{url.scheme}://{url.netloc}", url.netloc),
     )
     metadata_url = f"{url.scheme}://{url.netloc}{METADATA_PATH}{url.path}"
-    return RequireToken(app, path=url.path, metadata_url=metadata_url)
+    # Around the route, because the route also matches another spelling of its path ("/mcp%0A").
+    route = next(each for each in app.routes if isinstance(each, Route) and each.path == url.path)
+    route.app = RequireToken(route.app, metadata_url=metadata_url)
+    return app
 
 
 def serve(settings: HttpSettings) -> None:
-    """Serve until a signal arrives."""
-    uvicorn.run(http_app(settings), host=settings.mcp_host, port=settings.mcp_port)
+    """Serve until a signal arrives, in one process even if WEB_CONCURRENCY is set."""
+    app = http_app(settings)
+    uvicorn.run(app, host=settings.mcp_host, port=settings.mcp_port, workers=1)
 
 
 def _server(settings: HttpSettings) -> MCPServer[State]:

@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from mcp_server.token import InvalidToken, caller_of
 
 ROOT = Path(__file__).resolve().parent.parent
+# A URL that no client changes before it sends the request, apart from the default ports.
+PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?(/[A-Za-z0-9._~-]+)+")
+DEFAULT_PORTS = ("http:80", "https:443")
 API_PATH = "/api/auth"  # https://www.better-auth.com/docs/reference/options#basepath
 
 
@@ -74,9 +77,14 @@ class HttpSettings(ApiSettings):
 
     @field_validator("mcp_url")
     @classmethod
-    def _check_path(cls, url: str) -> str:
-        if not urlsplit(url).path:
-            raise ValueError("must have a path, as in https://mcp.example.com/mcp")
+    def _check_form(cls, url: str) -> str:
+        """Refuse a URL that clients send in another form, because each request would fail."""
+        parts = urlsplit(url)
+        if not PLAIN_URL.fullmatch(url) or f"{parts.scheme}:{parts.port}" in DEFAULT_PORTS:
+            raise ValueError(
+                "must have a host in lower case, no default port and a path without special"
+                " characters, as in https://mcp.example.com/mcp"
+            )
         return url
 
     @model_validator(mode="after")

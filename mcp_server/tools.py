@@ -8,13 +8,24 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import Context, MCPServer, Resolve
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from mcp_server.api import TasksApi
 from mcp_server.results import Deleted, Stats, Task, TaskPage
 
-TaskId = Annotated[int, Field(ge=1, le=2**63 - 1, description="The id of the task.")]
+
+def _not_a_bool(value: object) -> object:
+    """Keep pydantic from reading true as the number 1, which would be another task."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "must be a number")
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_not_a_bool)]
+TaskId = Annotated[Number, Field(ge=1, le=2**63 - 1, description="The id of the task.")]
 Title = Annotated[
     str,
     Field(min_length=1, max_length=200, description="What is to be done, at most 200 characters."),
@@ -27,6 +38,7 @@ Search = Annotated[
     Field(
         min_length=1,
         max_length=200,
+        pattern=r"\S",
         description="Only tasks whose title or description contains this text, ignoring case.",
     ),
 ]
@@ -40,7 +52,9 @@ Order = Annotated[
     Literal["asc", "desc"],
     Field(description="The default is desc (newest first) for created, and asc for title."),
 ]
-PageSize = Annotated[int, Field(ge=1, le=200, description="How many tasks a page holds at most.")]
+PageSize = Annotated[
+    Number, Field(ge=1, le=200, description="How many tasks a page holds at most.")
+]
 Cursor = Annotated[
     str,
     Field(
@@ -104,6 +118,8 @@ async def update_task(
 
     To complete or reopen a task, use complete_task.
     """
+    if clear_description and description:
+        raise ToolError("description and clear_description contradict each other.")
     body: dict[str, str | None] = {"title": title, "description": description}
     body = {name: value for name, value in body.items() if value is not None}
     if clear_description:

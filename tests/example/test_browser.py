@@ -123,6 +123,7 @@ def test_tabs_stay_in_sync_and_a_conflict_offers_both_versions(
     alice.box("Read a book").check()
     alice.edits("Buy milk", "Buy oat milk")
     alice.box("Buy oat milk").wait_for()
+    alice.is_saved()
     alice.comes_back_to(second)
     alice.box("Buy oat milk", second).wait_for()
     alice.reads("1 of 2 done", second)

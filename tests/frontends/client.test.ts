@@ -113,6 +113,11 @@ describe("tasks.ts", { concurrency: true }, () => {
     })
   })
 
+  test("reports that the address is not that of the service", async () => {
+    const { tasks } = await client([{ status: 200, body: "<!doctype html>" }])
+    await assert.rejects(tasks.list(), isError({ status: 200, code: "NOT_THE_SERVICE" }))
+  })
+
   test("yields every page", async () => {
     const { tasks, seen } = await client()
     for (const title of ["c", "a", "e", "b", "d"]) await tasks.create({ title })

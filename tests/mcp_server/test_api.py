@@ -1,5 +1,6 @@
 """Retries, and unexpected responses from the API or from a proxy in front of it."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from mcp_server import api
 from mcp_server.api import NOT_THE_API, TasksApi, http_client
@@ -114,6 +116,31 @@ def test_a_read_whose_response_is_lost_does_not_speak_of_a_change(
     before.losses = api.ATTEMPTS
     with pytest.raises(Exception, match="can't be reached at the moment; try again later"):
         run(lambda: request(before.url, alice, "GET"))
+
+
+class Trickle:
+    """A server whose responses take 5 seconds, although a byte arrives every 0.05 seconds."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            await asyncio.sleep(0.05)
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+def test_a_response_that_takes_too_long_is_an_error(
+    alice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "TIMEOUT", 0.5)
+    monkeypatch.setattr(api, "PATIENCE", 1)
+    with serving_asgi(lambda url: Trickle()) as url:
+        with pytest.raises(Exception, match="did not respond; check whether"):
+            run(lambda: request(url, alice, "POST", body={"title": "Buy milk"}))
+        with pytest.raises(Exception, match="can't be reached"):
+            run(lambda: request(url, alice, "GET"))
 
 
 def test_a_user_id_is_encoded_as_one_part_of_the_path(before: Gateway) -> None:

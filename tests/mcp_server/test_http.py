@@ -120,6 +120,13 @@ def test_every_method_except_post_is_refused(mcp_url: str, alice: str, method: s
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_spelling_of_the_path_does_without_a_token(mcp_url: str, method: str) -> None:
+    """A GET without a token would open a stream that never ends."""
+    response = httpx.request(method, f"{mcp_url}%0A", headers=ACCEPT, timeout=5)
+    assert response.status_code == 401
+
+
 def test_a_body_over_64_kib_is_refused(mcp_url: str, alice: str) -> None:
     response = post(mcp_url, {**PING, "x": "x" * 70_000}, **bearer(token_of(alice)))
     assert response.status_code == 413

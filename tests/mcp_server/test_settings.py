@@ -9,6 +9,10 @@ from mcp_server.settings import ApiSettings, HttpSettings, StdioSettings, read
 from tests.mcp_server.clients import token_of
 
 URL = "must be a URL such as https://api.example.com."
+PLAIN = (
+    "MCP_URL must have a host in lower case, no default port and a path without special"
+    " characters, as in https://mcp.example.com/mcp."
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +44,19 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (HttpSettings, {"MCP_ISSUER": "app.example.com"}, f"MCP_ISSUER {URL}"),
         (HttpSettings, {"MCP_PORT": "-1"}, "MCP_PORT must be a whole number from 0 to 65535."),
-        (
-            HttpSettings,
-            {"MCP_URL": "https://mcp.example.com"},
-            "MCP_URL must have a path, as in https://mcp.example.com/mcp.",
+        *(
+            (HttpSettings, {"MCP_URL": url}, PLAIN)
+            for url in (
+                "https://mcp.example.com",
+                "https://MCP.example.com/mcp",
+                "https://mcp.example.com:443/mcp",
+                "http://mcp.example.com:80/mcp",
+                "https://münchen.example/mcp",
+                "https://user@mcp.example.com/mcp",
+                "https://mcp.example.com/my%20tasks",
+                "https://mcp.example.com/{user}/mcp",
+                "https://mcp.example.com/mcp?a=b",
+            )
         ),
     ],
 )
@@ -76,6 +89,16 @@ def test_the_issuer_is_the_url_that_better_auth_uses(
 def test_an_unknown_argument_prints_the_usage() -> None:
     with pytest.raises(SystemExit, match="Usage"):
         main(["sse"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://mcp.example.com/mcp", "http://[::1]:8001/mcp", "http://10.0.0.1:443/a/b-c_d.e~f"],
+)
+def test_a_plain_url_is_accepted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MCP_URL", url)
+    monkeypatch.setenv("MCP_ISSUER", "https://id.example.com")
+    assert read(HttpSettings).mcp_url == url
 
 
 @pytest.mark.parametrize("prefix", ["Bearer ", "bearer  "])

@@ -108,6 +108,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("list_tasks", {"limit": 201}, "limit must be at most 200."),
     ("list_tasks", {"status": "open"}, "status must be 'all', 'pending' or 'completed'."),
     ("list_tasks", {"search": ""}, "search must not be empty."),
+    ("list_tasks", {"search": " "}, "search must not be blank."),
+    ("list_tasks", {"limit": True}, "limit must be a whole number."),
+    ("delete_task", {"task_id": True}, "task_id must be a whole number."),
     ("get_task", {"task_id": 0}, "task_id must be at least 1."),
     ("get_task", {"task_id": "1/../2"}, "task_id must be a whole number."),
     ("get_task", {"task_id": 1.5}, "task_id must be a whole number."),
@@ -121,6 +124,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"task_id": 1, "completed": True},
         "Unknown argument: completed; the arguments are task_id, title, description,"
         " clear_description.",
+    ),
+    (
+        "update_task",
+        {"task_id": 1, "description": "Two litres", "clear_description": True},
+        "Error executing tool update_task: description and clear_description contradict each"
+        " other.",
     ),
     ("task_stats", {"status": "all"}, "Unknown argument: status; there are no arguments."),
     ("task_stats", {"a\nb": 1}, "Unknown argument; there are no arguments."),

@@ -1,12 +1,21 @@
 import { useState } from "react"
 import { Dialog } from "./Dialog"
 import { Form } from "./Form"
-import { deleteAccount, type Session, signOut } from "./session"
+import { notify } from "./notices"
+import { useValue } from "./observable"
+import { deleteAccount, saveAll, type Session, signOut } from "./session"
 
-export function Account({ user, total }: Pick<Session, "user"> & { total?: number | undefined }) {
-  const [isDeleting, setDeleting] = useState(false)
-  const close = () => setDeleting(false)
+export function Account({ user, store }: Session) {
+  const [asking, setAsking] = useState<"leave" | "delete">()
+  const close = () => setAsking(undefined)
+  const total = useValue(store.shown).counts?.total
   const tasks = total === 1 ? "your task" : `all your tasks (${total ?? "…"})`
+
+  async function leave() {
+    if (!(await saveAll({ user, store }))) return setAsking("leave")
+    const problem = await signOut()
+    if (problem) notify(problem, { kind: "problem" })
+  }
 
   return (
     <>
@@ -15,10 +24,16 @@ export function Account({ user, total }: Pick<Session, "user"> & { total?: numbe
       </button>
       <div id="account" popover="auto">
         <p>{user.email}</p>
-        <button onClick={() => void signOut()}>Sign out</button>
-        <button onClick={() => setDeleting(true)}>Delete account …</button>
+        <button onClick={() => void leave()}>Sign out</button>
+        <button onClick={() => setAsking("delete")}>Delete account …</button>
       </div>
-      {isDeleting && (
+      {asking === "leave" && (
+        <Dialog title="Sign out without saving?" onClose={close}>
+          <p>Some changes are not saved yet. They are lost if you sign out now.</p>
+          <Form action="Sign out" send={signOut} onCancel={close} />
+        </Dialog>
+      )}
+      {asking === "delete" && (
         <Dialog title="Delete your account?" onClose={close}>
           <p>Your account and {tasks} are deleted for good. This can’t be undone.</p>
           <Form

@@ -19,7 +19,7 @@ export function TasksPage({ user, store }: Session) {
           <img src="/icon.svg" alt="" width="28" height="28" /> Tasks
         </h1>
         {shown.saving && <p className="saving">Saving …</p>}
-        <Account user={user} total={shown.counts?.total} />
+        <Account user={user} store={store} />
       </header>
       <main>
         <Progress counts={shown.counts} store={store} />

@@ -1,7 +1,7 @@
 import { tasks } from "./api"
 import { authClient } from "./auth-client"
 import { pause, persist, tryNow, trouble } from "./connection"
-import { dismissAll, notify } from "./notices"
+import { notify } from "./notices"
 import { Observable } from "./observable"
 import { TaskStore } from "./store"
 import { TasksError } from "./tasks"
@@ -12,6 +12,7 @@ export interface Session {
   store: TaskStore
 }
 
+const PATIENCE = 3000 // milliseconds for changes to be saved before the user signs out
 const SIGNED_OUT = "signed-out" // a key of localStorage, which tells other tabs
 const UNREACHABLE = "The sign-in can't be reached at the moment. Try again."
 
@@ -37,10 +38,16 @@ export async function signIn(email: string, password: string, isNew: boolean) {
   enter(user)
 }
 
-export async function signOut(): Promise<void> {
-  dismissAll() // sends the deletions that wait
-  const problem = await leaveAfter(authClient.signOut())
-  if (problem) notify(problem, { kind: "problem" })
+/** Saves what can be saved now. Returns whether the user can sign out without losing a change. */
+export async function saveAll({ store }: Session): Promise<boolean> {
+  const wait = trouble.value ? 0 : PATIENCE
+  await Promise.race([store.saveAll(), new Promise((over) => setTimeout(over, wait))])
+  return !store.shown.value.saving
+}
+
+/** Returns an explanation if it fails. */
+export async function signOut() {
+  return leaveAfter(authClient.signOut())
 }
 
 /** Deletes the account. Better Auth's server makes the service delete the tasks first. */
@@ -85,9 +92,13 @@ function enter(user: Session["user"]): void {
 
 /** Stops the requests of the last user, because they must not reach the next user's tasks. */
 function leave(): void {
+  const hasLost = session.value?.store.shown.value.saving
   session.value?.store.close()
   tasks.forget()
   session.value = null
+  trouble.value = undefined // it was the last user's
+  tryNow()
+  if (hasLost) notify("Some changes were not saved.", { kind: "problem" })
 }
 
 function showAddress(): void {
@@ -96,9 +107,16 @@ function showAddress(): void {
 
 /** Loads what has changed. This also finds out whether requests still have to wait. */
 function onReturn(): void {
-  if (document.hidden || !session.value || trouble.value === "expired") return
+  if (document.hidden || session.value === undefined) return
+  if (!session.value || trouble.value === "expired") return void follow()
   void check()
   void session.value.store.list.refresh()
+}
+
+/** Signs in too if the user has signed in in another tab. */
+async function follow(): Promise<void> {
+  const user = await currentUser().catch(() => undefined)
+  if (user) enter(user)
 }
 
 window.addEventListener("popstate", showAddress)

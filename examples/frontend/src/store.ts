@@ -82,8 +82,7 @@ export class TaskStore {
 
   /** Deletes the completed tasks, after waiting for the changes that are being sent. */
   async clearCompleted(): Promise<void> {
-    dismissAll()
-    await Promise.all(this.#queues.values())
+    await this.saveAll()
     try {
       const { deleted } = await this.#send(() => tasks.clearCompleted(OPTIONS))
       notify(`Deleted ${deleted} completed ${deleted === 1 ? "task" : "tasks"}`)
@@ -91,6 +90,12 @@ export class TaskStore {
       if (!this.#closed) notify(explain(error), { kind: "problem" })
     }
     await this.list.refresh()
+  }
+
+  /** Sends the deletions that could still be undone, and waits for all changes. */
+  async saveAll(): Promise<void> {
+    dismissAll()
+    await Promise.all(this.#queues.values())
   }
 
   /** Stops sending changes, because another user may be signed in now. */

@@ -64,7 +64,7 @@ export interface CallInit extends RequestInit {
 /** An error response, or no response at all (status 0). `message` is a sentence for a person. */
 export class TasksError extends Error {
   status: number
-  /** A code of the service, NETWORK_ERROR, or a code such as HTTP_502 for an error of a proxy. */
+  /** A code of the service, or of this client, or such as HTTP_502 for an error of a proxy. */
   code: string
   detail: string
   /** What is wrong with each field, if the code is VALIDATION_ERROR. */
@@ -100,6 +100,10 @@ const REPEATABLE = ["GET", "HEAD", "PUT", "DELETE"]
 const UNREACHABLE = {
   code: "NETWORK_ERROR",
   detail: "The service can't be reached. Check your connection and try again.",
+}
+const NOT_THE_SERVICE = {
+  code: "NOT_THE_SERVICE",
+  detail: "The address of the service leads to something else.",
 }
 const LOG_IN = { code: "NOT_AUTHENTICATED", detail: "Log in again." }
 
@@ -176,7 +180,10 @@ export function createTasks({ url, token, retries = RETRIES }: Client) {
   async function json<T>(path: string, options: CallOptions, init: CallInit = {}): Promise<T> {
     const response = await call(path, withOptions(init, options))
     if (!response.ok) throw await errorOf(response)
-    return response.json().catch(networkError)
+    return response.json().catch((error) => {
+      if (error instanceof SyntaxError) throw new TasksError(response.status, NOT_THE_SERVICE)
+      return networkError(error)
+    })
   }
 
   function list(query: ListQuery = {}, options: CallOptions = {}): Promise<TaskList> {

@@ -1,5 +1,8 @@
 import type { ListQuery } from "./tasks"
 
+/** The limit of the service, in characters. */
+const LONGEST_SEARCH = 200
+
 /** Which tasks are shown, and in which order. */
 export type View = Required<Pick<ListQuery, "status" | "sort" | "q">>
 
@@ -10,7 +13,7 @@ export function viewOfAddress(): View {
   return {
     status: status === "pending" || status === "completed" ? status : "all",
     sort: query.get("sort") === "title" ? "title" : "created",
-    q: query.get("q") ?? "",
+    q: (query.get("q") ?? "").slice(0, LONGEST_SEARCH).trim(),
   }
 }
 
