@@ -5,7 +5,12 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import psycopg2
-from psycopg2.errors import NotNullViolation, ReadOnlySqlTransaction
+from psycopg2.errors import (
+    LockNotAvailable,
+    NotNullViolation,
+    QueryCanceled,
+    ReadOnlySqlTransaction,
+)
 
 from errors import (
     APIError,
@@ -32,6 +37,8 @@ _LASTING = ("53", "58", "42501")
 # Errors of statements after which the schema is checked. Every statement sends all values that have
 # no default, so a NOT NULL violation means that the table lacks a default.
 _SCHEMA_ERRORS = (psycopg2.ProgrammingError, NotNullViolation)
+# Errors of a time limit that the server sets. It comes from the settings of the connection's role.
+_TIME_LIMITS = (QueryCanceled, LockNotAvailable)
 
 
 class Condition:
@@ -63,6 +70,7 @@ class Condition:
         self._checking: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._letter_case = LetterCase(probe)
+        self._is_limited = False  # a time limit of the server ended the last check
         # Whether the log has a line about the server since a check last succeeded.
         self._is_reported = False
 
@@ -95,6 +103,9 @@ class Condition:
                     self._probe.release(connection)
         except (psycopg2.Error, TimeoutError) as error:
             self._begin(self._responding if connection else self._connecting, error)
+            if isinstance(error, _TIME_LIMITS):
+                self._is_limited = True
+                self._probe.close()  # it keeps this limit
             raise DatabaseUnavailable(type(error).__name__) from error
         self._responding.end()
         self._is_reported = False
@@ -117,8 +128,9 @@ class Condition:
             self._setup.begin(obstacle.kind, obstacle.clause)
             self._probe.close()  # so that the next check uses the role's new settings
             raise DatabaseUnusable("the health check")
-        if self._setup.kind is not None:
+        if self._setup.kind is not None or self._is_limited:
             self._renew()
+            self._is_limited = False
             self._setup.end()
 
     def watch(self) -> None:

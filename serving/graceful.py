@@ -9,6 +9,7 @@ after they have been idle for a while (RFC 9112, section 9.6).
 import asyncio
 import ctypes
 import select
+import signal
 import socket
 import struct
 import sys
@@ -26,6 +27,7 @@ from observability.logs import logger
 from serving.balance import Share
 from serving.orphans import Orphans
 from serving.protocol import Protocol
+from serving.stopping import STOP_SIGNALS
 
 DRAIN_TIME = 1.0  # seconds in which a request may still arrive on an idle connection
 HANDSHAKE_TIME = 0.3  # seconds that the handshake of a connection may take
@@ -55,7 +57,13 @@ class Server(uvicorn.Server):
         self._orphans = Orphans()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and call `on_start` unless the application failed to start."""
+        """Start, and call `on_start` unless the application failed to start.
+
+        Don't start if a signal arrived before uvicorn handled it.
+        """
+        if STOP_SIGNALS.requested:
+            self.handle_exit(signal.SIGTERM, None)
+            return
         await super().startup(sockets)
         if self.started:
             self._on_start()

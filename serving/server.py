@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import resource
-import signal
 import socket
 import sys
 from contextlib import suppress
@@ -15,6 +14,7 @@ from development.database import database_url
 from development.migrate import migrate_within_timeout
 from memory import block_imports, trim_memory
 from serving.greeting import Greeting, log_mode
+from serving.stopping import STOP_SIGNALS
 from serving.workers import Workers
 
 with block_imports("watchfiles", "yaml"):  # only for uvicorn's reloader and configuration files
@@ -23,7 +23,6 @@ with block_imports("watchfiles", "yaml"):  # only for uvicorn's reloader and con
     from serving.graceful import Server
     from serving.protocol import Protocol
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 2048  # connections that may wait to be accepted
 # Seconds. A proxy's own limit, usually 60, must be shorter. Otherwise the proxy may send a request
 # on a connection that is being closed here, and return 502.
@@ -37,23 +36,11 @@ def run(app: FastAPI) -> None:
     """
     settings: Settings = app.state.settings
     _allow_many_connections()
-    # A requested stop is not a failure. uvicorn handles these signals while it serves, and raises
-    # them again when it ends.
-    for number in STOPPING:
-        signal.signal(number, _stop)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup(1) ignores it
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    STOP_SIGNALS.handle()
     with _listen(settings) as listener:
         log_mode(settings)
         with database_url(settings) as app.state.database_url:
             _serve(app, settings, listener)
-
-
-def _stop(*_: object) -> None:
-    """Exit. A second signal, such as the one that `uv` passes on, must not interrupt the exit."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(0)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -100,7 +87,8 @@ def _serve(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
     serving = config(app, settings)
     greeting = Greeting(settings, listener.getsockname()[1])
     if settings.web_concurrency == 1:
-        Server(serving, on_start=greeting).run([listener])
+        with STOP_SIGNALS.held():
+            Server(serving, on_start=greeting).run([listener])
         return
     if settings.environment == "development":
         app.state.migrated = asyncio.run(migrate_within_timeout(app.state.database_url, settings))

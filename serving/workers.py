@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from observability.logs import logger
 from serving.balance import Balance, Share
+from serving.stopping import STOP_SIGNALS
 
 RESTART_DELAY = 1.0  # seconds, so that a worker that can't start does not use up the CPU
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -39,9 +40,7 @@ class Workers:
         gc.freeze()  # a garbage collection would write to every page, and so copy it
         try:
             while True:
-                while self._free:
-                    share = self._free.pop()
-                    self._pids[self._fork(listener, share)] = share
+                self._start_missing(listener)
                 pid, status = os.wait()
                 if pid not in self._pids:  # another child of this process
                     continue
@@ -54,6 +53,13 @@ class Workers:
         finally:
             listener.close()
             self._stop()
+
+    def _start_missing(self, listener: socket.socket) -> None:
+        """Start a worker in each free place. Workers inherit that stop signals are held."""
+        with STOP_SIGNALS.held():
+            while self._free:
+                share = self._free.pop()
+                self._pids[self._fork(listener, share)] = share
 
     def _fork(self, listener: socket.socket, share: Share) -> int:
         parent = os.getpid()

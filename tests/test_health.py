@@ -27,6 +27,7 @@ from tests.support.services import (
 from tests.support.tcp_proxy import Proxy, proxy
 
 HEALTHY = {"status": "healthy", "database": "connected"}
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
 UNHEALTHY = {"status": "unhealthy", "database": "disconnected", **DATABASE_UNAVAILABLE}
 
 
@@ -130,6 +131,21 @@ def test_health_stays_200_when_its_connection_is_killed(postgres: URL) -> None:
             assert_health(client, 200)
             kill(way, postgres)
             time.sleep(0.05)
+
+
+def test_after_a_time_limit_of_the_role_connections_have_its_new_settings(postgres: URL) -> None:
+    def backends(url: URL) -> set[int]:
+        rows = sql(postgres, BACKENDS, url.database)
+        return {pid for (pid,) in rows}
+
+    with database_of_its_own(postgres) as url:
+        sql(postgres, f"ALTER DATABASE {url.database} SET statement_timeout = 1")
+        with service(url) as client:
+            eventually(lambda: client.get("/health").status_code == 503)
+            limited = backends(url)
+            sql(postgres, f"ALTER DATABASE {url.database} RESET statement_timeout")
+            eventually(lambda: client.get("/health").status_code == 200)
+            eventually(lambda: not limited & backends(url))
 
 
 @pytest.mark.slow

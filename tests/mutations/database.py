@@ -166,6 +166,13 @@ MUTATIONS = [
         ("test_the_startup_log_names_the_fault_and_a_remedy_that_works",),
     ),
     Mutation(
+        "old-time-limit-is-kept",
+        "/health would stay 503 after the role's statement_timeout was raised.",
+        "                self._probe.close()  # it keeps this limit\n",
+        "",
+        ("test_after_a_time_limit_of_the_role_connections_have_its_new_settings",),
+    ),
+    Mutation(
         "reason-is-repeated",
         "The log would repeat the same line thousands of times.",
         "if kind != self.kind:",

