@@ -48,10 +48,6 @@ class Dialect(PGDialect_psycopg2):
         connection.abandon()
         self.release(connection)
 
-    def initialize(self, connection: Any) -> None:
-        super().initialize(connection)  # type: ignore[no-untyped-call]
-        self.supports_sane_multi_rowcount = False  # Cursor.executemany counts the last rows only
-
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
         """Set what begins the next transactions, so that the server keeps no state."""
         autocommit = level == "AUTOCOMMIT"

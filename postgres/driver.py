@@ -152,6 +152,15 @@ class Cursor(extensions.cursor):
     """
 
     connection: Connection
+    _counted: int | None = None  # rows that `executemany` has changed
+
+    @property
+    def rowcount(self) -> int:
+        """The number of rows of the last statement, or of all statements of `executemany`.
+
+        SQLAlchemy compares it with the number of objects that it has changed.
+        """
+        return super().rowcount if self._counted is None else self._counted
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
         connection = self.connection
@@ -164,8 +173,11 @@ class Cursor(extensions.cursor):
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
         """Execute `query` with each of the parameters; psycopg2's own method would block."""
+        counted = 0
         for each in vars_list:
             self.execute(query, each)
+            counted += super().rowcount
+        self._counted = counted
 
     async def _async_soft_close(self) -> None:
         """Do nothing, because the rows are already in memory."""
