@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from postgres.driver import BEGIN, CLOSED, Connection
+from postgres.streaming import ExecutionContext
 
 NO_OPTION = "{} is not supported. Execute SET TRANSACTION {} first in the transaction instead."
 
@@ -21,6 +22,7 @@ class Dialect(PGDialect_psycopg2):
     driver = "psycopg2_asyncio"
     is_async = True
     supports_statement_cache = True
+    execution_ctx_cls = ExecutionContext
     # So that SQLAlchemy calls `do_terminate` for a connection whose session was never closed.
     has_terminate = True
 

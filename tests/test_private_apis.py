@@ -58,6 +58,8 @@ DOCUMENTED_NAMES = {
     *("starlette.routing.Router", "starlette.routing.WebSocketRoute"),
     "fastapi.routing.APIRoute",
     "fastapi.telemetry.TelemetryConfig",
+    # Of every sqlalchemy.engine.ExecutionContext.
+    "sqlalchemy.dialects.postgresql.psycopg2.PGExecutionContext_psycopg2.root_connection",
     "starlette.middleware.cors.CORSMiddleware",
     "starlette.datastructures.QueryParams.getlist",
     "starlette.routing.Mount",
