@@ -31,6 +31,8 @@ FEW_ROWS = 20
 
 TIMESTAMPTZ = 1184  # the number of the type in every Postgres (pg_type.dat)
 
+CLOSED = "connection already closed"  # SQLAlchemy recognises psycopg2's words
+
 Row = tuple[Any, ...]
 OnRows = Callable[[list[Row]], None]
 
@@ -83,7 +85,7 @@ class AsyncConnection(Deadline, extensions.connection):
             return
         self._abandon(waiter)
         if not waiter.done():
-            waiter.set_exception(psycopg2.OperationalError("connection already closed"))
+            waiter.set_exception(psycopg2.OperationalError(CLOSED))
 
     def _new_cursor(self) -> extensions.cursor:
         """Return a cursor that keeps times as text.

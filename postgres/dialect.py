@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
-from postgres.driver import BEGIN, CLOSED, Connection
+from postgres.async_connection import CLOSED
+from postgres.driver import BEGIN, Connection
 
 NO_OPTION = "{} is not supported. Execute SET TRANSACTION {} first in the transaction instead."
 
@@ -51,10 +52,6 @@ class Dialect(PGDialect_psycopg2):
     def _drop(self, connection: Connection) -> None:
         connection.abandon()
         self.release(connection)
-
-    def initialize(self, connection: Any) -> None:
-        super().initialize(connection)  # type: ignore[no-untyped-call]
-        self.supports_sane_multi_rowcount = False  # Cursor.executemany counts the last rows only
 
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
         """Set what begins the next transactions, so that the server keeps no state."""

@@ -5,17 +5,17 @@ statement needs, and opens the connections.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
 from psycopg2.errors import DeadlockDetected, SerializationFailure
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from sqlalchemy.util import await_only
 
 from postgres.async_connection import AsyncConnection, OnRows, Row
 from postgres.connect_error import ConnectError
+from postgres.cursors import Cursor, ServerCursor
 from postgres.dns import addresses
 from postgres.prepared import READ_COMMITTED, RECOVERABLE, PreparedStatements, Statement
 
@@ -32,7 +32,6 @@ DEADLOCK_PAUSE = 0.1
 # Sent with the first statement of a transaction, so it costs no round trip. The isolation level is
 # the default of the role or the database.
 BEGIN = "BEGIN; "
-CLOSED = "connection already closed"  # SQLAlchemy recognises psycopg2's words
 BUSY = "a session executes one statement at a time; use a session for each concurrent task"
 
 
@@ -156,53 +155,6 @@ class Connection(AsyncConnection):
             )
         except RECOVERABLE:
             return await self._run(cursor, self.statements.plain(statement), parameters)
-
-
-class Cursor(extensions.cursor):
-    """A cursor for SQLAlchemy, which calls it inside `greenlet_spawn`.
-
-    It executes strings, so nothing is sent again after a deadlock or another error: the whole
-    transaction was rolled back.
-    """
-
-    connection: Connection
-
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
-        connection = self.connection
-        if connection.dead:
-            raise psycopg2.OperationalError(CLOSED)
-        begin = "" if connection.is_in_transaction else connection.begin
-        await_only(connection.execute(self, f"{begin}{query}", vars))
-
-    def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
-        """Execute `query` with each of the parameters; psycopg2's own method would block."""
-        for each in vars_list:
-            self.execute(query, each)
-
-    async def _async_soft_close(self) -> None:
-        """Do nothing, because the rows are already in memory."""
-
-
-class ServerCursor(Cursor):
-    """A cursor whose rows stay in the server until they are fetched, for SQLAlchemy's `stream`.
-
-    It ends with the transaction. SQLAlchemy decides how many rows it fetches at once.
-    """
-
-    portal: str
-
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
-        super().execute(f"DECLARE {self.portal} NO SCROLL CURSOR FOR {query}", vars)
-
-    def fetchmany(self, size: int | None = None) -> list[Row]:
-        return self._fetched(self.arraysize if size is None else size)
-
-    def fetchall(self) -> list[Row]:
-        return self._fetched("ALL")
-
-    def _fetched(self, count: int | str) -> list[Row]:
-        super().execute(f"FETCH {count} FROM {self.portal}")
-        return super().fetchall()
 
 
 async def connect(kind: type[Connection] = Connection, **parameters: Any) -> Connection:

@@ -13,7 +13,7 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models import Task
-from postgres import driver
+from postgres import cursors
 from postgres.async_connection import Row
 from tests.postgres.sessions import Run, fetch, kill, opened
 
@@ -79,15 +79,15 @@ OPEN_CURSORS = text("SELECT count(*) FROM pg_cursors")
 
 def test_rows_are_streamed_in_parts(run: Run, url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[str] = []
-    fetched = driver.ServerCursor._fetched
+    fetched = cursors.ServerCursor._fetched
 
-    def recorded(self: driver.ServerCursor, count: int | str) -> list[Row]:
+    def recorded(self: cursors.ServerCursor, count: int | str) -> list[Row]:
         parts.append(str(count))
         return fetched(self, count)
 
     async def work() -> None:
         async with opened(url) as pool, AsyncSession(pool.bind) as session:
-            monkeypatch.setattr(driver.ServerCursor, "_fetched", recorded)
+            monkeypatch.setattr(cursors.ServerCursor, "_fetched", recorded)
             result = await session.stream(
                 NUMBERS, {"last": 25}, execution_options={"max_row_buffer": 10}
             )

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import registry
+from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Field, Relationship, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -146,6 +147,36 @@ def test_several_objects_change_in_one_transaction(run: Run, url: URL) -> None:
                 await session.delete(each)
             await session.commit()
             assert titles(url) == []
+
+    run(work())
+
+
+def test_a_commit_notices_that_one_of_several_objects_was_deleted(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with sessions(url) as (_, session):
+            three = [task(title) for title in "ABC"]
+            session.add_all(three)
+            await session.commit()
+            sql(url, "DELETE FROM tasks WHERE title = 'B'")
+            for each in three:
+                each.completed = True
+            with pytest.raises(StaleDataError, match="3 row"):
+                await session.commit()
+            await session.rollback()
+            assert sql(url, f"{COUNT} WHERE completed") == [(0,)]
+
+    run(work())
+
+
+def test_a_statement_with_several_sets_of_parameters_counts_all_rows(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with sessions(url) as (_, session):
+            session.add_all([task(title) for title in "AAB"])
+            await session.flush()
+            rename = text("UPDATE tasks SET title = :new WHERE title = :old")
+            sets = [{"old": "A", "new": "C"}, {"old": "B", "new": "D"}, {"old": "E", "new": "F"}]
+            assert (await session.execute(rename, sets)).rowcount == 3  # type: ignore[attr-defined]
+            assert (await session.execute(rename, sets[:1])).rowcount == 0  # type: ignore[attr-defined]
 
     run(work())
 
