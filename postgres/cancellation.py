@@ -25,8 +25,8 @@ MAX_REQUESTS = 4
 TURN_TIMEOUT = 1.0
 READING, WRITING = 1, 2  # PostgresPollingStatusType
 
-# These sets keep the tasks from being garbage collected: the event loop has only weak references to
-# tasks.
+# These sets keep the tasks from being garbage collected, because an event loop has only weak
+# references to them. They may have tasks of several event loops, one of which may have ended.
 _cancellations: set[asyncio.Task[None]] = set()
 _requests: set[asyncio.Task[None]] = set()
 _turns = threading.local()
@@ -42,8 +42,13 @@ def cancel_and_close(connection: Connection, loop: asyncio.AbstractEventLoop) ->
 
 async def wait_for_cancellations() -> None:
     """Wait until every abandoned statement is cancelled, or until `cancel` has given up."""
-    await asyncio.gather(*_cancellations, return_exceptions=True)
+    await asyncio.gather(*_of_this_loop(_cancellations), return_exceptions=True)
     await abandon_requests()
+
+
+def _of_this_loop(tasks: set[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+    loop = asyncio.get_running_loop()
+    return [task for task in tasks if task.get_loop() is loop]
 
 
 async def _cancel_and_close(connection: Connection) -> None:
@@ -84,8 +89,7 @@ def _turns_of_loop() -> asyncio.Semaphore:
 
 async def abandon_requests() -> None:
     """End the requests of this event loop that are still waiting for the server."""
-    loop = asyncio.get_running_loop()
-    waiting = [request for request in _requests if request.get_loop() is loop]
+    waiting = _of_this_loop(_requests)
     for request in waiting:
         request.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -213,3 +213,14 @@ def test_a_wrong_role_or_database_is_an_error(run: Run, url: URL) -> None:
             await pool.close()
 
     run(work())
+
+
+def test_an_event_loop_does_not_wait_for_the_cancellations_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = asyncio.new_event_loop()
+    left = other.create_task(asyncio.sleep(0))
+    monkeypatch.setattr(cancellation, "_cancellations", {left})
+    asyncio.run(cancellation.wait_for_cancellations())
+    other.run_until_complete(left)
+    other.close()
