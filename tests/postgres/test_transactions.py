@@ -21,7 +21,7 @@ from database import Database
 from models import Task
 from postgres import driver
 from tests.postgres.sessions import Run, assert_whole, fetch, kill
-from tests.support.processes import PATIENCE
+from tests.support.processes import until
 from tests.support.services import sql
 
 # SQLModel recommends `exec`, whose types have no place for plain SQL.
@@ -40,17 +40,15 @@ async def sessions(url: URL) -> AsyncIterator[tuple[Database, AsyncSession]]:
         async with AsyncSession(database.engine, expire_on_commit=False) as session:
             yield database, session
         assert database.pool.in_use == 0
-        await _no_transaction_is_open(url)
+        # The server notices a closed connection a little later.
+        await asyncio.to_thread(until, lambda: in_transaction(url) == 0, "every transaction to end")
         await assert_whole(database.session(), 4)
     finally:
         await database.close()
 
 
-async def _no_transaction_is_open(url: URL) -> None:
-    """Wait a moment for it, because the server notices a closed connection a little later."""
-    async with asyncio.timeout(PATIENCE):
-        while sql(url, IDLE_IN_TRANSACTION) != [(0,)]:
-            await asyncio.sleep(0.02)
+def in_transaction(url: URL) -> int:
+    return int(sql(url, IDLE_IN_TRANSACTION)[0][0])
 
 
 def task(title: str) -> Task:
