@@ -53,20 +53,41 @@ class Cursor(extensions.cursor):
 class ServerCursor(Cursor):
     """A cursor whose rows stay in the server until they are fetched, for SQLAlchemy's `stream`.
 
-    It ends with the transaction. SQLAlchemy decides how many rows it fetches at once.
+    It ends with its last row or with its transaction. SQLAlchemy decides how many rows it fetches
+    at once.
     """
 
     portal: str
+    _transaction = -1  # in which it was declared
+    _has_more = True
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
         super().execute(f"DECLARE {self.portal} NO SCROLL CURSOR FOR {query}", vars)
+        self._transaction = self.connection.transaction
 
     def fetchmany(self, size: int | None = None) -> list[Row]:
-        return self._fetched(self.arraysize if size is None else size)
+        wanted = self.arraysize if size is None else size
+        rows = self._fetched(str(wanted))
+        if self._has_more and len(rows) < wanted:
+            self._end()
+        return rows
 
     def fetchall(self) -> list[Row]:
-        return self._fetched("ALL")
+        rows = self._fetched("ALL")
+        if self._has_more:
+            self._end()
+        return rows
 
-    def _fetched(self, count: int | str) -> list[Row]:
+    def _fetched(self, count: str) -> list[Row]:
+        if not self._has_more:
+            return []
+        if self.connection.transaction != self._transaction:
+            # The connection may belong to another request by now.
+            raise psycopg2.ProgrammingError("a stream ends with its transaction")
         super().execute(f"FETCH {count} FROM {self.portal}")
         return super().fetchall()
+
+    def _end(self) -> None:
+        """Close the cursor in the server, where it would keep its tables in use."""
+        self._has_more = False
+        await_only(self.connection.close_portal(self.portal))

@@ -37,6 +37,7 @@ class Dialect(PGDialect_psycopg2):
         if dbapi_connection.busy:  # a task of the operation is still using it
             dbapi_connection.abandon()
         dbapi_connection.begin = BEGIN
+        dbapi_connection.transaction += 1  # also if it was ended by a statement
         self.release(dbapi_connection)
 
     def do_terminate(self, dbapi_connection: Any) -> None:

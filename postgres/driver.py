@@ -41,6 +41,7 @@ class Connection(AsyncConnection):
     statements = PreparedStatements(enabled=False)  # until its Database sets its own
     generation = 0  # of its pool
     used = False  # since its pool last looked for surplus connections
+    transaction = 0  # the number of SQLAlchemy's transactions that have ended
     begin = BEGIN  # or another command that begins SQLAlchemy's transactions; empty in autocommit
 
     @property
@@ -66,7 +67,12 @@ class Connection(AsyncConnection):
 
     async def end(self, command: str) -> None:
         """End SQLAlchemy's transaction with COMMIT or ROLLBACK."""
+        self.transaction += 1
         await self.execute(self._cursor, command, None)
+
+    async def close_portal(self, name: str) -> None:
+        """Close a cursor in the server."""
+        await self.execute(self._cursor, f"CLOSE {name}", None)
 
     async def fetch(
         self,
@@ -84,6 +90,8 @@ class Connection(AsyncConnection):
         out if there may be many rows. They are then read when the caller continues, so that the
         rows of other connections are not in memory at the same time.
         """
+        if self.busy:
+            raise psycopg2.ProgrammingError(BUSY)
         self._on_rows = on_rows
         try:
             rows = await self.execute(self._cursor, statement, parameters, elapsed)

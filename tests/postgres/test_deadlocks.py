@@ -70,6 +70,7 @@ def test_the_second_attempt_has_a_time_limit_too(
     """The timer, which serves all statements of a connection, ends during the pause."""
 
     async def scenario(scene: Recorded) -> None:
+        await scene.fetch("SELECT 1")  # opens the connection, without this limit
         monkeypatch.setattr(driver, "STATEMENT_TIMEOUT", 0.5)
         monkeypatch.setattr(driver, "DEADLOCK_PAUSE", 0.4)
         await scene.fetch("SELECT 1")

@@ -13,8 +13,6 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models import Task
-from postgres import cursors
-from postgres.async_connection import Row
 from tests.postgres.sessions import Run, fetch, kill, opened
 
 # SQLModel recommends `exec`, whose types have no place for plain SQL.
@@ -69,51 +67,6 @@ def test_a_sqlmodel_session_works(run: Run, url: URL) -> None:
             await session.flush()
             await session.rollback()
             assert (await session.exec(select(Task))).all() == []
-
-    run(work())
-
-
-NUMBERS = text("SELECT n, '100%' FROM generate_series(1, :last) AS n")
-OPEN_CURSORS = text("SELECT count(*) FROM pg_cursors")
-
-
-def test_rows_are_streamed_in_parts(run: Run, url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts: list[str] = []
-    fetched = cursors.ServerCursor._fetched
-
-    def recorded(self: cursors.ServerCursor, count: int | str) -> list[Row]:
-        parts.append(str(count))
-        return fetched(self, count)
-
-    async def work() -> None:
-        async with opened(url) as pool, AsyncSession(pool.bind) as session:
-            monkeypatch.setattr(cursors.ServerCursor, "_fetched", recorded)
-            result = await session.stream(
-                NUMBERS, {"last": 25}, execution_options={"max_row_buffer": 10}
-            )
-            assert [tuple(row) async for row in result] == [(n, "100%") for n in range(1, 26)]
-            assert parts == ["1", "5", "10", "10", "10"]
-            scalars = await session.stream_scalars(
-                NUMBERS, {"last": 7}, execution_options={"yield_per": 3}
-            )
-            assert [part async for part in scalars.partitions(3)] == [[1, 2, 3], [4, 5, 6], [7]]
-            rest = await session.stream(NUMBERS, {"last": 9})
-            assert len(await rest.all()) == 9
-
-    run(work())
-
-
-def test_a_stream_that_is_not_read_to_its_end_ends_with_its_transaction(run: Run, url: URL) -> None:
-    async def work() -> None:
-        async with opened(url, 1) as pool, AsyncSession(pool.bind) as session:
-            result = await session.stream(NUMBERS, {"last": 1000})
-            assert tuple(await anext(result)) == (1, "100%")
-            assert (await session.execute(OPEN_CURSORS)).scalar_one() == 1
-            await session.commit()
-            assert (await session.execute(OPEN_CURSORS)).scalar_one() == 0
-            await session.stream(NUMBERS, {"last": 1000})
-            await session.close()
-            assert pool.database.pool.in_use == 0
 
     run(work())
 

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models import Task
+from postgres import cursors
+from postgres.async_connection import Row
 from tests.postgres.sessions import Run, opened
 from tests.support.services import sql
 
@@ -100,3 +102,77 @@ def test_exec_with_yield_per_returns_every_row(
 
     with_session(work)
     sql(url, "DELETE FROM tasks")
+
+
+TO_LAST = text("SELECT n, '100%' FROM generate_series(1, :last) AS n")
+OPEN_CURSORS = text("SELECT count(*) FROM pg_cursors")
+
+
+def test_rows_are_streamed_in_parts(run: Run, url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[str] = []
+    fetched = cursors.ServerCursor._fetched
+
+    def recorded(self: cursors.ServerCursor, count: str) -> list[Row]:
+        parts.append(count)
+        return fetched(self, count)
+
+    async def work() -> None:
+        async with opened(url) as pool, AsyncSession(pool.bind) as session:
+            monkeypatch.setattr(cursors.ServerCursor, "_fetched", recorded)
+            result = await session.stream(
+                TO_LAST, {"last": 25}, execution_options={"max_row_buffer": 10}
+            )
+            assert [tuple(row) async for row in result] == [(n, "100%") for n in range(1, 26)]
+            assert parts == ["1", "5", "10", "10", "10"]
+            scalars = await session.stream_scalars(
+                TO_LAST, {"last": 7}, execution_options={"yield_per": 3}
+            )
+            assert [part async for part in scalars.partitions(3)] == [[1, 2, 3], [4, 5, 6], [7]]
+            rest = await session.stream(TO_LAST, {"last": 9})
+            assert len(await rest.all()) == 9
+
+    run(work())
+
+
+def test_a_stream_that_is_not_read_to_its_end_ends_with_its_transaction(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with opened(url, 1) as pool, AsyncSession(pool.bind) as session:
+            result = await session.stream(TO_LAST, {"last": 1000})
+            assert tuple(await anext(result)) == (1, "100%")
+            assert await session.scalar(OPEN_CURSORS) == 1
+            await session.commit()
+            assert await session.scalar(OPEN_CURSORS) == 0
+            await session.stream(TO_LAST, {"last": 1000})
+            await session.close()
+            assert pool.database.pool.in_use == 0
+
+    run(work())
+
+
+@pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback])
+def test_a_stream_that_is_read_after_its_transaction_disturbs_nobody(
+    run: Run, url: URL, end: Callable[[AsyncSession], Awaitable[None]]
+) -> None:
+    async def work() -> None:
+        async with opened(url, 1) as pool, AsyncSession(pool.bind) as session:
+            rows = await session.stream(NUMBERS)
+            assert tuple(await anext(rows)) == (1,)
+            await end(session)
+            async with AsyncSession(pool.bind) as other:
+                assert await other.scalar(text("SELECT 1")) == 1
+                with pytest.raises(ProgrammingError, match="a stream ends with its transaction"):
+                    await rows.all()
+                assert await other.scalar(text("SELECT 2")) == 2
+
+    run(work())
+
+
+def test_a_stream_that_was_read_to_its_end_keeps_nothing_in_the_server(run: Run, url: URL) -> None:
+    async def work() -> None:
+        async with opened(url) as pool, AsyncSession(pool.bind) as session:
+            assert len(await (await session.stream(NUMBERS)).all()) == 2500
+            assert [row async for row in await session.stream(TO_LAST, {"last": 7})][6][0] == 7
+            assert [row async for row in await session.stream(TO_LAST, {"last": 0})] == []
+            assert await session.scalar(OPEN_CURSORS) == 0
+
+    run(work())
