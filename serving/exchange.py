@@ -196,13 +196,14 @@ class Exchange:
         is_sized = isinstance(self._body, SizedBody)
         size = min(expected, MAX_BUFFERED_BODY) if is_sized else MAX_BUFFERED_BODY
         try:
-            self._hold = await self._connection.memory.acquire(self._user(), size)
+            hold = await self._connection.memory.acquire(self._user(), size)
         except APIError:
             self.keep_alive = False  # otherwise the connection would wait for the rest of the body
             raise
-        if self.complete or self.disconnected:  # meanwhile
-            self._release_memory()
+        if self.complete or self.disconnected or self._hold is not None:
+            hold.release()  # meanwhile the response has ended, or is one that streams
             return
+        self._hold = hold
         self._connection.reserved = True
         if not self._received:
             self._hold.watch(self._missing, self.cut_off)

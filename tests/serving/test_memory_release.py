@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 import httpx
 import pytest
 from fastapi import BackgroundTasks, Request
+from fastapi.responses import StreamingResponse
 from sqlalchemy.engine import URL
 
 from main import create_app
@@ -36,6 +37,9 @@ REQUESTS = {
 }
 
 
+granted: list[Hold] = []
+
+
 async def budget(request: Request) -> dict[str, int]:
     return {"used": request.state.memory.used}
 
@@ -43,6 +47,16 @@ async def budget(request: Request) -> dict[str, int]:
 async def work_later(request: Request, tasks: BackgroundTasks) -> None:
     await request.body()
     tasks.add_task(asyncio.sleep, 20)
+
+
+async def stream_without_reading(request: Request) -> StreamingResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a"
+        # Starlette waits for a disconnect, and so for the memory of the body
+        await asyncio.to_thread(eventually, lambda: granted)
+        yield b"b"
+
+    return StreamingResponse(parts())
 
 
 async def leave_a_task(request: Request) -> None:
@@ -57,6 +71,7 @@ def base_url(postgres: URL) -> Iterator[str]:
     app.add_api_route("/budget", budget)
     app.add_api_route("/later", work_later, methods=["POST"])
     app.add_api_route("/left", leave_a_task, methods=["POST"])
+    app.add_api_route("/stream", stream_without_reading, methods=["POST"])
     with serving(app) as url:
         yield url
 
@@ -89,10 +104,11 @@ def test_the_memory_of_a_body_is_released_before_background_tasks(base_url: str)
         eventually(lambda: is_unused(client))
 
 
-def test_memory_that_is_granted_after_the_response_is_released(
-    base_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", ["/left", "/stream"])
+def test_memory_that_is_granted_after_the_response_has_begun_is_released(
+    base_url: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    granted: list[object] = []
+    granted.clear()
     acquire = MemoryBudget.acquire
 
     async def recorded(self: MemoryBudget, user: str, size: int) -> Hold:
@@ -102,6 +118,6 @@ def test_memory_that_is_granted_after_the_response_is_released(
     with httpx.Client(base_url=base_url, verify=NO_TLS) as client, monkeypatch.context() as patched:
         patched.setattr(MemoryBudget, "acquire", recorded)
         patched.setattr(MemoryBudget, "has_room", lambda *_: False)  # so that it waits
-        assert client.post("/left", content=bytes(60_000)).status_code == 200
+        assert client.post(path, content=bytes(60_000)).status_code == 200
         eventually(lambda: granted)
         eventually(lambda: is_unused(client))
