@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from copy import copy
 from math import inf
 from typing import Any
 
@@ -124,6 +125,8 @@ class OutermostMiddleware(ErrorsMiddleware):
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 ended = time.perf_counter()
+                if "timing" in scope:  # background tasks may use the same session
+                    scope["timing"] = copy(scope["timing"])
 
         try:
             response = self.fast_response(scope, receive)

@@ -59,7 +59,8 @@ class Database(Protocol):
 def traced_connection(tracer: Tracer) -> type[Connection]:
     """Return a connection class whose statements are spans, named by the semantic conventions.
 
-    The text of a statement is a constant with placeholders; the values are not recorded.
+    The text of each of the service's statements is a constant with placeholders; the values are not
+    recorded.
     See https://opentelemetry.io/docs/specs/semconv/database/postgresql/.
     """
 

@@ -13,7 +13,7 @@ from observability.redaction import redact
 # Their texts quote what a client sent: Postgres quotes whole rows, SQLAlchemy the parameters, and
 # pydantic and FastAPI the input.
 _SENSITIVE_ERRORS = (psycopg2.Error, StatementError, ValidationError, ValidationException)
-MAX_FAULTS = 5  # of a response
+INVALID_DSN = "invalid dsn"  # then the text may quote a password
 MAX_CHAIN = 100  # exceptions of one stack trace; a loop can chain any number
 
 
@@ -73,20 +73,12 @@ def _text(error: BaseException) -> str:
     cause: Any = getattr(error, "orig", error)
     if isinstance(cause, psycopg2.Error) and cause.pgcode:
         return _line(f"(text withheld, SQLSTATE {cause.pgcode}{_place(cause)})")
-    if isinstance(cause, psycopg2.ProgrammingError):
+    if isinstance(cause, psycopg2.ProgrammingError) and not _str(cause).startswith(INVALID_DSN):
         return _line(_str(cause))  # found before anything was sent: a mistake in the program
     if isinstance(error, ResponseValidationError):
-        return _line(f"(text withheld: {_faults(error)})")
+        kinds = ", ".join(dict.fromkeys(each["type"] for each in error.errors()))
+        return _line(f"(text withheld: {kinds})")
     return "(text withheld)"
-
-
-def _faults(error: ResponseValidationError) -> str:
-    """Return the wrong fields of a response and the kinds of their errors, but no values."""
-    kinds = {
-        ".".join(part for part in each["loc"] if isinstance(part, str)): each["type"]
-        for each in error.errors()
-    }
-    return ", ".join(f"{field} {kind}" for field, kind in list(kinds.items())[:MAX_FAULTS])
 
 
 def _place(error: Any) -> str:
