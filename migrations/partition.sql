@@ -19,8 +19,10 @@ DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_policy WHERE polrelid = 'tasks'::regclass)
         OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'tasks'::regclass AND NOT tgisinternal)
+        OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = 'tasks'::regclass)
+        OR EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = 'tasks'::regclass)
     THEN
-        RAISE EXCEPTION 'The table tasks has policies or triggers, which the new table would lack.'
+        RAISE EXCEPTION 'The table tasks has policies, triggers, rules or publications, which the new table would lack.'
             USING HINT = 'Drop these first, and create them again afterwards.';
     END IF;
 END

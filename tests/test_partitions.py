@@ -185,12 +185,17 @@ def test_the_new_table_has_the_schema_the_owner_and_the_row_security_of_the_old_
         sql(filled, "DROP OWNED BY partitioned_owner CASCADE; DROP ROLE partitioned_owner")
 
 
+LACKS = "has policies, triggers, rules or publications"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     {
-        "CREATE POLICY own ON tasks USING (user_id = 'alice')": "has policies or triggers",
+        "CREATE POLICY own ON tasks USING (user_id = 'alice')": LACKS,
         "CREATE TRIGGER audit BEFORE INSERT ON tasks FOR EACH ROW"
-        " EXECUTE FUNCTION suppress_redundant_updates_trigger()": "has policies or triggers",
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()": LACKS,
+        "CREATE RULE silent AS ON DELETE TO tasks DO INSTEAD NOTHING": LACKS,
+        "CREATE PUBLICATION changes FOR TABLE tasks": LACKS,
         "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY": "row-level",
     }.items(),
 )
