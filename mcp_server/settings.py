@@ -12,7 +12,9 @@ from mcp_server.token import InvalidToken, caller_of
 
 ROOT = Path(__file__).resolve().parent.parent
 # A URL that no client changes before it sends the request, apart from the default ports.
-PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?(/[A-Za-z0-9._~-]+)+")
+PLAIN_URL = re.compile(
+    r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]*)?(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+"
+)
 DEFAULT_PORTS = ("http:80", "https:443")
 API_PATH = "/api/auth"  # https://www.better-auth.com/docs/reference/options#basepath
 

@@ -32,8 +32,9 @@ class Route(APIRoute):
     joins_lines: ClassVar[bool] = False  # whether the lines of a header are one list
     has_fast_path: ClassVar[bool] = True
 
-    def __init_subclass__(cls, *, has_fast_path: bool = False) -> None:
+    def __init_subclass__(cls, *, has_fast_path: bool = False, **options: Any) -> None:
         """Leave a developer's subclass to FastAPI, because it may override FastAPI's methods."""
+        super().__init_subclass__(**options)
         cls.has_fast_path = has_fast_path
 
     def __init__(

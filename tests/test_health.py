@@ -146,6 +146,10 @@ def test_after_a_time_limit_of_the_role_connections_have_its_new_settings(postgr
             sql(postgres, f"ALTER DATABASE {url.database} RESET statement_timeout")
             eventually(lambda: client.get("/health").status_code == 200)
             eventually(lambda: not limited & backends(url))
+            assert client.get("/api/alice/tasks").status_code == 200
+            renewed = backends(url)
+            assert client.get("/health").status_code == 200
+            assert renewed <= backends(url)
 
 
 @pytest.mark.slow

@@ -34,7 +34,6 @@ WITH_SMALL_TASKS = (
     "tests/postgres/test_prepared_values.py",
     "tests/tasks/test_large_lists.py",
     "tests/test_access.py",
-    "tests/test_schema.py",
     "tests/test_table.py",
 )
 NOT_NEEDED = shutil.ignore_patterns(".*", "benchmarks", "node_modules", "docs", "fuzz", "http1")

@@ -61,9 +61,17 @@ def test_expired_keys_of_any_user_are_deleted_when_a_key_arrives(
 def test_expired_keys_are_deleted_at_most_once_per_interval(
     url: URL, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    deletions: list[expired_keys.ExpiredKeys] = []
+    delete = expired_keys.ExpiredKeys._delete
+
+    async def recorded(self: expired_keys.ExpiredKeys) -> None:
+        await delete(self)
+        deletions.append(self)
+
+    monkeypatch.setattr(expired_keys.ExpiredKeys, "_delete", recorded)
     sql(url, KEYS, A_DAY + 1)
     post(client, "a")
-    eventually(lambda: keys(url) < A_DAY)
+    eventually(lambda: deletions)
     sql(url, "DELETE FROM idempotency_keys")
     sql(url, KEYS, A_DAY + 5)
     post(client, "b")

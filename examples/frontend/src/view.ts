@@ -13,7 +13,7 @@ export function viewOfAddress(): View {
   return {
     status: status === "pending" || status === "completed" ? status : "all",
     sort: query.get("sort") === "title" ? "title" : "created",
-    q: (query.get("q") ?? "").slice(0, LONGEST_SEARCH).trim(),
+    q: [...(query.get("q") ?? "")].slice(0, LONGEST_SEARCH).join("").trim(),
   }
 }
 
