@@ -11,8 +11,12 @@ SET LOCAL row_security = off; -- so that a policy that hides tasks causes an err
 -- This fails without --single-transaction.
 LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
 -- Create everything in the schema of the table, which may not be the first one of the search path.
-SELECT set_config('search_path', relnamespace::regnamespace || ', ' || current_setting('search_path'), true)
-FROM pg_class WHERE oid = 'tasks'::regclass \g /dev/null
+DO $$
+BEGIN
+    PERFORM set_config('search_path', relnamespace::regnamespace || ', ' || current_setting('search_path'), true)
+    FROM pg_class WHERE oid = 'tasks'::regclass;
+END
+$$;
 
 -- Refuse what the new table would silently lack.
 DO $$

@@ -47,6 +47,7 @@ class StopSignals:
         """Exit. A second signal, such as the one that `uv` passes on, must not interrupt that."""
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
+        self.requested = False  # so that a server can run in this process again, as in tests
         sys.exit(0)
 
 
