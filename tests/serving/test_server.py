@@ -19,6 +19,7 @@ from development import database as development
 from development.database import running_postgres
 from main import create_app
 from serving import server
+from serving.stopping import STOP_SIGNALS
 from tests.support.processes import (
     PATIENCE,
     free_port,
@@ -368,6 +369,7 @@ def test_run_serves_until_it_gets_a_signal(postgres: URL) -> None:
             with pytest.raises(SystemExit) as stopped:
                 server.run(app)
             assert stopped.value.code == 0
+            assert not STOP_SIGNALS.requested  # else no server could start in this process again
         finally:
             thread.join()
             for number, handler in handlers.items():
