@@ -47,7 +47,7 @@ class Cursor(extensions.cursor):
         self._counted = counted
 
     async def _async_soft_close(self) -> None:
-        """Do nothing, because the rows are already in memory."""
+        """Do nothing, because the rows are in memory or end with the transaction."""
 
 
 class ServerCursor(Cursor):

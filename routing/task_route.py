@@ -141,7 +141,7 @@ def _memory(request: Request) -> MemoryBudget:
 
 def _is_short_of_memory(request: Request, user_id: str) -> bool:
     """Return whether responses that clients have not read leave no memory for a part of a list."""
-    # A TestClient without `with` starts no lifespan, so there is no budget.
+    # There is no budget under a TestClient without `with`, which starts no lifespan.
     return "memory" in request.scope.get("state", ()) and not _memory(request).has_room(
         user_id, RESPONSE_PART
     )

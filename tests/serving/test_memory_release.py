@@ -24,7 +24,7 @@ JSON = b"Content-Type: application/json\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 LENGTH = b"Content-Length: 60000\r\n\r\n"
 LARGE = b"a: " + b"b" * 20_000 + b"\r\n"
-# Each request needs memory, for its head or for its body, and does not end with a 2xx.
+# Each of them reserves memory for its head or its body, and then fails.
 REQUESTS = {
     "a large head, and a malformed body in the same segment": PATH + LARGE + CHUNKED + b"zz\r\n",
     "a large head, and a malformed second chunk": PATH + LARGE + CHUNKED + b"1\r\n{\r\nzz\r\n",
